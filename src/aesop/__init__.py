@@ -1,0 +1,1 @@
+"""AESOP: perceptual image super-resolution with auto-encoded supervision."""
