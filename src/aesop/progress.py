@@ -18,7 +18,9 @@ LINE_INTERVAL = 30.0
 class Advance(Protocol):
     """Call it after every finished step; `note` stands behind the bar (losses, a file's name)."""
 
-    def __call__(self, steps: int = 1, note: str = "") -> None: ...
+    def __call__(self, steps: int = 1, note: str = "") -> None:
+        """Count `steps` more as done."""
+        ...
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Package."""
+"""The terms of eq. 3 and 9, one file each."""

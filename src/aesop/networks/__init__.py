@@ -1,1 +1,1 @@
-"""Package."""
+"""Generators, discriminators and frozen features, and their files."""

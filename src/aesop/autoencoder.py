@@ -1,0 +1,119 @@
+"""The paper's auto-encoder: AE = D o E (eq. 4-6), an estimator of an image's fidelity bias.
+
+The encoder E squeezes an HR image into a 3-channel image of LR size (the bottleneck); the decoder D, a fidelity
+network, expands it again. Pretrained to reproduce its input in the L1 sense (`training/autoencoder.py`), it keeps what
+regression can tell of an image and drops the rest: the textures (the perceptual variance).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from aesop.errors import ModelError
+from aesop.networks.loading import generator_from_state
+from aesop.networks.rrdb import RRDB, conv3x3, initialise_small
+from aesop.networks.state_dicts import read_state
+
+
+class AutoEncoder(nn.Module):
+    """AE(y) = D(E(y)) for HR images y, (N, 3, H, W) in [0, 1], H and W multiples of the scale.
+
+    Args:
+        decoder: D, any fidelity generator of that scale.
+        scale: HR size over LR size.
+        features: width of the decoder; the encoder's body is as wide, as nearly as whole channels allow.
+        growth: channels that each layer of the encoder's dense blocks adds.
+        blocks: number of the encoder's RRDBs.
+
+    """
+
+    def __init__(self, decoder: nn.Module, scale: int, features: int = 64, growth: int = 32, blocks: int = 2) -> None:
+        super().__init__()
+        self.scale = scale
+        # Unshuffling makes scale^2 channels of each, so that few suffice before it: 64 / 4^2 = 4 in the paper. Fewer
+        # than three could not tell colours apart, and what scale^2 does not divide (64 / 3^2) is rounded.
+        squeezed = max(3, round(features / scale**2))
+        self.encoder = _encoder(squeezed, scale, growth, blocks)
+        self.decoder = decoder
+
+    def forward(self, hr: Tensor) -> Tensor:
+        """AE(y) = D(E(y)), eq. 6."""
+        return self.decoder(self.encode(hr))
+
+    def encode(self, hr: Tensor) -> Tensor:
+        """E(y): (N, 3, H/scale, W/scale).
+
+        Raises:
+            ValueError: if H or W is not a multiple of the scale.
+
+        """
+        if hr.shape[-2] % self.scale or hr.shape[-1] % self.scale:
+            raise ValueError(f"images of {hr.shape[-2]}x{hr.shape[-1]} are no multiple of the scale {self.scale}")
+        return self.encoder(hr)
+
+    def bottleneck_and_output(self, hr: Tensor) -> tuple[Tensor, Tensor]:
+        """E(y) and D(E(y)), the two that pretraining supervises (eq. 4 and 5)."""
+        bottleneck = self.encode(hr)
+        return bottleneck, self.decoder(bottleneck)
+
+    @classmethod
+    def load(cls, path: Path | str) -> AutoEncoder:
+        """Load an auto-encoder trained here, a run folder's, or one of the official releases; widths come from shapes.
+
+        The official files name the encoder's layers at the top level and, again, under `encoder.0`, `.2` and `.3`.
+
+        Raises:
+            ModelError: if the file is missing, corrupt or not an auto-encoder's.
+
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = path / "autoencoder" / "autoencoder.safetensors"
+        state = _ours(read_state(path))
+        decoder, scale, _ = generator_from_state(
+            {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}, path
+        )
+        encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
+        try:
+            autoencoder = cls(
+                decoder,
+                scale,
+                features=encoder["conv_last.0.weight"].shape[0],
+                growth=encoder["body.0.rdb1.conv1.weight"].shape[0],
+                blocks=1 + max(int(key.split(".")[1]) for key in encoder if key.startswith("body.")),
+            )
+            autoencoder.encoder.load_state_dict(encoder)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{path}: is not an auto-encoder of scale {scale}; name one here.") from error
+        return autoencoder.eval()
+
+
+def _encoder(squeezed: int, scale: int, growth: int, blocks: int) -> nn.Sequential:
+    """Build E: two convolutions, unshuffling down to LR size, RRDBs, two convolutions; no activation between pairs."""
+    features = squeezed * scale**2
+    conv_first = nn.Sequential(conv3x3(3, squeezed), conv3x3(squeezed, squeezed))
+    conv_last = nn.Sequential(conv3x3(features, features), conv3x3(features, 3))
+    initialise_small(conv_first)
+    initialise_small(conv_last)
+    # The order of the channels is part of the file format: the official encoders unshuffle by 2, twice.
+    unshuffles = [nn.PixelUnshuffle(scale)] if scale % 2 else [nn.PixelUnshuffle(2)] * (scale.bit_length() - 1)
+    return nn.Sequential(
+        OrderedDict(
+            conv_first=conv_first,
+            down=nn.Sequential(*unshuffles),
+            body=nn.Sequential(*(RRDB(features, growth) for _ in range(blocks))),
+            conv_last=conv_last,
+        )
+    )
+
+
+def _ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state` with the official releases' top-level encoder keys under `encoder.`, their duplicates dropped."""
+    if "conv_first.0.weight" not in state:
+        return state
+    kept = {key: value for key, value in state.items() if key.startswith("decoder.")}
+    parts = ("conv_first.", "body.", "conv_last.")
+    return kept | {f"encoder.{key}": value for key, value in state.items() if key.startswith(parts)}

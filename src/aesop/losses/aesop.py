@@ -1,0 +1,56 @@
+"""The AESOP loss (eq. 7-8): the distance between auto-encoded images.
+
+    L_AESOP(G(x), y) = | AE(y) - AE(G(x)) |_1
+
+The auto-encoder maps an image to its fidelity bias, so that this penalises the systematic effect alone and leaves the
+perceptual variance, the textures, to the perceptual and adversarial losses.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesop.autoencoder import AutoEncoder
+
+
+class AESOPLoss(nn.Module):
+    """L1 distance of auto-encoded images: `loss = AESOPLoss(AutoEncoder.load(path)); loss(sr, hr)`.
+
+    The auto-encoder is frozen, since AE = const would be a trivial minimum (AE collapse), and stays in evaluation
+    mode. It is measured after the decoder, never at the bottleneck.
+
+    An auto-encoder has learned images in [0, 1] only. A generator's values outside, which a picture file clips, would
+    let the loss judge an image that nobody sees: two excursions that cancel in the bottleneck cost nothing, and their
+    clipped remains are the colour artefacts that users of this loss have reported. So the auto-encoder sees the image
+    as it will be seen, clamped, and what was cut off is added as a distance of its own:
+
+        L_AESOP(clamp(sr), hr) + | sr - clamp(sr) |_1
+
+    Inside [0, 1] this is eq. 8 to the letter; outside, every pixel is drawn back.
+    """
+
+    def __init__(self, autoencoder: AutoEncoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> AESOPLoss:
+        """Switch the module's mode, not the frozen auto-encoder's."""
+        super().train(mode)
+        self.autoencoder.eval()
+        return self
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """L_AESOP of SR and HR images, (N, 3, H, W), H and W multiples of the scale: a scalar.
+
+        Raises:
+            ValueError: if the sizes differ or are no multiple of the scale.
+
+        """
+        if sr.shape != hr.shape:
+            raise ValueError(f"SR is {tuple(sr.shape)} and HR {tuple(hr.shape)}; they must be of one size")
+        with torch.no_grad():
+            target = self.autoencoder(hr)
+        seen = sr.clamp(0, 1)
+        return F.l1_loss(self.autoencoder(seen), target) + F.l1_loss(sr, seen.detach())

@@ -1,0 +1,36 @@
+"""The artifact loss L_art of LDL (Liang 2022): pixels that look like artefacts are held to the HR image.
+
+An artefact is where the residual varies wildly and the EMA generator, which is steadier, did better.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+#: Side of the window of the local variance (LDL's code).
+WINDOW = 7
+
+#: Below this the variance of a patch counts as this: the fifth root's slope at zero is infinite.
+_LEAST_VARIANCE = 1e-20
+
+
+def artifact_map(sr: Tensor, hr: Tensor, ema_sr: Tensor) -> Tensor:
+    """M of LDL: (N, 1, H, W), larger where `sr` is more likely an artefact; carries the gradient of `sr`.
+
+    M = var(R)^(1/5) * var_7x7(R) with R = sum over channels of |hr - sr|, zero where R is smaller than the residual of
+    the EMA generator's `ema_sr`. Variances are unbiased; windows at the border reflect it.
+    """
+    residual = (hr - sr).abs().sum(dim=1, keepdim=True)
+    ema_residual = (hr - ema_sr).abs().sum(dim=1, keepdim=True)
+    patch_level = residual.var(dim=(1, 2, 3), keepdim=True).clamp_min(_LEAST_VARIANCE) ** (1 / 5)
+    padded = F.pad(residual, [WINDOW // 2] * 4, mode="reflect")
+    pixel_level = padded.unfold(2, WINDOW, 1).unfold(3, WINDOW, 1).var(dim=(-1, -2))
+    return torch.where(residual < ema_residual, 0.0, patch_level * pixel_level)
+
+
+def artifact_loss(sr: Tensor, hr: Tensor, ema_sr: Tensor) -> Tensor:
+    """|M * sr - M * hr|_1 for images (N, 3, H, W): a scalar; the gradient flows through M too."""
+    weight = artifact_map(sr, hr, ema_sr)
+    return F.l1_loss(weight * sr, weight * hr)

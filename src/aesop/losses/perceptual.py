@@ -1,0 +1,36 @@
+"""The perceptual loss L_percep: L1 between frozen ImageNet features (Johnson 2016; ESRGAN: before the ReLU)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesop.networks.features import FrozenFeatures
+
+
+class PerceptualLoss(nn.Module):
+    """sum_l w_l | phi_l(sr) - phi_l(hr) |_1.
+
+    Args:
+        features: maps images to one tensor a layer.
+        weights: w_l, one a layer.
+
+    """
+
+    def __init__(self, features: FrozenFeatures, weights: Sequence[float]) -> None:
+        super().__init__()
+        self.features = features
+        self.weights = tuple(weights)
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """L_percep of images (N, 3, H, W) in [0, 1], a scalar; no gradient flows through `hr`."""
+        with torch.no_grad():
+            targets = self.features(hr)
+        terms = [
+            weight * F.l1_loss(found, target)
+            for weight, found, target in zip(self.weights, self.features(sr), targets, strict=True)
+        ]
+        return torch.stack(terms).sum()

@@ -1,0 +1,56 @@
+"""Discriminators: one judgement (a logit) for each picture of a batch."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+
+from aesop.config import Config
+
+
+class VGGDiscriminator(nn.Sequential):
+    """ESRGAN's VGG-style discriminator: (N, 3, crop, crop) to logits (N, 1).
+
+    Each level is a 3x3 convolution and a 4x4 one of stride 2, with batch norm (but for the first) and LeakyReLU 0.2;
+    levels halve the size until at most 4x4 pixels are left: 5 for a crop of 128, 6 for 256. Widths double up to
+    8 * features. Parameter names are those of the published files (`conv0_0`, `bn0_1`, ..., `linear2`).
+
+    Raises:
+        ValueError: if `crop` cannot be halved often enough.
+
+    """
+
+    def __init__(self, crop: int, features: int = 64) -> None:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        inputs, size, level = 3, crop, 0
+        while size > 4:
+            if size % 2:
+                raise ValueError(f"a crop of {crop} cannot be halved down to 4 pixels or fewer; take 64, 96, 128, ...")
+            width = features * min(2**level, 8)
+            layers[f"conv{level}_0"] = nn.Conv2d(inputs, width, 3, padding=1, bias=level == 0)
+            if level:
+                layers[f"bn{level}_0"] = nn.BatchNorm2d(width)
+            layers[f"relu{level}_0"] = nn.LeakyReLU(0.2, inplace=True)
+            layers[f"conv{level}_1"] = nn.Conv2d(width, width, 4, stride=2, padding=1, bias=False)
+            layers[f"bn{level}_1"] = nn.BatchNorm2d(width)
+            layers[f"relu{level}_1"] = nn.LeakyReLU(0.2, inplace=True)
+            inputs, size, level = width, size // 2, level + 1
+        layers["flatten"] = nn.Flatten()
+        layers["linear1"] = nn.Linear(inputs * size**2, 100)
+        layers["relu"] = nn.LeakyReLU(0.2, inplace=True)
+        layers["linear2"] = nn.Linear(100, 1)
+        super().__init__(layers)
+
+
+class VGGDiscriminatorConfig(Config):
+    """VGG-style discriminator."""
+
+    type: Literal["vgg"] = "vgg"
+    features: int = Field(64, ge=1, description="width of the first level")
+
+    def build(self, crop: int) -> VGGDiscriminator:
+        """Build the discriminator for HR crops of `crop` pixels, with fresh weights."""
+        return VGGDiscriminator(crop, self.features)

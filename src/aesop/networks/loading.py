@@ -1,0 +1,82 @@
+"""Generators from files: ours, those of a run folder, and whatever spandrel reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+from torch import Tensor, nn
+
+from aesop.errors import ModelError
+from aesop.networks.rrdb import RRDBNet
+from aesop.networks.state_dicts import read_metadata, read_state
+
+#: A run folder's networks, the one to use first.
+RUN_GENERATORS = ("perceptual/generator.safetensors", "fidelity/generator.safetensors")
+
+
+@dataclass(frozen=True)
+class LoadedGenerator:
+    """A generator in evaluation mode, float32, on the CPU.
+
+    `model` maps (N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w), not clamped.
+    """
+
+    model: nn.Module
+    scale: int
+    architecture: str
+    path: Path
+
+
+def load_generator(path: Path) -> LoadedGenerator:
+    """Load a generator from a model file, or from a run folder: its perceptual network, else its fidelity network.
+
+    Raises:
+        ModelError: if there is none, it cannot be read, no known architecture fits or it is not for RGB pictures.
+
+    """
+    if path.is_dir():
+        path = _of_run(path)
+    if "bottleneck" in read_metadata(path):
+        raise ModelError(f"{path}: is an auto-encoder, not a generator; name a generator here.")
+    model, scale, architecture = generator_from_state(read_state(path), path)
+    return LoadedGenerator(model, scale, architecture, path)
+
+
+def generator_from_state(state: dict[str, Tensor], path: Path) -> tuple[nn.Module, int, str]:
+    """Build the generator whose parameters `state` holds: (model, scale, architecture's name).
+
+    RRDB in its present layout is ours, since spandrel fixes its growth; all else is spandrel's.
+
+    Raises:
+        ModelError: naming `path`, if no architecture fits.
+
+    """
+    if {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"} <= state.keys():
+        try:
+            rrdb = RRDBNet.from_state(state)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{path}: looks like RRDB, but its parameters do not fit together.") from error
+        return rrdb.eval().float(), rrdb.scale, "RRDB"
+    try:
+        descriptor = ModelLoader("cpu").load_from_state_dict(dict(state))
+    except UnsupportedModelError as error:
+        raise ModelError(f"{path}: no architecture known to spandrel has these parameters.") from error
+    except (KeyError, ValueError, RuntimeError, AssertionError) as error:
+        raise ModelError(f"{path}: its parameters do not fit the architecture they look like ({error}).") from error
+    if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != 3:
+        raise ModelError(f"{path}: {descriptor.architecture.name} does not upscale RGB pictures.")
+    return descriptor.model.eval().float(), descriptor.scale, descriptor.architecture.name
+
+
+def _of_run(folder: Path) -> Path:
+    for name in RUN_GENERATORS:
+        if (folder / name).is_file():
+            return folder / name
+    recipe = folder / "run.json"
+    if recipe.is_file():
+        stages = ", ".join(json.loads(recipe.read_text(encoding="utf-8")).get("stages", []))
+        raise ModelError(f"{folder}: this run ({stages}) has no finished network yet; train it to the end first.")
+    raise ModelError(f"{folder}: is not a run folder (no {' or '.join(RUN_GENERATORS)}); name a run or a model file.")

@@ -1,0 +1,74 @@
+"""Parameters in files: ours (safetensors) and the community's (torch pickles, opened with `weights_only` alone)."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from aesop.errors import ModelError
+from aesop.files import atomic_path
+
+#: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
+_WRAPPERS = ("params_ema", "params", "params-ema", "state_dict", "model", "generator")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a file's parameters by name, on the CPU.
+
+    Of a torch file that wraps them, `params_ema` is preferred to `params`; a `module.` prefix is dropped.
+
+    Raises:
+        ModelError: if the file is missing, corrupt, holds anything but tensors, or would have to run code to load.
+
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file; check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        else:
+            state = _unwrap(torch.load(path, map_location="cpu", weights_only=True))
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path}: is not a readable model file, or holds more than parameters; get it anew."
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}).") from error
+    if not state:
+        raise ModelError(f"{path}: holds no parameters.")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what a safetensors file says of itself; empty for other files and files that say nothing."""
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: is not a readable safetensors file ({error}); get it anew.") from error
+
+
+def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object]) -> None:
+    """Write parameters and where they come from to a safetensors file, atomically; `metadata` values become JSON."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, {key: json.dumps(value, default=str) for key, value in metadata.items()})
+
+
+def _unwrap(loaded: object) -> dict[str, Tensor]:
+    if isinstance(loaded, dict):
+        for wrapper in _WRAPPERS:
+            if isinstance(loaded.get(wrapper), dict):
+                return _unwrap(loaded[wrapper])
+        if all(isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()):
+            return dict(loaded)
+    raise ValueError("no dictionary of tensors")
