@@ -1,0 +1,37 @@
+"""What the fidelity metrics see of a picture: 8-bit RGB, its BT.601 luma, without the border."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from aesop.errors import DataError
+
+
+def eight_bit(images: Tensor) -> Tensor:
+    """Clamp (N, 3, H, W) in [0, 1] and round to the 256 levels of a PNG; float64 in 0..255."""
+    return images.double().clamp(0, 1).mul(255).add(0.5).floor()
+
+
+def luma(images: Tensor) -> Tensor:
+    """Y of ITU-R BT.601 as MATLAB's `rgb2ycbcr` has it: (N, 3, H, W) RGB in 0..255 to (N, 1, H, W) in 16..235.
+
+    The result is not rounded (DESIGN: the paper's protocol; older papers round it).
+    """
+    weights = torch.tensor([65.481, 128.553, 24.966], dtype=images.dtype, device=images.device) / 255
+    return torch.einsum("nchw,c->nhw", images, weights).unsqueeze(1) + 16
+
+
+def comparable_luma(images: Tensor, border: int) -> Tensor:
+    """Y, 16..235, of `images` (N, 3, H, W) in [0, 1] after rounding to 8 bit, less `border` pixels on every side."""
+    height, width = images.shape[-2:]
+    if min(height, width) <= 2 * border:
+        raise DataError(f"a picture of {width}x{height} pixels is nothing but border ({border} pixels are cropped)")
+    return luma(eight_bit(images[..., border : height - border, border : width - border]))
+
+
+def require_same_size(first: Tensor, second: Tensor) -> None:
+    """Raise DataError unless both batches of images have one shape."""
+    if first.shape != second.shape:
+        sizes = " and ".join(f"{images.shape[-1]}x{images.shape[-2]}" for images in (first, second))
+        raise DataError(f"pictures of {sizes} pixels cannot be compared; the model's scale or the pair is wrong")

@@ -1,0 +1,34 @@
+"""Peak signal-to-noise ratio on luma (DESIGN 2.6)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from aesop.metrics.luma import comparable_luma, require_same_size
+from aesop.metrics.metric import Measure, Metric, Sample, Settings
+
+
+def peak_ratio(first: Tensor, second: Tensor) -> Tensor:
+    """10 log10(255^2 / mean squared error) of (N, C, H, W) in 0..255, as (N,) in dB; infinite where they are equal."""
+    error = (first - second).square().mean(dim=(1, 2, 3))
+    return 10 * (255**2 / error).log10()
+
+
+def psnr(sr: Tensor, hr: Tensor, *, border: int) -> Tensor:
+    """PSNR on unrounded Y of 8-bit-rounded images, `border` pixels cropped (the paper: border = scale).
+
+    `sr` and `hr` are (N, 3, H, W) in [0, 1], values outside are clamped; returns (N,) float64 in dB, infinite for
+    equal images. Raises DataError where sizes differ or nothing is left of the images.
+    """
+    require_same_size(sr, hr)
+    return peak_ratio(comparable_luma(sr, border), comparable_luma(hr, border))
+
+
+def _prepare(settings: Settings) -> Measure:
+    def measure(sample: Sample) -> float:
+        return psnr(sample.sr, sample.hr, border=settings.scale).item()
+
+    return measure
+
+
+PSNR = Metric("psnr", "PSNR", True, (0.0, float("inf")), "dB", 3, _prepare)

@@ -1,0 +1,57 @@
+"""Structural similarity on luma (Wang et al. 2004; DESIGN 2.6)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from aesop.errors import DataError
+from aesop.metrics.luma import comparable_luma, require_same_size
+from aesop.metrics.metric import Measure, Metric, Sample, Settings
+
+WINDOW = 11
+SIGMA = 1.5
+#: (K1 L)^2 and (K2 L)^2 with K1 = 0.01, K2 = 0.03 and the dynamic range L = 255.
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def ssim(sr: Tensor, hr: Tensor, *, border: int) -> Tensor:
+    """Mean SSIM on unrounded Y of 8-bit-rounded images, `border` pixels cropped (the paper: border = scale).
+
+    Gaussian window of 11x11 with sigma 1.5, only where it lies inside the image, population covariances, float64.
+    `sr` and `hr` are (N, 3, H, W) in [0, 1]; returns (N,) in [-1, 1], 1 for equal images. Raises DataError where
+    sizes differ or the cropped images are smaller than the window.
+    """
+    require_same_size(sr, hr)
+    x, y = comparable_luma(sr, border), comparable_luma(hr, border)
+    height, width = x.shape[-2:]
+    if min(height, width) < WINDOW:
+        raise DataError(
+            f"SSIM needs {WINDOW} pixels each way after cropping {border}; this picture has {width}x{height}"
+        )
+
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = (_smooth(images) for images in (x, y, x * x, y * y, x * y))
+    covariance = mean_xy - mean_x * mean_y
+    variances = mean_xx - mean_x.square() + mean_yy - mean_y.square()
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
+    contrast_and_structure = (2 * covariance + C2) / (variances + C2)
+    return (luminance * contrast_and_structure).mean(dim=(1, 2, 3))
+
+
+def _smooth(images: Tensor) -> Tensor:
+    """(N, 1, H, W) under the Gaussian window, valid region only."""
+    offsets = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
+    weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
+    weights = weights / weights.sum()
+    return F.conv2d(F.conv2d(images, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+
+
+def _prepare(settings: Settings) -> Measure:
+    def measure(sample: Sample) -> float:
+        return ssim(sample.sr, sample.hr, border=settings.scale).item()
+
+    return measure
+
+
+SSIM = Metric("ssim", "SSIM", True, (-1.0, 1.0), "", 4, _prepare)

