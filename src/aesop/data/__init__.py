@@ -1,1 +1,1 @@
-"""Package."""
+"""Pictures: files in and out, the bicubic degradation, preparation for training, training crops."""

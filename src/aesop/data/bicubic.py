@@ -1,4 +1,4 @@
-"""Bicubic resizing equal to MATLAB's `imresize`: the degradation that the field's benchmarks and the paper's pairs rest on."""
+"""Bicubic resizing equal to MATLAB's `imresize`: what the benchmarks' LR files and the paper's pairs are made with."""
 
 from __future__ import annotations
 

@@ -1,0 +1,211 @@
+"""Picture files in and out: 8-bit sRGB arrays, whatever a file holds.
+
+libvips does the work: it reads 16 bit, alpha, ICC profiles and orientation, and lets other threads run meanwhile.
+BMP, which it lacks, is left to Pillow.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aesop.errors import DataError
+from aesop.files import atomic_path
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
+
+#: A file that claims more is refused before it is decoded: 1.2 GB decoded, more than any camera makes.
+PIXEL_LIMIT = 400_000_000
+
+#: How each format is saved: without loss where it can be, else with none that one sees.
+_SAVING: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".jpg": {"Q": 95, "subsample_mode": "off"},
+    ".jpeg": {"Q": 95, "subsample_mode": "off"},
+    ".webp": {"lossless": True},
+    ".tif": {"compression": "lzw"},
+    ".tiff": {"compression": "lzw"},
+}
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The picture files in `folder` and its subfolders, sorted by path, without hidden ones; links are followed.
+
+    Raises DataError where the folder is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder; name one that holds pictures.")
+    found, seen = [], set()
+    for name, subfolders, files in os.walk(folder, followlinks=True):
+        inside = Path(name)
+        if inside.resolve() in seen:  # a link back to a folder above
+            subfolders.clear()
+            continue
+        seen.add(inside.resolve())
+        subfolders[:] = [s for s in subfolders if not s.startswith(".")]
+        found += [inside / f for f in files if not f.startswith(".") and Path(f).suffix.lower() in PICTURE_SUFFIXES]
+    if not found:
+        raise DataError(f"{folder}: no pictures there ({', '.join(sorted(PICTURE_SUFFIXES))}); name another folder.")
+    return sorted(found)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as `read_picture` gives it, from its header alone.
+
+    Raises DataError for a file that is missing, no picture, or of more than `PIXEL_LIMIT` pixels.
+    """
+    with _refusals(path):
+        if path.suffix.lower() == ".bmp":
+            with _open_bmp(path) as bmp:
+                return bmp.height, bmp.width
+        image = _open(path)
+        turned = _orientation(image) >= 5  # these four swap rows and columns
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def read_picture(path: Path, *, alpha: bool = False) -> np.ndarray:
+    """Read a picture as uint8, H x W x 3, sRGB: any profile applied, grey repeated, 16 bit rounded, EXIF turn made.
+
+    Alpha is dropped; with `alpha`, a file that has it gives H x W x 4 instead.
+    Raises DataError for a file that is missing, corrupt, cut short, or of more than `PIXEL_LIMIT` pixels.
+    """
+    with _refusals(path):
+        if path.suffix.lower() == ".bmp":
+            with _open_bmp(path) as bmp:
+                return np.array(bmp.convert("RGBA" if alpha and bmp.mode == "RGBA" else "RGB"))
+        image = _open(path)
+        colour, transparency = image, None
+        if image.hasalpha():
+            colour, transparency = image[: image.bands - 1], image[image.bands - 1]
+        result = _to_srgb(colour)
+        if alpha and transparency is not None:
+            result = result.bandjoin(_to_8_bit(transparency))
+        if _orientation(image) > 1:
+            result = result.copy_memory().autorot()
+        return result.numpy()
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write a uint8 picture, H x W or H x W x (1, 3 or 4), in the format of the path's suffix, whole or not at all.
+
+    Raises DataError for a suffix or a picture that no file of this kind can hold.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in PICTURE_SUFFIXES:
+        raise DataError(f"{path}: cannot write {suffix or 'this'} files; choose a name that ends in .png.")
+    if picture.dtype != np.uint8:
+        raise ValueError(f"the picture must be uint8, not {picture.dtype}")
+    picture = np.ascontiguousarray(picture[..., None] if picture.ndim == 2 else picture)
+    if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4):
+        raise ValueError(f"the picture must be H x W x (1, 3 or 4), not {picture.shape}")
+    if picture.shape[2] == 4 and suffix in (".jpg", ".jpeg", ".bmp"):
+        raise DataError(f"{path}: {suffix} files hold no transparency; choose a name that ends in .png.")
+    vips = _vips()
+    with atomic_path(path) as temporary:
+        if suffix == ".bmp":
+            from PIL import Image
+
+            Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(temporary, format="BMP")
+            return
+        try:
+            encoded = vips.Image.new_from_array(picture).write_to_buffer(suffix, **_SAVING[suffix])
+        except vips.Error as error:
+            raise DataError(f"{path}: cannot be written ({_reason(error)}); choose another format.") from error
+        temporary.write_bytes(encoded)
+
+
+def to_tensor(picture: np.ndarray) -> Tensor:
+    """Turn a uint8 H x W x C picture into a float32 C x H x W tensor in [0, 1]."""
+    return torch.tensor(picture).permute(2, 0, 1).float().div(255).contiguous()
+
+
+def to_picture(image: Tensor) -> np.ndarray:
+    """Turn a C x H x W tensor into a uint8 H x W x C picture: clamped to [0, 1], rounded to 8 bit."""
+    levels = image.detach().cpu().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())
+
+
+@lru_cache(maxsize=1)
+def _vips() -> ModuleType:
+    """Pyvips, made safe for files of unknown origin at its first use."""
+    import pyvips
+
+    pyvips.block_untrusted_set(True)
+    # A file may change between two calls; libvips would answer with what it read the first time.
+    pyvips.cache_set_max(0)
+    return pyvips
+
+
+def _open(path: Path) -> Any:
+    image = _vips().Image.new_from_file(str(path), access="sequential", fail_on="error")
+    _check_size(path, image.height, image.width)
+    return image
+
+
+def _open_bmp(path: Path) -> Image.Image:
+    from PIL import Image
+
+    image = Image.open(path, formats=("BMP",))
+    _check_size(path, image.height, image.width)
+    return image
+
+
+def _check_size(path: Path, height: int, width: int) -> None:
+    if height * width > PIXEL_LIMIT:
+        limit = f"{PIXEL_LIMIT // 1_000_000} million"
+        raise DataError(f"{path}: {width} x {height} pixels are more than {limit}; cut it into smaller pictures.")
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turn what libvips and Pillow say of an unreadable file into a DataError."""
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file.")
+    try:
+        yield
+    except (_vips().Error, OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: no complete picture ({_reason(error)}); replace the file or remove it.") from error
+
+
+def _reason(error: Exception) -> str:
+    lines = str(getattr(error, "detail", None) or error).split("\n")
+    return next((line.strip() for line in lines if line.strip()), type(error).__name__)
+
+
+def _orientation(image: Any) -> int:
+    return image.get("orientation") if image.get_typeof("orientation") else 1
+
+
+def _to_srgb(image: Any) -> Any:
+    """Three bands of 8 bits."""
+    if image.get_typeof("icc-profile-data"):
+        try:
+            return image.icc_transform("srgb", embedded=True, depth=8)
+        except _vips().Error:
+            pass  # a broken profile says nothing: go by the numbers, as every viewer does
+    if image.interpretation in ("b-w", "grey16", "srgb", "rgb16") and image.format in ("uchar", "ushort"):
+        image = _to_8_bit(image)
+    else:
+        image = image.colourspace("srgb").cast("uchar")
+    if image.bands == 1:
+        return image.bandjoin([image, image])
+    if image.bands != 3:
+        raise ValueError(f"{image.bands} channels")
+    return image
+
+
+def _to_8_bit(image: Any) -> Any:
+    # 257 = 65535 / 255: black and white stay so, and 8-bit levels that were widened come back exactly.
+    return (image / 257).rint().cast("uchar") if image.format == "ushort" else image.cast("uchar")

@@ -1,0 +1,37 @@
+"""What several test files make their inputs with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from aesop.data.pictures import write_picture
+
+
+def synthetic_picture(height: int, width: int, seed: int) -> np.ndarray:
+    """A uint8 H x W x 3 picture with what photographs have: shading, edges and texture."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    picture = np.empty((height, width, 3))
+    for channel in range(3):
+        slope = rng.uniform(-1, 1, 2)
+        picture[..., channel] = 128 + 60 * (slope[0] * y / height + slope[1] * x / width)
+    for _ in range(6):
+        centre, radius = rng.uniform(0, 1, 2) * (height, width), rng.uniform(0.1, 0.3) * min(height, width)
+        disc = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
+        picture[disc] += rng.uniform(-90, 90, 3)
+    angle, period = rng.uniform(0, np.pi), rng.uniform(3, 8)
+    waves = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period)
+    picture += (25 * waves * (x > width / 2))[..., None]
+    picture += rng.normal(0, 3, picture.shape)
+    return picture.round().clip(0, 255).astype(np.uint8)
+
+
+def synthetic_pictures(folder: Path, count: int, size: int | tuple[int, int], seed: int = 0) -> list[Path]:
+    """Write `count` pictures of `size` (height, width) pixels as `000.png`, ... and return their paths."""
+    height, width = (size, size) if isinstance(size, int) else size
+    paths = [folder / f"{number:03d}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        write_picture(path, synthetic_picture(height, width, seed * 1000 + number))
+    return paths
