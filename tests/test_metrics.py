@@ -112,7 +112,7 @@ def test_ssim_is_scikit_images(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim])
-def test_fidelity_metrics_are_symmetric_and_independent_of_the_batch(metric) -> None:  # noqa: ANN001
+def test_fidelity_metrics_are_symmetric_and_independent_of_the_batch(metric) -> None:
     first, second = pictures(3, 3, 24, 25), pictures(3, 3, 24, 25, seed=1)
     together = metric(first, second, border=2)
     torch.testing.assert_close(together, metric(second, first, border=2), rtol=0, atol=1e-12)
@@ -245,7 +245,7 @@ def test_dists_of_equal_images_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def _no_cache(tmp_path, monkeypatch: pytest.MonkeyPatch):  # noqa: ANN001, ANN202
+def _no_cache(tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     backbones._why_missing.cache_clear()
     yield
@@ -265,7 +265,7 @@ def test_a_server_that_never_answers_costs_one_timeout_only(monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("_no_cache")
-def test_weights_in_the_cache_need_no_server(tmp_path) -> None:  # noqa: ANN001
+def test_weights_in_the_cache_need_no_server(tmp_path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "known.pth").touch()
     backbones.require_weights("http://127.0.0.1:1/known.pth")

@@ -1,1 +1,1 @@
-"""Package."""
+"""Models measured on benchmarks: `evaluate`, its results as JSON and as tables."""

@@ -28,7 +28,7 @@ def _auto_encode(autoencoder: nn.Module, images: Tensor) -> Tensor:
 
 def _prepare(settings: Settings) -> Measure:
     if settings.autoencoder is None:
-        raise MetricUnavailable("AE-PSNR needs an auto-encoder; name one with --autoencoder FILE")
+        raise MetricUnavailable("needs an auto-encoder; name one with --autoencoder FILE")
     autoencoder = settings.autoencoder
     known: tuple[Tensor | None, Tensor | None] = None, None
 

@@ -1,1 +1,1 @@
-"""Package."""
+"""Pictures upscaled with a model: tiles, and pictures in and out."""

@@ -1,0 +1,39 @@
+"""`aesop upscale`: parses, calls, prints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def upscale(
+    inputs: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", help="Folders are searched whole.")],
+    model: Annotated[Path, typer.Option(help="A model file or a run folder.")],
+    output: Annotated[Path, typer.Option(help="The folder for the results, of the same relative names.")],
+    tile: Annotated[
+        int | None, typer.Option(help="A tile's side in pixels of the input; less needs less memory. [default: auto]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...")] = "cpu",
+    keep_format: Annotated[bool, typer.Option("--keep-format", help="Write each input's format, not PNG.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make results anew that exist already.")] = False,
+) -> None:
+    """Upscale pictures and folders of pictures.
+
+    Originals are never touched. Results that exist already are skipped. Exit status 2 if a picture could not be
+    upscaled; all others are written.
+    """
+    from aesop.upscaling.upscale import upscale as run
+
+    report = run(inputs, model, output, tile=tile, device=device, keep_format=keep_format, overwrite=overwrite)
+    print(f"{len(report.written)} written to {output}")
+    if report.skipped:
+        print(f"{len(report.skipped)} skipped: they exist already; --overwrite makes them anew")
+    if report.seams:
+        print("This model looks at more of a picture than tiles can overlap: look for seams, or take a larger --tile.")
+    for source, reason in report.failed.items():
+        print(reason if str(source) in reason else f"{source}: {reason}", file=sys.stderr)
+    if report.failed:
+        raise typer.Exit(2)

