@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from aesop.errors import ModelError
 from aesop.networks.loading import generator_from_state
-from aesop.networks.rrdb import RRDB, conv3x3, initialise_small
+from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, initialise_small
 from aesop.networks.state_dicts import read_state
 
 
@@ -117,3 +118,43 @@ def _ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
     kept = {key: value for key, value in state.items() if key.startswith("decoder.")}
     parts = ("conv_first.", "body.", "conv_last.")
     return kept | {f"encoder.{key}": value for key, value in state.items() if key.startswith(parts)}
+
+
+@torch.no_grad()
+def initialise_as_downscaler(encoder: nn.Sequential, scale: int) -> None:
+    """Let a fresh encoder begin as a bicubic downscaler, to within about 50 dB.
+
+    The paper's encoder begins near zero and spends thousands of iterations on finding the LR image; a short training
+    has none to spare. Nothing but the start differs: small random weights beside the kernel leave every channel free.
+    """
+    conv_first, down, body, conv_last = encoder
+    for conv in (*_convs(conv_first), *_convs(conv_last)):
+        conv.weight.mul_(0.01)
+    last = _convs(conv_last)[1]
+    for conv in (*_convs(conv_first), _convs(conv_last)[0]):
+        channels = range(min(conv.in_channels, conv.out_channels))
+        conv.weight[channels, channels, 1, 1] += 1
+    # An RRDB of small weights multiplies by 1 + its residual scale; the last convolution sees 3 x 3 LR pixels, that
+    # is 3 * scale HR pixels a side, of which the kernel's weights fall off around the middle.
+    gain = (1 + RESIDUAL_SCALE) ** sum(isinstance(block, RRDB) for block in body.children())
+    position = (torch.arange(3 * scale, dtype=torch.float64) - (3 * scale - 1) / 2).abs() / scale
+    taps = _bicubic(position)
+    kernel = torch.outer(taps, taps).div(taps.sum() ** 2 * gain).float().to(last.weight.device)
+    for colour in range(3):
+        for y in range(scale):
+            for x in range(scale):
+                pixel = torch.zeros(1, _convs(conv_first)[1].out_channels, scale, scale, device=last.weight.device)
+                pixel[0, colour, y, x] = 1
+                channel = int(down(pixel).flatten().argmax())
+                last.weight[colour, channel] += kernel[y::scale, x::scale]
+
+
+def _convs(module: nn.Module) -> list[nn.Conv2d]:
+    return [layer for layer in module.children() if isinstance(layer, nn.Conv2d)]
+
+
+def _bicubic(distance: Tensor) -> Tensor:
+    """Keys' cubic convolution kernel, a = -1/2, at distances >= 0."""
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    return torch.where(distance <= 1, near, torch.where(distance < 2, far, 0))

@@ -8,11 +8,15 @@ perceptual variance, the textures, to the perceptual and adversarial losses.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.autoencoder import AutoEncoder
+from aesop.config import Config
 
 
 class AESOPLoss(nn.Module):
@@ -54,3 +58,14 @@ class AESOPLoss(nn.Module):
             target = self.autoencoder(hr)
         seen = sr.clamp(0, 1)
         return F.l1_loss(self.autoencoder(seen), target) + F.l1_loss(sr, seen.detach())
+
+
+class AESOPLossConfig(Config):
+    """AESOP loss as the fidelity loss: eq. 9. The auto-encoder is the recipe's."""
+
+    type: Literal["aesop"]
+    weight: float = Field(1.0, ge=0)
+
+    def build(self, autoencoder: AutoEncoder) -> AESOPLoss:
+        """Build the loss around the frozen `autoencoder`."""
+        return AESOPLoss(autoencoder)

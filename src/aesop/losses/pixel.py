@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from aesop.config import Config
 
 
 class PixelLoss(nn.Module):
@@ -12,3 +17,14 @@ class PixelLoss(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """|sr - hr|_1, a scalar."""
         return F.l1_loss(sr, hr)
+
+
+class PixelLossConfig(Config):
+    """Pixel loss as the fidelity loss: eq. 3."""
+
+    type: Literal["pixel"]
+    weight: float = Field(0.01, ge=0)
+
+    def build(self) -> PixelLoss:
+        """Build the loss."""
+        return PixelLoss()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from aesop.config import Config
 from aesop.errors import MissingExtraError, ModelError
 
 #: Index of each named convolution in torchvision's `vgg19().features`; its output is taken before the ReLU.
@@ -139,3 +142,48 @@ class EfficientNetFeatures(FrozenFeatures):
             if index in self.wanted:
                 found.append(x)
         return found
+
+
+class VGG19Config(Config):
+    """VGG19 features, and the weight of each layer in the perceptual loss."""
+
+    type: Literal["vgg19"]
+    layers: dict[str, float] = Field(
+        default={"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0},
+        min_length=1,
+        description="weight of each convolution's output, taken before the ReLU",
+    )
+    weights: Path | None = Field(None, description="file of torchvision's VGG19; unset, ImageNet's are downloaded")
+
+    @field_validator("layers")
+    @classmethod
+    def _known(cls, layers: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(layers.keys() - VGG19_LAYERS.keys())
+        if unknown:
+            raise ValueError(f"VGG19 has no layer {unknown[0]}; the layers are {', '.join(VGG19_LAYERS)}")
+        return layers
+
+    def build(self) -> tuple[VGG19Features, list[float]]:
+        """Build the features and their weights."""
+        return VGG19Features(list(self.layers), self.weights), list(self.layers.values())
+
+
+class EfficientNetConfig(Config):
+    """EfficientNet-lite0 features, and the weight of each block in the perceptual loss."""
+
+    type: Literal["efficientnet-lite0"]
+    blocks: dict[int, float] = Field(
+        default={0: 1.0, 2: 1.0, 4: 1.0, 10: 1.0}, min_length=1, description="weight of each block's output (0 to 15)"
+    )
+
+    @field_validator("blocks")
+    @classmethod
+    def _known(cls, blocks: dict[int, float]) -> dict[int, float]:
+        unknown = sorted(set(blocks) - set(range(16)))
+        if unknown:
+            raise ValueError(f"EfficientNet-lite0 has blocks 0 to 15, no {unknown[0]}")
+        return dict(sorted(blocks.items()))
+
+    def build(self) -> tuple[EfficientNetFeatures, list[float]]:
+        """Build the features and their weights."""
+        return EfficientNetFeatures(list(self.blocks)), list(self.blocks.values())

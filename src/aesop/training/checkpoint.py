@@ -1,0 +1,47 @@
+"""Checkpoints: all that the next iteration depends on, in one file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aesop.errors import RunError
+from aesop.files import atomic_path
+
+FILE = "checkpoint.pt"
+
+
+def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any]) -> None:
+    """Write the state after `iteration` iterations to `folder`.
+
+    Raises:
+        RunError: if the disk is full or the folder cannot be written; the checkpoint before it stays.
+
+    """
+    with atomic_path(folder / FILE) as temporary:
+        try:
+            torch.save({"iteration": iteration, "state": state, "rng": torch.get_rng_state()}, temporary)
+        except RuntimeError as error:
+            # torch reports a failed write, most often a full disk, as a RuntimeError of its own.
+            raise RunError(f"{folder / FILE}: could not be written; free some space and call again.") from error
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> tuple[int, dict[str, Any]] | None:
+    """Read (iteration, state) from `folder`; None if it holds no checkpoint.
+
+    Raises:
+        RunError: if the file is corrupt.
+
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        loaded = torch.load(path, map_location=device, weights_only=True)
+        torch.set_rng_state(loaded["rng"].cpu())
+        return loaded["iteration"], loaded["state"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        raise RunError(f"{path}: is corrupt; delete it to train this stage anew.") from error

@@ -1,0 +1,75 @@
+"""Stage 1: the fidelity network, min |G(x) - y|_1: the average of all plausible images, sharp where it can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from aesop.losses.pixel import PixelLoss
+from aesop.metrics.psnr import psnr
+from aesop.networks.state_dicts import write_state
+from aesop.training.ema import EMA
+from aesop.training.recipe import Recipe
+from aesop.training.stage import Pairs, adam
+
+
+class FidelityStage:
+    """Train `generator` with the pixel loss alone."""
+
+    name = "fidelity"
+
+    def __init__(self, fabric: Fabric, recipe: Recipe, generator: nn.Module) -> None:
+        config = recipe.fidelity
+        self.fabric, self.scale = fabric, recipe.scale
+        generator = fabric.to_device(generator)
+        self.ema = EMA(generator, config.ema)
+        self.network = generator
+        self.generator, self.optimizer = fabric.setup(generator, adam(generator.parameters(), config))
+        self.optimizers = [self.optimizer]
+        self.loss = PixelLoss()
+
+    def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """Take one iteration."""
+        loss = self.loss(self.generator(lr), hr)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.network)
+        return {"pixel": loss.detach()}
+
+    def validate(self, pairs: Pairs) -> dict[str, float]:
+        """PSNR of the EMA network on held-out pictures."""
+        return {"psnr": validation_psnr(self.ema.model, pairs, self.scale)}
+
+    def verdict(self, measured: dict[str, float]) -> str | None:
+        """Nothing to add to the number."""
+        del measured
+
+    def state(self) -> dict[str, Any]:
+        """Return networks and optimizer."""
+        return {
+            "generator": self.network.state_dict(),
+            "ema": self.ema.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.network.load_state_dict(state["generator"])
+        self.ema.model.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def export(self, path: Path, metadata: dict[str, object]) -> None:
+        """Write the EMA generator."""
+        write_state(path, self.ema.model.state_dict(), metadata)
+
+
+@torch.no_grad()
+def validation_psnr(generator: nn.Module, pairs: Pairs, scale: int) -> float:
+    """Mean PSNR of `generator` over held-out pairs, in dB (the protocol of `aesop.metrics.psnr`)."""
+    values = [psnr(generator(lr), hr, border=scale).item() for lr, hr in pairs]
+    return sum(values) / len(values)

@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM: finish the iteration, write a checkpoint, then stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """Training stopped on a signal, after writing a checkpoint."""
+
+    def __init__(self, signum: int, iteration: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name} after iteration {iteration}")
+        self.signum = signum
+
+
+class Interruption:
+    """Holds the signal that asked to stop, once one did."""
+
+    signum: int | None = None
+
+
+@contextmanager
+def caught_signals() -> Iterator[Interruption]:
+    """Note SIGINT and SIGTERM instead of dying of them; a second one kills as usual."""
+    noted = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        del frame
+        noted.signum = signum
+        signal.signal(signum, before[signal.Signals(signum)])
+
+    for signum in before:
+        signal.signal(signum, note)
+    try:
+        yield noted
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,206 @@
+"""The one loop of all stages: batches in; log lines, validations, snapshots and checkpoints out."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from aesop.errors import RunError
+from aesop.progress import progress
+from aesop.training.checkpoint import load_checkpoint, save_checkpoint
+from aesop.training.interruption import Interrupted, Interruption
+from aesop.training.recipe import StageConfig
+from aesop.training.stage import Pairs, Stage
+
+Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a stage's results stand."""
+
+    folder: Path
+    logs: Path
+    network: str
+
+    @property
+    def output(self) -> Path:
+        """The stage's finished network."""
+        return self.folder / self.network
+
+    def snapshot(self, iteration: int) -> Path:
+        """Return where the EMA network of an iteration stands."""
+        return self.folder / "snapshots" / f"{iteration:08d}.safetensors"
+
+
+def learning_rate(config: StageConfig, iteration: int, iterations: int) -> float:
+    """Return the learning rate of iteration 0, 1, ...: warmup, halvings at the milestones, half a cosine."""
+    rate = config.learning_rate * 0.5 ** sum(iteration >= milestone for milestone in config.milestones)
+    if config.cosine:
+        rate *= 0.5 * (1 + math.cos(math.pi * iteration / iterations))
+    return rate * min(1.0, (iteration + 1) / config.warmup) if config.warmup else rate
+
+
+def train_stage(
+    fabric: Fabric,
+    stage: Stage,
+    config: StageConfig,
+    iterations: int,
+    batches: Batches,
+    pairs: Pairs,
+    paths: Paths,
+    metadata: dict[str, object],
+    interruption: Interruption,
+) -> dict[str, float]:
+    """Train `stage` to the end, from its checkpoint if there is one; return its last validation.
+
+    `batches(first, last)` yields the uint8 (LR, HR) batches of iterations first to last-1, the same ones however
+    often training was resumed.
+
+    Raises:
+        Interrupted: after a signal, with a checkpoint written.
+        RunError: if a loss is no longer finite, or files cannot be written.
+
+    """
+    done = 0
+    checkpoint = load_checkpoint(paths.folder, fabric.device)
+    if checkpoint is not None:
+        done, state = checkpoint
+        stage.load_state(state)
+    log = _Log(paths, done, fabric.is_global_zero)
+    losses = _Means()
+    measured: dict[str, float] = {}
+    with log, progress(stage.name, iterations, done) as advance:
+        for iteration, batch in enumerate(batches(done, iterations), start=done + 1):
+            for optimizer in stage.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(config, iteration - 1, iterations)
+            lr, hr = (fabric.to_device(images).float() / 255 for images in batch)
+            losses.add(stage.step(lr, hr))
+            if iteration % config.log_every == 0 or iteration == iterations:
+                means = losses.take()
+                _require_finite(means, stage.name, iteration, paths)
+                log.write(iteration, "loss", means)
+                advance(note=" ".join(f"{name} {value:.4g}" for name, value in means.items()))
+            else:
+                advance()
+            if iteration % config.validate_every == 0 or iteration == iterations:
+                if fabric.is_global_zero:
+                    measured = stage.validate(pairs)
+                    log.write(iteration, "validation", measured)
+                    stage.export(paths.snapshot(iteration), {**metadata, "iteration": iteration, "measured": measured})
+                fabric.barrier()
+            stop = _anyone(fabric, interruption.signum)
+            if iteration % config.checkpoint_every == 0 or iteration == iterations or stop:
+                _require_finite(losses.peek(), stage.name, iteration, paths)
+                if fabric.is_global_zero:
+                    save_checkpoint(paths.folder, iteration, stage.state())
+                fabric.barrier()
+            if stop and iteration < iterations:
+                raise Interrupted(stop, iteration)
+    if fabric.is_global_zero:
+        if not measured:
+            measured = stage.validate(pairs)
+        stage.export(paths.output, {**metadata, "iteration": iterations, "measured": measured})
+    fabric.barrier()
+    return measured
+
+
+def _anyone(fabric: Fabric, signum: int | None) -> int:
+    """Return the signal that any process was sent, 0 if none; without other processes this costs nothing."""
+    if fabric.world_size == 1:
+        return signum or 0
+    heard = torch.tensor(signum or 0, device=fabric.device)
+    return int(fabric.all_reduce(heard, reduce_op="max").item())  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _require_finite(means: dict[str, float], stage: str, iteration: int, paths: Paths) -> None:
+    for name, value in means.items():
+        if not math.isfinite(value):
+            raise RunError(
+                f"{stage}: the {name} loss is {value} near iteration {iteration}; lower {stage}.learning_rate or that "
+                f"loss's weight and train into a new run folder (the last good checkpoint is {paths.folder})."
+            )
+
+
+class _Means:
+    """Means of scalars over the iterations since the last look; they stay on the device until somebody looks."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        self.sums = {name: self.sums[name] + value if self.count else value for name, value in values.items()}
+        self.count += 1
+
+    def peek(self) -> dict[str, float]:
+        if not self.count:
+            return {}
+        values = torch.stack(list(self.sums.values())).div(self.count).tolist()
+        return dict(zip(self.sums, values, strict=True))
+
+    def take(self) -> dict[str, float]:
+        means = self.peek()
+        self.count = 0
+        return means
+
+
+class _Log:
+    """A stage's numbers: as lines of JSON for our reports, and for TensorBoard.
+
+    What an interrupted run wrote after its last checkpoint is dropped on resume, since it will be written again.
+    """
+
+    def __init__(self, paths: Paths, done: int, active: bool) -> None:
+        self.path = paths.folder / "log.jsonl"
+        self.paths, self.done, self.active = paths, done, active
+        self.started = time.monotonic()
+        self.board: Any = None
+
+    def __enter__(self) -> _Log:
+        if self.active:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            kept = [line for line in read_log(self.paths.folder) if line["iteration"] <= self.done]
+            self.path.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+            from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+
+            self.board = TensorBoardLogger(
+                self.paths.logs, name="", version=self.paths.folder.name, purge_step=self.done + 1
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.board is not None:
+            self.board.finalize("success")
+
+    def write(self, iteration: int, kind: str, values: dict[str, float]) -> None:
+        if not self.active:
+            return
+        line = {"iteration": iteration, "kind": kind, "seconds": round(time.monotonic() - self.started, 3), **values}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.board.log_metrics({f"{kind}/{name}": value for name, value in values.items()}, step=iteration)
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Read a stage's log: dictionaries of iteration, kind (`loss` or `validation`), seconds and values."""
+    path = folder / "log.jsonl"
+    if not path.is_file():
+        return []
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break  # the line that a killed process was writing
+    return lines

@@ -1,0 +1,178 @@
+"""Recipes from YAML files: inheritance, overrides, and errors that name the key and its nearest neighbour."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import ValidationError
+
+from aesop.config import Config
+from aesop.errors import RecipeError
+from aesop.training.recipe import Recipe
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(Path(entry.name).stem for entry in _shipped().iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by its name or its file, apply `key=value` overrides (dotted keys, YAML values) and check it.
+
+    Raises:
+        RecipeError: naming the recipe, key and mend.
+
+    """
+    values = _read(name, ())
+    for override in overrides:
+        _override(values, override)
+    return check_recipe(values, name)
+
+
+def check_recipe(values: dict[str, Any], source: str) -> Recipe:
+    """Make a recipe of nested values that `source` holds.
+
+    Raises:
+        RecipeError: naming the first key that is unknown or whose value cannot be.
+
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(f"{source}: {_explain(error)}") from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the recipe as YAML, every value resolved."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def _shipped() -> Any:
+    return files("aesop") / "recipes"
+
+
+def _read(name: str, heirs: tuple[str, ...]) -> dict[str, Any]:
+    if name in heirs:
+        raise RecipeError(f"{' -> '.join((*heirs, name))}: recipes inherit in a circle; cut it at one of them.")
+    if name in recipe_names():
+        text, folder = (_shipped() / f"{name}.yaml").read_text(encoding="utf-8"), None
+    elif name.endswith((".yaml", ".yml")) and Path(name).is_file():
+        text, folder = Path(name).read_text(encoding="utf-8"), Path(name).parent
+    else:
+        near = difflib.get_close_matches(name, recipe_names(), 1)
+        hint = f"did you mean {near[0]}" if near else f"the recipes are {', '.join(recipe_names())}"
+        raise RecipeError(f"{name}: no such recipe; {hint}, or name a .yaml file.")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name}: is not valid YAML ({' '.join(str(error).split())}).") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{name}: is not a recipe; a recipe is a mapping of keys to values.")
+    parent = values.pop("inherits", None)
+    if parent is None:
+        return values
+    if folder is not None and (folder / str(parent)).is_file():
+        parent = folder / str(parent)
+    return _merge(_read(str(parent), (*heirs, name)), values)
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay `above` over `below`, mapping by mapping; a section of another `type` replaces the old one whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        old: Any = merged.get(key)
+        mappings = isinstance(old, dict) and isinstance(value, dict)
+        if mappings and value.get("type", old.get("type")) == old.get("type"):
+            value = _merge(old, value)
+        merged[key] = value
+    return merged
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"{override}: is no override; write key=value, e.g. perceptual.batch=4.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{override}: the value is not valid YAML.") from error
+    if isinstance(value, str):
+        value = _number(value)
+    *path, last = key.split(".")
+    section = values
+    for part in path:
+        if section.get(part) is None:
+            section[part] = {}
+        section = section[part]
+        if not isinstance(section, dict):
+            raise RecipeError(f"{override}: `{part}` is a value, not a section.")
+    section[last] = value
+
+
+def _number(text: str) -> str | float:
+    """YAML 1.1 reads 1e-4 as text; people mean the number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _explain(error: ValidationError) -> str:
+    """Put the first complaint in one sentence."""
+    first = error.errors()[0]
+    location = tuple(part for part in first["loc"] if isinstance(part, str | int))
+    path = ".".join(str(part) for part in _without_tags(location))
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(location[-1]), _keys_beside(location), 1)
+        hint = f"did you mean `{near[0]}`?" if near else f"the keys here are {', '.join(_keys_beside(location))}."
+        return f"unknown key `{path}`; {hint}"
+    if first["type"] == "missing":
+        return f"`{path}` is missing; set it."
+    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    given = f" (it is {first['input']!r})" if path and not isinstance(first["input"], dict) else ""
+    return f"`{path}`: {message}{given}." if path else f"{message}."
+
+
+def _without_tags(location: Sequence[str | int]) -> Iterator[str | int]:
+    """Leave out what pydantic adds to a location: the chosen `type` of a section."""
+    classes: list[type[Config]] = [Recipe]
+    for part in location:
+        chosen = [cls for cls in classes if part in _types_of(cls)]
+        if chosen and len(classes) > 1:
+            classes = chosen
+            continue
+        yield part
+        classes = [found for cls in classes for found in _sections(cls, str(part))]
+
+
+def _keys_beside(location: Sequence[str | int]) -> list[str]:
+    """Return the legal keys of the section that the last part of `location` stands in."""
+    classes: list[type[Config]] = [Recipe]
+    for part in location[:-1]:
+        chosen = [cls for cls in classes if part in _types_of(cls)]
+        classes = chosen or [found for cls in classes for found in _sections(cls, str(part))]
+    return sorted({key for cls in classes for key in cls.model_fields})
+
+
+def _types_of(cls: type[Config]) -> tuple[object, ...]:
+    field = cls.model_fields.get("type")
+    return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+
+
+def _sections(cls: type[Config], key: str) -> list[type[Config]]:
+    field = cls.model_fields.get(key)
+    return list(_configs_in(field.annotation)) if field else []
+
+
+def _configs_in(annotation: object) -> Iterator[type[Config]]:
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        yield annotation
+    elif get_origin(annotation) in (Union, types.UnionType, Annotated):
+        for argument in get_args(annotation):
+            yield from _configs_in(argument)

@@ -1,0 +1,237 @@
+"""`aesop train`: a recipe and pictures in, a run with its networks out, stage by stage."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric, seed_everything
+from torch import Tensor, nn
+
+from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
+from aesop.data.crops import Crops, batches
+from aesop.data.pictures import to_tensor
+from aesop.data.prepare import PreparedData, default_store, prepare
+from aesop.errors import ModelError
+from aesop.losses.perceptual import PerceptualLoss
+from aesop.networks.loading import load_generator
+from aesop.training.autoencoder import AutoEncoderStage
+from aesop.training.fidelity import FidelityStage
+from aesop.training.interruption import Interruption, caught_signals
+from aesop.training.loop import train_stage
+from aesop.training.perceptual import PerceptualStage
+from aesop.training.recipe import Recipe
+from aesop.training.run import Run, versions
+from aesop.training.stage import Pairs, Stage
+
+#: What a training says to its user, a line at a time.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Pictures to train on, held-out pairs to validate on, and what identifies them."""
+
+    training: PreparedData
+    held_out: Pairs
+    fingerprint: str
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    *,
+    validation: Path | None = None,
+    store: Path | None = None,
+    devices: int = 1,
+    accelerator: str = "auto",
+    say: Say = lambda line: print(line, file=sys.stderr, flush=True),
+) -> Run:
+    """Train the stages of `recipe` that `run` has not finished yet on the pictures in `data`.
+
+    Args:
+        recipe: what to train.
+        data: folder of pictures, HR or HR and LR (see `aesop.data.prepare`).
+        run: folder for all results; one that holds an interrupted run of this recipe is continued.
+        validation: folder of held-out pictures; None holds some of `data` out.
+        store: where the prepared pictures go; None takes a cache folder.
+        devices: number of processes, one a device.
+        accelerator: Lightning Fabric's name of the kind of device, `auto` for the best there is.
+        say: receives what is worth telling.
+
+    Raises:
+        AesopError: before training wherever possible, naming the file or key and the mend.
+        Interrupted: after SIGINT or SIGTERM, with a checkpoint written.
+
+    """
+    folder = Run(run)
+    check_weights(recipe)
+    pictures = training_data(recipe, data, validation, store, say)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        precision=recipe.precision,
+        # Batch norm's statistics stay each process's own: broadcasting them between D's two passes would overwrite
+        # what the first pass keeps for its gradient.
+        strategy=_ddp() if devices > 1 else "auto",
+    )
+    fabric.launch()
+    if fabric.is_global_zero:
+        folder.open(recipe, pictures.fingerprint)
+    fabric.barrier()
+    with caught_signals() as interruption:
+        for name in recipe.stages():
+            if recipe.stage(name).weights is not None:
+                say(f"{name}: taken from {recipe.stage(name).weights}")
+            elif folder.is_done(name):
+                say(f"{name}: done before")
+            else:
+                _train_one(fabric, folder, recipe, name, pictures, interruption, say)
+    return folder
+
+
+def check_weights(recipe: Recipe) -> None:
+    """Load every network that `recipe` names by file, so that a wrong one is refused before any work is done.
+
+    Raises:
+        ModelError: naming the key and the file.
+
+    """
+    fidelity = recipe.fidelity.weights
+    if fidelity is not None and (scale := load_generator(fidelity).scale) != recipe.scale:
+        raise ModelError(f"fidelity.weights: {fidelity} is of scale {scale}; the recipe wants {recipe.scale}.")
+    autoencoder = recipe.autoencoder.weights if recipe.autoencoder else None
+    if autoencoder is not None and (scale := AutoEncoder.load(autoencoder).scale) != recipe.scale:
+        raise ModelError(f"autoencoder.weights: {autoencoder} is of scale {scale}; the recipe wants {recipe.scale}.")
+    _perceptual_loss(recipe)
+
+
+def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Path | None, say: Say) -> TrainingData:
+    """Prepare the pictures and hold some out."""
+    minimum = max(recipe.stage(name).crop for name in recipe.stages())
+    shrink = recipe.data.shrink
+
+    def prepared(source: Path, least: int, target: Path | None) -> PreparedData:
+        found = prepare(
+            source, target or default_store(source, recipe.scale, shrink), recipe.scale, minimum=least, shrink=shrink
+        )
+        for name, reason in found.left_out:
+            say(f"left out: {name}: {reason}")
+        return found
+
+    everything = prepared(data, minimum, store)
+    if validation is not None:
+        training, held_out = everything, prepared(validation, 8 * recipe.scale, None)
+    else:
+        training, held_out = everything.split(recipe.data.held_out)
+    say(f"pictures: {len(training)} to train on, {len(held_out)} to validate on")
+    pairs = [_centre(held_out, index, recipe) for index in range(len(held_out))]
+    return TrainingData(training, pairs, f"{everything.fingerprint}:{held_out.fingerprint}")
+
+
+def _centre(held_out: PreparedData, index: int, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Cut the centre of a held-out picture: (LR, HR), (1, 3, h, w) and (1, 3, H, W) in [0, 1]."""
+    large, small = (to_tensor(picture) for picture in held_out.read(index))
+    side = recipe.data.validation_crop // recipe.scale
+    top, left = (max(0, (length - side) // 2) for length in small.shape[-2:])
+    small = small[:, top : top + side, left : left + side]
+    top, left, side = (recipe.scale * length for length in (top, left, side))
+    return small.unsqueeze(0), large[:, top : top + side, left : left + side].unsqueeze(0)
+
+
+def _train_one(
+    fabric: Fabric,
+    run: Run,
+    recipe: Recipe,
+    name: str,
+    pictures: TrainingData,
+    interruption: Interruption,
+    say: Say,
+) -> None:
+    # Every stage starts from a state that depends on the recipe alone, whatever was trained or skipped before it.
+    seed_everything(recipe.seed + recipe.stages().index(name), verbose=False)
+    stage = build_stage(fabric, run, recipe, name)
+    config = recipe.stage(name)
+    crops = Crops(pictures.training, config.crop, seed=recipe.seed * 10 + recipe.stages().index(name))
+
+    def stream(first: int, last: int):
+        return batches(
+            crops,
+            config.batch,
+            first,
+            last,
+            workers=recipe.data.workers,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
+        )
+
+    metadata: dict[str, object] = {
+        "stage": name,
+        "recipe": recipe.model_dump(mode="json"),
+        "data": pictures.fingerprint,
+        "versions": versions(),
+    }
+    pairs = [(fabric.to_device(lr), fabric.to_device(hr)) for lr, hr in pictures.held_out]
+    measured = train_stage(
+        fabric,
+        stage,
+        config,
+        recipe.iterations(name),
+        stream,
+        pairs,
+        run.paths(name),
+        metadata,
+        interruption,
+    )
+    if fabric.is_global_zero:
+        numbers = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
+        say(f"{name}: {stage.verdict(measured) or numbers}; {run.paths(name).output}")
+
+
+def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str) -> Stage:
+    """Build a stage with its networks, those of earlier stages taken from the recipe's files or from the run."""
+    if name == "fidelity":
+        return FidelityStage(fabric, recipe, recipe.generator.build(recipe.scale))
+    fidelity = _fidelity_network(run, recipe)
+    if name == "autoencoder":
+        config = recipe.autoencoder
+        if config is None:
+            raise ValueError("the recipe has no section `autoencoder`")
+        autoencoder = AutoEncoder(
+            copy.deepcopy(fidelity), recipe.scale, recipe.generator.features, config.growth, config.blocks
+        )
+        if config.start == "downscaler":
+            initialise_as_downscaler(autoencoder.encoder, recipe.scale)
+        return AutoEncoderStage(fabric, recipe, config, autoencoder, fidelity)
+    loss = recipe.perceptual.fidelity_loss
+    fidelity_loss = loss.build(_autoencoder(run, recipe)) if loss.type == "aesop" else loss.build()
+    discriminator = recipe.perceptual.discriminator.build(recipe.perceptual.crop)
+    return PerceptualStage(fabric, recipe, fidelity, discriminator, fidelity_loss, _perceptual_loss(recipe))
+
+
+def _fidelity_network(run: Run, recipe: Recipe) -> nn.Module:
+    path = recipe.fidelity.weights or run.paths("fidelity").output
+    loaded = load_generator(path)
+    if loaded.scale != recipe.scale:
+        raise ModelError(f"fidelity.weights: {path} is of scale {loaded.scale}; the recipe wants {recipe.scale}.")
+    return loaded.model.train()
+
+
+def _autoencoder(run: Run, recipe: Recipe) -> AutoEncoder:
+    weights = recipe.autoencoder.weights if recipe.autoencoder else None
+    return AutoEncoder.load(weights or run.paths("autoencoder").output)
+
+
+def _perceptual_loss(recipe: Recipe) -> PerceptualLoss:
+    return PerceptualLoss(*recipe.perceptual.perceptual_loss.features.build())
+
+
+def _ddp():
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    return DDPStrategy(broadcast_buffers=False, process_group_backend=None if torch.cuda.is_available() else "gloo")
