@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from aesop.config import Config
 from aesop.errors import MissingExtraError, ModelError
+from aesop.networks.state_dicts import read_state
 
 #: Index of each named convolution in torchvision's `vgg19().features`; its output is taken before the ReLU.
 VGG19_LAYERS = {
@@ -68,7 +69,7 @@ class VGG19Features(FrozenFeatures):
         super().__init__()
         self.layers = {VGG19_LAYERS[layer]: position for position, layer in enumerate(layers)}
         self.normalise = ImageNetNormalise()
-        self.trunk = nn.Sequential(*list(_vgg19(weights))[: max(self.layers) + 1])
+        self.trunk = nn.Sequential(*_vgg19(weights)[: max(self.layers) + 1])
         for layer in self.trunk.modules():
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False
@@ -85,26 +86,29 @@ class VGG19Features(FrozenFeatures):
         return [found[position] for position in range(len(found))]
 
 
-def _vgg19(weights: Path | None) -> Iterable[nn.Module]:
-    from torchvision.models import VGG19_Weights, vgg19
+def _vgg19(weights: Path | None) -> list[nn.Module]:
+    """Return the layers of torchvision's `vgg19().features`; the classifier, six sevenths of the file, is not built."""
+    from torchvision.models import VGG19_Weights
+    from torchvision.models.vgg import cfgs, make_layers
 
     if weights is None:
+        published = VGG19_Weights.IMAGENET1K_V1
         try:
-            return vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features.children()
+            state = published.get_state_dict(progress=True, check_hash=True)
         except (OSError, RuntimeError) as error:
             raise ModelError(
-                f"VGG19's ImageNet weights cannot be fetched ({error}); download {VGG19_Weights.IMAGENET1K_V1.url} "
+                f"VGG19's ImageNet weights cannot be fetched ({error}); download {published.url} "
                 "elsewhere and name the file: perceptual.perceptual_loss.features.weights=FILE."
             ) from error
-    from aesop.networks.state_dicts import read_state
-
-    state = {key: value for key, value in read_state(weights).items() if key.startswith("features.")}
-    network = vgg19(weights=None)
+    else:
+        state = read_state(weights)
+    layers = make_layers(cfgs["E"])
+    part = "features."
     try:
-        network.features.load_state_dict({key.removeprefix("features."): value for key, value in state.items()})
+        layers.load_state_dict({key.removeprefix(part): state[key] for key in state if key.startswith(part)})
     except RuntimeError as error:
         raise ModelError(f"{weights}: does not hold torchvision's VGG19 parameters.") from error
-    return network.features.children()
+    return list(layers)
 
 
 class EfficientNetFeatures(FrozenFeatures):

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
 from aesop.data.crops import Crops, batches
 from aesop.data.pictures import to_tensor
-from aesop.data.prepare import PreparedData, default_store, prepare
+from aesop.data.prepare import default_store, prepare
+from aesop.data.prepared import PreparedData
 from aesop.errors import ModelError
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.networks.loading import load_generator

@@ -1,0 +1,305 @@
+"""Networks and their files: ours, the official releases', spandrel's."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from spandrel import ModelLoader
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
+from aesop.data.bicubic import resize
+from aesop.errors import ModelError
+from aesop.losses.aesop import AESOPLoss
+from aesop.networks.discriminators import VGGDiscriminator
+from aesop.networks.features import EfficientNetFeatures, VGG19Config, VGG19Features
+from aesop.networks.loading import load_generator
+from aesop.networks.rrdb import RRDBNet
+from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.state_dicts import read_state, write_state
+
+
+def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Give every parameter a random value, so that no term of the network hides behind a small start."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            fan = parameter[0].numel() if parameter.dim() > 1 else 1
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / max(fan, 4) ** 0.5)
+    return module.eval()
+
+
+# The official RRDBNet and auto-encoder, written out from their files' keys: the independent reference.
+
+
+def conv(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    return F.conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"], padding=1)
+
+
+def reference_rrdb(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    out = x
+    for block in (1, 2, 3):
+        seen = [out]
+        for layer in range(1, 5):
+            seen.append(F.leaky_relu(conv(state, f"{name}.rdb{block}.conv{layer}", torch.cat(seen, 1)), 0.2))
+        out = conv(state, f"{name}.rdb{block}.conv5", torch.cat(seen, 1)) * 0.2 + out
+    return out * 0.2 + x
+
+
+def reference_rrdbnet(state: dict[str, Tensor], x: Tensor, blocks: int) -> Tensor:
+    first = conv(state, "conv_first", x)
+    body = first
+    for block in range(blocks):
+        body = reference_rrdb(state, f"body.{block}", body)
+    x = first + conv(state, "conv_body", body)
+    for up in ("conv_up1", "conv_up2"):
+        x = F.leaky_relu(conv(state, up, x.repeat_interleave(2, 2).repeat_interleave(2, 3)), 0.2)
+    return conv(state, "conv_last", F.leaky_relu(conv(state, "conv_hr", x), 0.2))
+
+
+def unshuffle_by_2(x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    return x.view(n, c, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 2, 4).reshape(n, c * 4, h // 2, w // 2)
+
+
+def reference_encoder(state: dict[str, Tensor], x: Tensor) -> Tensor:
+    x = conv(state, "conv_first.1", conv(state, "conv_first.0", x))
+    x = unshuffle_by_2(unshuffle_by_2(x))
+    for block in range(2):
+        x = reference_rrdb(state, f"body.{block}", x)
+    return conv(state, "conv_last.1", conv(state, "conv_last.0", x))
+
+
+def official_rrdb(features: int = 16, blocks: int = 2, growth: int = 8) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in randomise(RRDBNet(4, features, blocks, growth)).state_dict().items()}
+
+
+def official_autoencoder(features: int = 48, growth: int = 8) -> dict[str, Tensor]:
+    decoder = RRDBNet(4, 16, 2, 8)
+    ours = randomise(AutoEncoder(decoder, 4, features, growth, 2)).state_dict()
+    state = {key.removeprefix("encoder."): value.clone() for key, value in ours.items()}
+    places = {"conv_first.": "encoder.0.", "body.": "encoder.2.", "conv_last.": "encoder.3."}
+    for key in list(state):
+        for part, duplicate in places.items():
+            if key.startswith(part):
+                state[duplicate + key.removeprefix(part)] = state[key]
+    return state
+
+
+def test_rrdb_has_the_published_number_of_parameters():
+    assert sum(p.numel() for p in RRDBNet(4).parameters()) == 16_697_987
+
+
+def test_official_rrdb_file_of_any_width_gives_the_same_picture(tmp_path: Path):
+    state = official_rrdb(features=24, blocks=3, growth=8)
+    torch.save({"params": official_rrdb(), "params_ema": state}, tmp_path / "official.pth")
+    loaded = load_generator(tmp_path / "official.pth")
+    x = torch.rand(1, 3, 9, 7)
+    assert (loaded.scale, loaded.architecture) == (4, "RRDB")
+    torch.testing.assert_close(loaded.model(x), reference_rrdbnet(state, x, blocks=3))
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_rrdb_trained_here_gives_the_same_picture_in_spandrel(tmp_path: Path, scale: int):
+    ours = randomise(RRDBNet(scale, features=16, blocks=2))
+    write_state(tmp_path / "ours.safetensors", ours.state_dict(), {"stage": "test"})
+    theirs = ModelLoader("cpu").load_from_file(tmp_path / "ours.safetensors")
+    x = torch.rand(1, 3, 9, 7)
+    assert theirs.scale == scale
+    torch.testing.assert_close(theirs.model(x), ours(x))
+    torch.testing.assert_close(load_generator(tmp_path / "ours.safetensors").model(x), ours(x))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_srvgg_trained_here_loads_in_spandrel(tmp_path: Path, scale: int):
+    ours = randomise(SRVGGConfig(type="srvgg", features=8, convs=2).build(scale))
+    write_state(tmp_path / "ours.safetensors", ours.state_dict(), {})
+    theirs = ModelLoader("cpu").load_from_file(tmp_path / "ours.safetensors")
+    x = torch.rand(1, 3, 9, 7)
+    assert theirs.scale == scale == load_generator(tmp_path / "ours.safetensors").scale
+    torch.testing.assert_close(theirs.model(x), ours(x))
+
+
+def test_real_esrgan_x2_layout_loads(tmp_path: Path):
+    """Its input is unshuffled by 2 and it doubles twice; spandrel is the reference, odd sizes included."""
+    ours = randomise(RRDBNet(2, features=16, blocks=1, unshuffle=2))
+    torch.save({"params_ema": ours.state_dict()}, tmp_path / "x2.pth")
+    loaded = load_generator(tmp_path / "x2.pth")
+    x = torch.rand(1, 3, 9, 7)
+    assert loaded.scale == 2
+    torch.testing.assert_close(loaded.model(x), ModelLoader("cpu").load_from_file(tmp_path / "x2.pth").model(x))
+
+
+def test_rrdb_has_no_scale_3():
+    with pytest.raises(ValueError, match="scale 3"):
+        RRDBNet(3)
+
+
+def test_official_autoencoder_file_gives_the_same_images(tmp_path: Path):
+    state = official_autoencoder()
+    torch.save({"params_ema": state}, tmp_path / "ae.pth")
+    loaded = AutoEncoder.load(tmp_path / "ae.pth")
+    hr = torch.rand(1, 3, 16, 24)
+    bottleneck = reference_encoder(state, hr)
+    decoder = {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}
+    torch.testing.assert_close(loaded.encode(hr), bottleneck)
+    torch.testing.assert_close(loaded(hr), reference_rrdbnet(decoder, bottleneck, blocks=2))
+
+
+def test_the_papers_encoder_widths():
+    encoder = AutoEncoder(nn.Identity(), 4).encoder
+    shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items() if key.endswith("weight")}
+    assert shapes["conv_first.0.weight"] == (4, 3, 3, 3)
+    assert shapes["conv_first.1.weight"] == (4, 4, 3, 3)
+    assert shapes["body.1.rdb3.conv5.weight"] == (64, 64 + 4 * 32, 3, 3)
+    assert shapes["conv_last.1.weight"] == (3, 64, 3, 3)
+    assert "body.2.rdb1.conv1.weight" not in shapes
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_autoencoder_of_every_scale_saves_loads_and_supervises(tmp_path: Path, scale: int):
+    decoder = SRVGGConfig(type="srvgg", features=8, convs=1).build(scale)
+    ours = randomise(AutoEncoder(decoder, scale, features=8, growth=4, blocks=1))
+    write_state(tmp_path / "ae.safetensors", ours.state_dict(), {})
+    loaded = AutoEncoder.load(tmp_path / "ae.safetensors")
+    hr = torch.rand(1, 3, 48, 24)
+    assert loaded.scale == scale
+    assert loaded.encode(hr).shape == (1, 3, 48 // scale, 24 // scale)
+    torch.testing.assert_close(loaded(hr), ours(hr))
+    assert AESOPLoss(loaded)(hr.flip(-1), hr) > 0
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_encoder_tells_colours_apart(scale: int):
+    """Fewer than three channels before the unshuffle would map some colours to one."""
+    encoder = AutoEncoder(nn.Identity(), scale, features=8).encoder
+    conv_first = encoder.get_submodule("conv_first")
+    first = conv_first.get_submodule("0").get_parameter("weight").sum((2, 3))
+    assert torch.linalg.matrix_rank(first) == 3
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_downscaler_start_is_a_bicubic_downscaler(scale: int):
+    encoder = AutoEncoder(nn.Identity(), scale, features=16, growth=4, blocks=2).encoder
+    initialise_as_downscaler(encoder, scale)
+    hr = F.interpolate(torch.rand(1, 3, 12, 12), size=(96, 96), mode="bicubic").clamp(0, 1)
+    inside = (..., slice(2, -2), slice(2, -2))
+    error = (encoder(hr) - resize(hr, 1 / scale))[inside].square().mean().sqrt()
+    assert error < 0.02  # random weights of the body, and the kernel's tails beyond 3 LR pixels; a fresh encoder: 0.5
+
+
+def test_autoencoder_refuses_odd_sizes_by_name():
+    with pytest.raises(ValueError, match="50x48 are no multiple of the scale 4"):
+        AutoEncoder(nn.Identity(), 4)(torch.rand(1, 3, 50, 48))
+
+
+def test_discriminator_has_the_published_layers():
+    """ESRGAN's for crops of 128: widths 64 to 512, the first convolution alone with a bias, then 100 and 1 outputs."""
+    convolutions = [(3, 64, 9), (64, 64, 16)]
+    for inputs, width in ((64, 128), (128, 256), (256, 512), (512, 512)):
+        convolutions += [(inputs, width, 9), (width, width, 16)]
+    expected = sum(a * b * taps for a, b, taps in convolutions) + 64  # the bias
+    expected += 2 * sum(width for _, width, _ in convolutions[1:])  # batch norm
+    expected += 512 * 4 * 4 * 100 + 100 + 100 + 1
+    network = VGGDiscriminator(128)
+    assert sum(p.numel() for p in network.parameters()) == expected
+    assert network(torch.rand(2, 3, 128, 128)).shape == (2, 1)
+    keys = set(network.state_dict())
+    assert {
+        "conv0_0.bias",
+        "conv0_1.weight",
+        "bn0_1.weight",
+        "conv4_1.weight",
+        "linear1.weight",
+        "linear2.bias",
+    } <= keys
+    assert "bn0_0.weight" not in keys
+    assert VGGDiscriminator(256, features=4)(torch.rand(1, 3, 256, 256)).shape == (1, 1)
+    with pytest.raises(ValueError, match="100"):
+        VGGDiscriminator(100)
+
+
+def test_vgg_features_are_taken_before_the_relu(tmp_path: Path):
+    from torchvision.models.vgg import cfgs, make_layers
+
+    reference = make_layers(cfgs["E"])
+    torch.save({f"features.{key}": value for key, value in reference.state_dict().items()}, tmp_path / "vgg19.pth")
+    features, weights = VGG19Config(type="vgg19", weights=tmp_path / "vgg19.pth").build()
+    assert weights == [0.1, 0.1, 1.0, 1.0, 1.0]
+    images = torch.rand(1, 3, 32, 32)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = (images - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+    expected, convs = [], 0
+    wanted = {2, 4, 8, 12, 16}  # conv1_2, conv2_2, conv3_4, conv4_4, conv5_4 among the sixteen convolutions
+    for layer in reference:
+        x = layer(x)
+        if isinstance(layer, nn.Conv2d):
+            convs += 1
+            if convs in wanted:
+                expected.append(x.clone())
+    for found, value in zip(features(images), expected, strict=True):
+        torch.testing.assert_close(found, value)
+
+
+def test_vgg_weights_that_cannot_be_had_are_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from urllib.error import URLError
+
+    def unreachable(*_args: object, **_kwargs: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
+    with pytest.raises(ModelError, match=r"features\.weights=FILE"):
+        VGG19Features(["conv1_1"])
+
+
+def test_efficientnet_features_are_frozen_and_real():
+    features = EfficientNetFeatures((0, 2)).train()
+    assert not features.training
+    assert not any(p.requires_grad for p in features.parameters())
+    first, second = features(torch.rand(1, 3, 32, 32))
+    assert (first.shape, second.shape) == ((1, 16, 16, 16), (1, 24, 8, 8))
+    assert features(torch.zeros(1, 3, 32, 32))[0].std() > 0
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (os.mkdir, ("harm",))
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pth").write_bytes(pickle.dumps(Malicious(), protocol=2))
+    with pytest.raises(ModelError, match=r"model\.pth"):
+        read_state(tmp_path / "model.pth")
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("name", ["broken.safetensors", "broken.pth"])
+def test_corrupt_model_files_are_named(tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"not a model" * 100)
+    with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+        load_generator(tmp_path / name)
+
+
+def test_other_mistaken_models_are_named(tmp_path: Path):
+    with pytest.raises(ModelError, match="no such model file"):
+        load_generator(tmp_path / "missing.pth")
+    torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
+    with pytest.raises(ModelError, match="no architecture"):
+        load_generator(tmp_path / "other.pth")
+    with pytest.raises(ModelError, match="not a run folder"):
+        load_generator(tmp_path)
+    torch.save(official_rrdb(), tmp_path / "generator.pth")
+    with pytest.raises(ModelError, match=r"generator\.pth"):
+        AutoEncoder.load(tmp_path / "generator.pth")
+    incomplete = official_rrdb()
+    del incomplete["conv_hr.weight"]
+    torch.save(incomplete, tmp_path / "incomplete.pth")
+    with pytest.raises(ModelError, match="do not fit"):
+        load_generator(tmp_path / "incomplete.pth")
