@@ -209,6 +209,16 @@ def test_a_bad_picture_costs_nothing_but_itself(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
 
+def test_a_full_memory_is_named_with_its_mend(tmp_path: Path, model: nn.Module) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model.register_forward_pre_hook(full)
+    write_picture(tmp_path / "a.png", picture(8, 8))
+    report = upscale([tmp_path / "a.png"], MODEL, tmp_path / "out")
+    assert report.failed == {tmp_path / "a.png": "not enough memory; take a smaller --tile."}
+
+
 @pytest.mark.usefixtures("model")
 def test_existing_results_are_skipped_unless_overwritten(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", picture(8, 8))

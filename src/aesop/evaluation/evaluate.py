@@ -118,7 +118,7 @@ def evaluate(
 
     A model is `bicubic`, a run folder or a model file. All are of one scale: `scale`, else the files', else 4.
     `metrics` are names of `aesop.metrics.METRICS`, None for all (AE-PSNR only with an `autoencoder`). SR pictures are
-    rounded to 8 bit before they are measured; LR pictures of more than half a megapixel are upscaled in tiles.
+    rounded to 8 bit before they are measured; LR pictures of more than a quarter of a megapixel are upscaled in tiles.
 
     A picture that cannot be read, upscaled or measured is marked and the rest goes on, as does a metric that is not to
     be had here.

@@ -23,7 +23,9 @@ def lr_psnr(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
     - on Y as PSNR, without cropping: the border of an LR image is made by the same symmetric extension as ours.
 
     SR = HR reaches about 63.7 dB, the error of rounding LR. LR files that an older MATLAB made (rounded between the
-    passes, other borders) lower that ceiling. Returns (N,) float64 in dB; raises DataError where sizes do not fit.
+    passes, other borders) lower that ceiling: to 60.7 dB on Set5, 59.3 dB on Set14.
+
+    Returns (N,) float64 in dB; raises DataError where sizes do not fit.
     """
     downscaled = resize(eight_bit(sr), 1 / scale).clamp(0, 255)
     require_same_size(downscaled, lr)

@@ -19,9 +19,10 @@ from aesop.errors import AesopError, ModelError
 #: Tiles begin and end at multiples of this many pixels (or at the picture's border), so that networks with windows of
 #: 8 or 16 pixels, or that unshuffle by 2 or 4, cut a tile up just as they cut up the whole picture.
 STEP = 16
-#: A tile's side where none is asked for, and the number of pixels up to which a picture is then left whole.
-DEFAULT_TILE = 512
-WHOLE_PIXELS = 2 * DEFAULT_TILE**2
+#: A tile's side where none is asked for, and the number of pixels up to which a picture is then left whole: with the
+#: paper's RRDB at x4, some 4 GB.
+DEFAULT_TILE = 384
+WHOLE_PIXELS = 512 * 512
 #: The widest overlap that `measure_overlap` tries.
 LIMIT = 128
 #: How much of its made-up picture it takes away.

@@ -64,7 +64,9 @@ def upscale(
                 report.written.append(target)
             except RunError:
                 raise
-            except (AesopError, RuntimeError, OSError, MemoryError) as error:
+            except (torch.OutOfMemoryError, MemoryError):
+                report.failed[source] = "not enough memory; take a smaller --tile."
+            except (AesopError, RuntimeError, OSError) as error:
                 report.failed[source] = _first_line(error)
             advance(1, source.name)
     report.seams = upscaler.seams
