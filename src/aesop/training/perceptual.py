@@ -71,7 +71,7 @@ class PerceptualStage:
         }
         if self.config.artifact_loss.weight:
             with torch.no_grad(), self.fabric.autocast():
-                ema_sr = self.ema.model(lr).float()
+                ema_sr = self.ema.model(lr).to(hr.dtype)
             losses["artifact"] = self._gradient(self.config.artifact_loss.weight, artifact_loss, sr, hr, ema_sr)
         adversarial_loss = adversarial.generator_loss(real, fake)
         self.fabric.backward(self.config.adversarial_loss.weight * adversarial_loss, inputs=[sr], retain_graph=True)
