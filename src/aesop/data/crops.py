@@ -1,0 +1,140 @@
+"""Training crops as a pure function of a seed and a number: to resume a stream takes nothing but where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from aesop.data.prepared import PreparedData
+from aesop.errors import DataError
+
+
+class Crops(Dataset[tuple[Tensor, Tensor]]):
+    """An endless supply of crops: number `k` is the same on every machine, in every process and at every time.
+
+    The picture is drawn uniformly among the pictures, the position uniformly on its LR grid and, with `augment`, one
+    of the eight symmetries of the square (flips and 90-degree rotations), applied to LR and HR alike.
+
+    Args:
+        data: prepared pictures.
+        crop: side of the HR crop in pixels, a multiple of the scale.
+        seed: any whole number of 64 bits; another seed gives another stream.
+        augment: whether crops are flipped and rotated.
+
+    Raises:
+        DataError: `crop` is no multiple of the scale, or larger than a picture.
+
+    """
+
+    def __init__(self, data: PreparedData, crop: int, seed: int, augment: bool = True) -> None:
+        if crop < 1 or crop % data.scale:
+            raise DataError(f"a crop of {crop} pixels is no multiple of the scale; take one of {data.scale}.")
+        for entry in data.entries:
+            if min(entry.height, entry.width) < crop:
+                raise DataError(
+                    f"{entry.name}: {entry.width} x {entry.height} pixels, where crops of {crop} are wanted; "
+                    f"remove it or take smaller crops."
+                )
+        self.data = data
+        self.crop = crop
+        self.seed = seed
+        self.augment = augment
+
+    def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
+        """The LR and HR crop number `k`: uint8, (3, crop / scale, crop / scale) and (3, crop, crop)."""
+        lr, hr = self.__getitems__([k])
+        return lr[0], hr[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """A batch at once: uint8, (N, 3, h, w) and (N, 3, H, W)."""
+        scale, small = self.data.scale, self.crop // self.data.scale
+        lr = np.empty((len(numbers), 3, small, small), np.uint8)
+        hr = np.empty((len(numbers), 3, self.crop, self.crop), np.uint8)
+        for place, number in enumerate(numbers):
+            picture, row, column, symmetry = _draw(self.seed, number)
+            index = picture % len(self.data)
+            entry = self.data.entries[index]
+            top = row % (entry.height // scale - small + 1)
+            left = column % (entry.width // scale - small + 1)
+            turn = symmetry % 8 if self.augment else 0
+            whole_hr, whole_lr = self.data.read(index)
+            lr[place] = _cut(whole_lr, top, left, small, turn)
+            hr[place] = _cut(whole_hr, top * scale, left * scale, self.crop, turn)
+        return torch.from_numpy(lr), torch.from_numpy(hr)
+
+
+def batches(
+    crops: Crops, batch: int, first: int, last: int, *, workers: int, rank: int = 0, world: int = 1
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The (LR, HR) batches of iterations `first` to `last` - 1, uint8, (batch, 3, h, w) and (batch, 3, H, W).
+
+    Iteration i of process `rank` of `world` takes the `batch` crops from number (i * world + rank) * batch on: a
+    resumed stream continues the interrupted one, and neither the number of `workers` (processes; 0 reads in this one)
+    nor the state of any random generator matters. `to_float` makes them the networks' input.
+    """
+    starts = ((i * world + rank) * batch for i in range(first, last))
+    loader = DataLoader(
+        crops,
+        # The iterations come lazily: there may be a million of them.
+        batch_sampler=_Numbers(batch, starts),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_ignore_interrupts,
+        pin_memory=torch.cuda.is_available(),
+        # Its own generator: the loader draws a seed, which must not come from the one that training draws from.
+        generator=torch.Generator(),
+    )
+    yield from loader
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Turn uint8 images into float32 in [0, 1], on their device."""
+    return images.float().div_(255)
+
+
+class _Numbers:
+    """The crops of each batch, for DataLoader."""
+
+    def __init__(self, batch: int, starts: Iterator[int]) -> None:
+        self.batch = batch
+        self.starts = starts
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(range(start, start + self.batch)) for start in self.starts)
+
+
+def _draw(seed: int, number: int) -> tuple[int, int, int, int]:
+    """Four independent whole numbers of 64 bits.
+
+    A hash, not a random generator: it is fast to start, and no library's next version changes it. What is left of
+    dividing such a number by a picture's size is uniform to within 1e-13.
+    """
+    digest = hashlib.blake2b(struct.pack("<qq", seed, number), digest_size=32).digest()
+    return struct.unpack("<4Q", digest)
+
+
+def _cut(picture: np.ndarray, top: int, left: int, side: int, symmetry: int) -> np.ndarray:
+    """A square of an H x W x C picture under one of the eight symmetries, C x side x side, as a view."""
+    square = picture[top : top + side, left : left + side].transpose(2, 0, 1)
+    if symmetry & 1:
+        square = square[:, ::-1]
+    if symmetry & 2:
+        square = square[:, :, ::-1]
+    return square.transpose(0, 2, 1) if symmetry & 4 else square
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _ignore_interrupts(_worker: int) -> None:
+    """Ctrl-C is the main process's to answer; a worker would only print a traceback into its message."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

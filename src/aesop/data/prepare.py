@@ -1,0 +1,253 @@
+"""Preparation of a folder of pictures: decoded, cropped to the scale, downscaled and stored once, so that training
+reads random crops at next to no cost.
+
+A store holds `hr/` and `lr/` with one uint8 .npy each a picture, and `index.json`. The arrays' names contain a hash of
+what they were made from, and they are never changed: a run that is interrupted goes on where it was, several processes
+may prepare one store at once, and a changed source disturbs no training that still reads the old arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from aesop.data.bicubic import resize
+from aesop.data.pictures import read_picture, read_size
+from aesop.data.prepared import Entry, PreparedData
+from aesop.data.sources import Source, find_sources
+from aesop.errors import DataError
+from aesop.files import atomic_path, write_atomically
+from aesop.progress import progress
+
+__all__ = ["PreparedData", "default_store", "prepare"]
+
+#: Changes whenever the same pictures would be prepared otherwise.
+FORMAT = 1
+
+Result = TypeVar("Result")
+
+
+def default_store(source: Path, scale: int, shrink: int = 1) -> Path:
+    """A folder of its own for these parameters, in $AESOP_CACHE or else in ~/.cache/aesop."""
+    cache = Path(os.environ.get("AESOP_CACHE") or Path.home() / ".cache" / "aesop").expanduser()
+    absolute = source.resolve()
+    return cache / f"{absolute.name}-x{scale}-{_hash(absolute, scale, shrink)}"
+
+
+def prepare(
+    source: Path, store: Path, scale: int, *, minimum: int, lr: Path | None = None, shrink: int = 1
+) -> PreparedData:
+    """Prepare the pictures in `source` in the folder `store`; what an earlier call has done is not done again.
+
+    Args:
+        source: folder of HR pictures, or of folders HR and LR (or HRx<scale> and LRx<scale>) that pair by name.
+        store: where the prepared pictures go, `default_store` for instance; made if need be.
+        scale: HR pictures are cropped to a multiple of it, bottom and right.
+        minimum: HR pixels a side that a picture must have to be usable, the largest crop.
+        lr: folder of LR pictures; None takes the source's, or makes them by `aesop.data.bicubic.resize`, rounded once.
+        shrink: HR pictures are downscaled by this whole number first, which rids photographs of JPEG artefacts.
+
+    Returns:
+        The usable pictures. Those that are corrupt, too small or do not pair are left out, with the reason.
+
+    Raises:
+        DataError: no usable picture, too little free disk space, or `shrink` together with LR pictures.
+        RunError: the store cannot be written, or the disk is full; what is done is kept.
+
+    """
+    sources, unpaired = find_sources(source, scale, lr)
+    if shrink > 1 and any(s.lr for s in sources):
+        raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
+    known = _read_index(store, scale, shrink)
+    jobs = [_Job(s, store, scale, shrink) for s in sources]
+    results = {job.source.name: known[job.key] for job in jobs if job.key in known}
+    pending = [job for job in jobs if job.source.name not in results]
+    if pending:
+        results |= _run(pending, len(jobs) - len(pending))
+        _write_index(store, scale, shrink, {job.key: results[job.source.name] for job in jobs})
+
+    left_out = dict(unpaired)
+    entries = []
+    for name, result in results.items():
+        if isinstance(result, str):
+            left_out[name] = result
+        elif min(result.height, result.width) < minimum:
+            left_out[name] = f"{result.width} x {result.height} pixels, where at least {minimum} a side are needed"
+        else:
+            entries.append(result)
+    if not entries:
+        reasons = [f"{name}: {reason}" for name, reason in sorted(left_out.items())]
+        more = f"; and {len(reasons) - 5} more" if len(reasons) > 5 else ""
+        raise DataError(f"{source}: none of the {len(reasons)} pictures is usable ({'; '.join(reasons[:5])}{more}).")
+    return PreparedData(
+        store, scale, tuple(sorted(entries, key=lambda entry: entry.name)), tuple(sorted(left_out.items()))
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One picture to prepare."""
+
+    source: Source
+    store: Path
+    scale: int
+    shrink: int
+
+    @property
+    def key(self) -> str:
+        """What the result depends on."""
+        return f"{self.source.name} {self.source.stamp}"
+
+    @property
+    def file(self) -> str:
+        return f"{self.source.name}.{_hash(FORMAT, self.scale, self.shrink, self.source.stamp)}.npy"
+
+    def paths(self) -> tuple[Path, Path]:
+        return self.store / "hr" / self.file, self.store / "lr" / self.file
+
+    def bytes_needed(self) -> int:
+        """Disk space that `run` will take, from the picture's header; raises DataError where there is no picture."""
+        if all(path.is_file() for path in self.paths()):
+            return 0
+        height, width = (length // self.shrink for length in read_size(self.source.hr))
+        return 3 * height * width + 3 * height * width // self.scale**2 + 2 * 4096
+
+    def run(self) -> Entry:
+        """Prepare the picture, or take up what an interrupted run has left; raises DataError where it is unusable."""
+        hr_path, lr_path = self.paths()
+        if hr_path.is_file() and lr_path.is_file():
+            hr, lr = np.load(hr_path), np.load(lr_path)
+        else:
+            hr, lr = self._make()
+            _save(hr_path, hr)
+            _save(lr_path, lr)
+        digest = hashlib.sha256(hr.tobytes())
+        digest.update(lr.tobytes())
+        return Entry(self.source.name, hr.shape[0], hr.shape[1], self.file, digest.hexdigest())
+
+    def _make(self) -> tuple[np.ndarray, np.ndarray]:
+        hr = read_picture(self.source.hr)
+        if self.shrink > 1:
+            hr = _downscale(_crop_to_multiple(hr, self.shrink), self.shrink)
+        height, width = hr.shape[:2]
+        hr = _crop_to_multiple(hr, self.scale)
+        if not self.source.lr:
+            return hr, _downscale(hr, self.scale)
+        lr = read_picture(self.source.lr)
+        if lr.shape[0] * self.scale != hr.shape[0] or lr.shape[1] * self.scale != hr.shape[1]:
+            raise DataError(
+                f"{self.source.hr}: {width} x {height} pixels are not {self.scale} times those of its LR picture, "
+                f"{lr.shape[1]} x {lr.shape[0]}"
+            )
+        return hr, lr
+
+
+def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | str]:
+    """Prepare all pictures on all cores; gives an entry, or the reason why there is none, for each name."""
+    sizes = _in_parallel(_Job.bytes_needed, pending, "Reading sizes", 0)
+    results: dict[str, Entry | str] = {name: size for name, size in sizes.items() if isinstance(size, str)}
+    pending = [job for job in pending if job.source.name not in results]
+    if pending:
+        _check_space(pending[0].store, sum(size for size in sizes.values() if isinstance(size, int)))
+    return results | _in_parallel(_Job.run, pending, "Preparing pictures", completed + len(results))
+
+
+def _in_parallel(
+    work: Callable[[_Job], Result], jobs: Sequence[_Job], description: str, completed: int
+) -> dict[str, Result | str]:
+    """What `work` gives for each job by name, a DataError's message instead where it raises one.
+
+    Threads do: libvips, torch and writing leave the interpreter free.
+    """
+    results: dict[str, Result | str] = {}
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as executor,
+        progress(description, completed + len(jobs), completed, unit="pictures") as advance,
+    ):
+        futures = {executor.submit(work, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                source = futures.pop(future).source
+                try:
+                    results[source.name] = future.result()
+                except DataError as error:
+                    results[source.name] = str(error).removeprefix(f"{source.hr}: ")
+                advance(note=source.name)
+        except BaseException:  # a full disk, Ctrl-C: those not begun yet must not hold up the message
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
+
+
+def _check_space(store: Path, needed: int) -> None:
+    existing = next(folder for folder in (store.absolute(), *store.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise DataError(
+            f"{store}: the prepared pictures need {needed:,} bytes, but {free:,} are free; free some space or choose "
+            "another folder (AESOP_CACHE)."
+        )
+
+
+def _crop_to_multiple(picture: np.ndarray, multiple: int) -> np.ndarray:
+    height, width = (length // multiple * multiple for length in picture.shape[:2])
+    if 0 in (height, width):
+        raise DataError(f"{picture.shape[1]} x {picture.shape[0]} pixels are too few")
+    return picture[:height, :width]
+
+
+def _downscale(picture: np.ndarray, factor: int) -> np.ndarray:
+    image = torch.tensor(picture).permute(2, 0, 1)
+    return np.ascontiguousarray(resize(image, 1 / factor).permute(1, 2, 0).numpy())
+
+
+def _save(path: Path, picture: np.ndarray) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(picture))
+
+
+def _read_index(store: Path, scale: int, shrink: int) -> dict[str, Entry | str]:
+    """The results of an earlier call by the jobs' keys, as far as their arrays are there; a damaged index is none."""
+    try:
+        index = json.loads((store / "index.json").read_text(encoding="utf-8"))
+        if (index["format"], index["scale"], index["shrink"]) != (FORMAT, scale, shrink):
+            return {}
+        known: dict[str, Entry | str] = dict(index["left_out"])
+        entries = {key: Entry(**fields) for key, fields in index["pictures"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+    return known | {key: entry for key, entry in entries.items() if _is_whole(store, scale, entry)}
+
+
+def _is_whole(store: Path, scale: int, entry: Entry) -> bool:
+    try:
+        hr, lr = ((store / kind / entry.file).stat().st_size for kind in ("hr", "lr"))
+    except OSError:
+        return False
+    pixels = 3 * entry.height * entry.width
+    return hr > pixels and lr > pixels // scale**2
+
+
+def _write_index(store: Path, scale: int, shrink: int, results: dict[str, Entry | str]) -> None:
+    index = {
+        "format": FORMAT,
+        "scale": scale,
+        "shrink": shrink,
+        "pictures": {key: asdict(result) for key, result in results.items() if isinstance(result, Entry)},
+        "left_out": {key: reason for key, reason in results.items() if isinstance(reason, str)},
+    }
+    write_atomically(store / "index.json", json.dumps(index, indent=1, ensure_ascii=False))
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]
