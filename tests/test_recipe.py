@@ -1,0 +1,148 @@
+"""Recipes: the paper's numbers, inheritance, overrides, and what a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aesop.errors import RecipeError
+from aesop.training.loop import learning_rate
+from aesop.training.recipe_files import check_recipe, dump_recipe, load_recipe, recipe_names
+
+
+def test_the_papers_numbers():
+    recipe = load_recipe("aesop-rrdb-128")
+    generator, autoencoder, perceptual = recipe.generator, recipe.autoencoder, recipe.perceptual
+    assert generator.type == "rrdb"
+    assert (recipe.scale, generator.features, generator.blocks, generator.growth) == (4, 64, 23, 32)
+    assert autoencoder is not None
+    assert (autoencoder.iterations, autoencoder.crop, autoencoder.batch) == (100_000, 256, 16)
+    assert (autoencoder.lr_weight, autoencoder.hr_weight, autoencoder.start) == (1.0, 1.0, "kaiming")
+    assert (autoencoder.learning_rate, autoencoder.betas, autoencoder.ema) == (1e-4, (0.9, 0.99), 0.999)
+    assert (perceptual.iterations, perceptual.crop, perceptual.batch) == (300_000, 128, 16)
+    assert (perceptual.learning_rate, perceptual.betas, perceptual.ema) == (1e-4, (0.9, 0.99), 0.999)
+    assert (perceptual.fidelity_loss.type, perceptual.fidelity_loss.weight) == ("aesop", 1.0)
+    assert perceptual.perceptual_loss.weight == 1.0
+    assert perceptual.perceptual_loss.features.type == "vgg19"
+    assert perceptual.perceptual_loss.features.layers == {
+        "conv1_2": 0.1,
+        "conv2_2": 0.1,
+        "conv3_4": 1.0,
+        "conv4_4": 1.0,
+        "conv5_4": 1.0,
+    }
+    assert perceptual.adversarial_loss.weight == 0.005
+    assert perceptual.artifact_loss.weight == 1.0
+    assert perceptual.discriminator.features == 64
+
+
+@pytest.mark.parametrize(("system", "twin"), [("aesop-rrdb-128", "ldl-rrdb-128"), ("laptop", "laptop-pixel")])
+def test_a_twin_differs_in_the_fidelity_loss_alone(system: str, twin: str):
+    ours, theirs = (load_recipe(name).model_dump() for name in (system, twin))
+    for values in (ours, theirs):
+        del values["name"], values["about"], values["autoencoder"]
+    assert ours["perceptual"].pop("fidelity_loss") == {"type": "aesop", "weight": 1.0}
+    assert theirs["perceptual"].pop("fidelity_loss") == {"type": "pixel", "weight": 0.01}
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_resolved_recipes_read_back_as_they_were(name: str, tmp_path: Path):
+    (tmp_path / "resolved.yaml").write_text(dump_recipe(load_recipe(name)), encoding="utf-8")
+    assert load_recipe(str(tmp_path / "resolved.yaml")) == load_recipe(name)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("perceptual.artifact_loss.wait=1", r"unknown key `perceptual.artifact_loss.wait`; did you mean `weight`\?"),
+        ("perceptual.fidelity_loss.wait=1", r"unknown key `perceptual.fidelity_loss.wait`; did you mean `weight`\?"),
+        ("generator.feature=8", r"unknown key `generator.feature`; did you mean `features`\?"),
+        ("perceptul.batch=1", r"unknown key `perceptul`; did you mean `perceptual`\?"),
+        ("qqq=1", r"unknown key `qqq`; the keys here are .*autoencoder"),
+        ("perceptual.perceptual_loss.features.layers={conv9_9: 1}", r"VGG19 has no layer conv9_9"),
+        ("scale=5", r"`scale`: .*2, 3, 4 or 8.* \(it is 5\)"),
+        ("perceptual.batch=0", r"`perceptual.batch`: .*greater than or equal to 1.* \(it is 0\)"),
+        ("perceptual.learning_rate=-1e-4", r"`perceptual.learning_rate`: .*greater than 0"),
+        ("perceptual.learning_rate=.nan", r"`perceptual.learning_rate`"),
+        ("perceptual.ema=1.0", r"`perceptual.ema`: .*less than 1"),
+        ("perceptual.batch=many", r"`perceptual.batch`: .*integer.* \(it is 'many'\)"),
+        ("fidelity.crop=130", r"fidelity.crop: 130 is no multiple of the scale 4"),
+        ("perceptual.crop=100", r"perceptual.crop: the discriminator cannot halve 100"),
+        ("autoencoder=null", r"needs a section `autoencoder`"),
+        ("generator.type=resnet", r"`generator`: .*'rrdb'"),
+        ("perceptual.batch", r"write key=value"),
+        ("scale.x=1", r"`scale` is a value, not a section"),
+        ("name=[unclosed", r"not valid YAML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_its_path_and_mend(override: str, message: str):
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe("aesop-rrdb-128", [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_other_mistakes(tmp_path: Path):
+    with pytest.raises(RecipeError, match="did you mean laptop"):
+        load_recipe("labtop")
+    with pytest.raises(RecipeError, match="RRDB doubles its size"):
+        load_recipe("aesop-rrdb-128", ["scale=3", "fidelity.crop=96", "autoencoder.crop=96", "perceptual.crop=96"])
+    for name, text in {
+        "list.yaml": "- 1",
+        "bad.yaml": "a: [",
+        "circle.yaml": "inherits: circle.yaml",
+        "orphan.yaml": "inherits: nobody.yaml",
+        "short.yaml": "name: short\nscale: 4",
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    for name, message in {
+        "list.yaml": "is not a recipe",
+        "bad.yaml": "not valid YAML",
+        "circle.yaml": "in a circle",
+        "orphan.yaml": "no such recipe",
+        "short.yaml": "`generator` is missing",
+    }.items():
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(str(tmp_path / name))
+
+
+def test_inheritance_replaces_a_section_of_another_type_whole(tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text(
+        "inherits: laptop\nname: mine\ngenerator: {type: rrdb, blocks: 3}\nperceptual: {batch: 2}", encoding="utf-8"
+    )
+    (tmp_path / "heir.yaml").write_text("inherits: mine.yaml\nseed: 7", encoding="utf-8")
+    recipe = load_recipe(str(tmp_path / "heir.yaml"))
+    assert recipe.seed == 7
+    assert recipe.generator.type == "rrdb"
+    assert (recipe.generator.blocks, recipe.generator.features) == (3, 64)
+    assert (recipe.perceptual.batch, recipe.perceptual.crop) == (2, load_recipe("laptop").perceptual.crop)
+
+
+def test_overrides_read_numbers_as_people_write_them():
+    recipe = load_recipe("laptop", ["perceptual.learning_rate=1e-5", "fidelity.weights=some.pth", "steps=3"])
+    assert recipe.perceptual.learning_rate == 1e-5
+    assert recipe.fidelity.weights == Path("some.pth")
+    assert [recipe.iterations(name) for name in recipe.stages()] == [3, 3, 3]
+
+
+def test_a_recipe_does_not_change():
+    recipe = load_recipe("laptop")
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.seed = 1  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(RecipeError, match="source: "):
+        check_recipe({}, "source")
+
+
+@given(st.integers(0, 999))
+def test_learning_rate_schedule(iteration: int):
+    base = load_recipe("aesop-rrdb-128").fidelity
+    config = base.model_copy(update={"milestones": (200, 500), "warmup": 10, "learning_rate": 1.0})
+    expected = 0.5 ** ((iteration >= 200) + (iteration >= 500)) * min(1, (iteration + 1) / 10)
+    assert learning_rate(config, iteration, 1000) == pytest.approx(expected)
+    cosine = base.model_copy(update={"milestones": (), "cosine": True, "learning_rate": 1.0})
+    assert learning_rate(cosine, 0, 1000) == pytest.approx(1.0)
+    assert learning_rate(cosine, 500, 1000) == pytest.approx(0.5)
+    assert learning_rate(cosine, iteration + 1, 1000) < learning_rate(cosine, iteration, 1000)
