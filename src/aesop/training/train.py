@@ -25,7 +25,7 @@ from aesop.training.fidelity import FidelityStage
 from aesop.training.interruption import Interruption, caught_signals
 from aesop.training.loop import train_stage
 from aesop.training.perceptual import PerceptualStage
-from aesop.training.recipe import Recipe
+from aesop.training.recipe import STAGES, Recipe
 from aesop.training.run import Run, versions
 from aesop.training.stage import Pairs, Stage
 
@@ -49,6 +49,7 @@ def train(
     *,
     validation: Path | None = None,
     store: Path | None = None,
+    until: str | None = None,
     devices: int = 1,
     accelerator: str = "auto",
     say: Say = lambda line: print(line, file=sys.stderr, flush=True),
@@ -61,6 +62,7 @@ def train(
         run: folder for all results; one that holds an interrupted run of this recipe is continued.
         validation: folder of held-out pictures; None holds some of `data` out.
         store: where the prepared pictures go; None takes a cache folder.
+        until: name of the last stage to train now; None trains all.
         devices: number of processes, one a device.
         accelerator: Lightning Fabric's name of the kind of device, `auto` for the best there is.
         say: receives what is worth telling.
@@ -93,6 +95,8 @@ def train(
                 say(f"{name}: done before")
             else:
                 _train_one(fabric, folder, recipe, name, pictures, interruption, say)
+            if name == until:
+                break
     return folder
 
 
@@ -127,7 +131,7 @@ def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Pa
 
     everything = prepared(data, minimum, store)
     if validation is not None:
-        training, held_out = everything, prepared(validation, 8 * recipe.scale, None)
+        training, held_out = everything, prepared(validation, 8 * recipe.scale, store and store / "validation")
     else:
         training, held_out = everything.split(recipe.data.held_out)
     say(f"pictures: {len(training)} to train on, {len(held_out)} to validate on")
@@ -154,11 +158,13 @@ def _train_one(
     interruption: Interruption,
     say: Say,
 ) -> None:
-    # Every stage starts from a state that depends on the recipe alone, whatever was trained or skipped before it.
-    seed_everything(recipe.seed + recipe.stages().index(name), verbose=False)
+    # A stage starts from a state that depends on the recipe alone, whatever was trained or skipped before it; twins
+    # get the same first weights and the same crops.
+    number = STAGES.index(name)
+    seed_everything(recipe.seed + number, verbose=False)
     stage = build_stage(fabric, run, recipe, name)
     config = recipe.stage(name)
-    crops = Crops(pictures.training, config.crop, seed=recipe.seed * 10 + recipe.stages().index(name))
+    crops = Crops(pictures.training, config.crop, seed=recipe.seed * len(STAGES) + number)
 
     def stream(first: int, last: int):
         return batches(

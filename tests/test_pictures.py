@@ -1,0 +1,245 @@
+"""Reading and writing pictures against Pillow, OpenCV and the formats' own promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import synthetic_picture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from aesop.data import pictures
+from aesop.data.pictures import find_pictures, read_picture, read_size, to_picture, to_tensor, write_picture
+from aesop.errors import DataError
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return synthetic_picture(60, 84, seed=1)
+
+
+def test_png_of_every_8_bit_kind_equals_pillow(tmp_path: Path, picture: np.ndarray) -> None:
+    image = Image.fromarray(picture)
+    transparent = Image.fromarray(np.dstack([picture, picture[::-1, :, 1]]))
+    kinds = {
+        "rgb": image,
+        "grey": image.convert("L"),
+        "palette": image.quantize(40),
+        "bits": image.convert("1"),
+        "rgba": transparent,
+        "grey-alpha": transparent.convert("LA"),
+    }
+    for name, kind in kinds.items():
+        path = tmp_path / f"{name}.png"
+        kind.save(path)
+        with Image.open(path) as opened:
+            np.testing.assert_array_equal(read_picture(path), np.asarray(opened.convert("RGBA"))[..., :3], name)
+            expected = np.asarray(opened.convert("RGBA" if "A" in opened.mode else "RGB"))
+        np.testing.assert_array_equal(read_picture(path, alpha=True), expected, name)
+        assert read_size(path) == (60, 84)
+
+
+def test_palette_with_transparency_equals_pillow(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).quantize(40).save(tmp_path / "a.png", transparency=3)
+    with Image.open(tmp_path / "a.png") as opened:
+        np.testing.assert_array_equal(read_picture(tmp_path / "a.png", alpha=True), np.asarray(opened.convert("RGBA")))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_is_rounded_to_8(tmp_path: Path, suffix: str) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (40, 50, 4), dtype=np.uint16)
+    deep[0, :3] = [[0] * 4, [65535] * 4, [257 * 100] * 4]
+    expected = np.rint(deep / 65535 * 255).astype(np.uint8)
+    path = tmp_path / f"a{suffix}"
+    cv2.imwrite(str(path), deep[..., 0])
+    np.testing.assert_array_equal(read_picture(path), np.repeat(expected[..., :1], 3, axis=2))
+    cv2.imwrite(str(path), deep[..., 2::-1])  # OpenCV's order is BGR
+    np.testing.assert_array_equal(read_picture(path, alpha=True), expected[..., :3])
+    cv2.imwrite(str(path), deep[..., [2, 1, 0, 3]])
+    np.testing.assert_array_equal(read_picture(path, alpha=True), expected)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif", "a.tiff", "a.bmp", "a.JPG", "a.jpeg"])
+def test_written_pictures_come_back(tmp_path: Path, picture: np.ndarray, name: str) -> None:
+    path = tmp_path / "new" / name
+    write_picture(path, picture)
+    assert [p.name for p in path.parent.iterdir()] == [name]
+    back = read_picture(path)
+    with Image.open(path) as opened:
+        theirs = np.asarray(opened.convert("RGB"))
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        assert np.abs(back.astype(int) - picture).mean() < 3
+        np.testing.assert_allclose(back.astype(int), theirs, atol=2)  # two decoders
+    else:
+        np.testing.assert_array_equal(back, picture)
+        np.testing.assert_array_equal(theirs, picture)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
+def test_alpha_and_grey_come_back(tmp_path: Path, picture: np.ndarray, name: str) -> None:
+    transparent = np.dstack([picture, picture[..., 0]])
+    write_picture(tmp_path / name, transparent)
+    np.testing.assert_array_equal(read_picture(tmp_path / name, alpha=True), transparent)
+    np.testing.assert_array_equal(read_picture(tmp_path / name), picture)
+    for grey in (picture[..., 0], picture[..., :1]):
+        write_picture(tmp_path / name, grey)
+        np.testing.assert_array_equal(read_picture(tmp_path / name), np.repeat(picture[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.tif"
+    Image.fromarray(picture).save(path, exif=exif)
+    turns = {
+        1: picture,
+        2: picture[:, ::-1],
+        3: picture[::-1, ::-1],
+        4: picture[::-1],
+        5: picture.transpose(1, 0, 2),
+        6: np.rot90(picture, -1),
+        7: picture[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(picture),
+    }
+    np.testing.assert_array_equal(read_picture(path), turns[orientation])
+    assert read_size(path) == turns[orientation].shape[:2]
+
+
+def test_profiles_are_converted_to_srgb(tmp_path: Path, picture: np.ndarray) -> None:
+    image = Image.fromarray(picture)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    image.save(tmp_path / "same.png", icc_profile=srgb.tobytes())
+    np.testing.assert_array_equal(read_picture(tmp_path / "same.png"), picture)
+
+    # Swap the red and the blue primary: a profile whose effect is seen and known.
+    swapped = bytearray(srgb.tobytes())
+    tags = {
+        bytes(swapped[at : at + 4]): at for at in range(132, 132 + 12 * int.from_bytes(swapped[128:132], "big"), 12)
+    }
+    red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+    swapped[red + 4 : red + 12], swapped[blue + 4 : blue + 12] = (
+        swapped[blue + 4 : blue + 12],
+        swapped[red + 4 : red + 12],
+    )
+    image.save(tmp_path / "swapped.png", icc_profile=bytes(swapped))
+    np.testing.assert_allclose(read_picture(tmp_path / "swapped.png").astype(int), picture[..., ::-1], atol=1)
+
+    transparent = np.dstack([picture, picture[..., 0]])
+    Image.fromarray(transparent).save(tmp_path / "alpha.png", icc_profile=bytes(swapped))
+    back = read_picture(tmp_path / "alpha.png", alpha=True)
+    np.testing.assert_array_equal(back[..., 3], transparent[..., 3])
+
+    image.save(tmp_path / "broken.png", icc_profile=b"nonsense")
+    np.testing.assert_array_equal(read_picture(tmp_path / "broken.png"), picture)
+
+
+def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
+    inks = np.zeros((16, 16, 4), np.uint8)
+    inks[:8, :, 3] = 255  # black above, white below
+    Image.fromarray(inks, "CMYK").save(tmp_path / "a.tif")
+    back = read_picture(tmp_path / "a.tif")
+    assert back.shape == (16, 16, 3)
+    assert back[:8].max() < 60
+    assert back[8:].min() > 240
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.bmp"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.95])
+def test_files_cut_short_are_refused(tmp_path: Path, name: str, share: float) -> None:
+    path = tmp_path / name
+    write_picture(path, synthetic_picture(200, 200, seed=2))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(
+        DataError, match=rf"{name}: no complete picture \(.+\); replace the file or remove it\.$"
+    ) as caught:
+        read_picture(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_changed_bytes_in_a_png_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
+    path = tmp_path / "a.png"
+    write_picture(path, picture)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"a\.png"):
+        read_picture(path)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"b\.png: there is no such file"):
+        read_picture(tmp_path / "b.png")
+    (tmp_path / "c.jpg").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>")
+    with pytest.raises(DataError, match=r"c\.jpg: no complete picture"):
+        read_picture(tmp_path / "c.jpg")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp"])
+def test_huge_pictures_are_refused(
+    tmp_path: Path, picture: np.ndarray, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "PIXEL_LIMIT", 5000)
+    write_picture(tmp_path / name, picture)
+    for read in (read_picture, read_size):
+        with pytest.raises(DataError, match=rf"{name}: 84 x 60 pixels are more than"):
+            read(tmp_path / name)
+
+
+def test_a_changed_file_is_read_anew(tmp_path: Path, picture: np.ndarray) -> None:
+    path = tmp_path / "a.png"
+    for version in (picture, picture[::-1], picture[:10]):
+        write_picture(path, version)
+        np.testing.assert_array_equal(read_picture(path), version)
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path, picture: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"\.gif"):
+        write_picture(tmp_path / "a.gif", picture)
+    with pytest.raises(DataError, match="transparency"):
+        write_picture(tmp_path / "a.jpg", np.dstack([picture, picture[..., 0]]))
+    with pytest.raises(DataError, match=r"a\.webp: cannot be written"):
+        write_picture(tmp_path / "a.webp", np.zeros((2, 20_000, 3), np.uint8))
+    with pytest.raises(ValueError, match="uint8"):
+        write_picture(tmp_path / "a.png", picture / 255)
+    with pytest.raises(ValueError, match="H x W"):
+        write_picture(tmp_path / "a.png", picture[..., :2])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_find_pictures(tmp_path: Path, picture: np.ndarray) -> None:
+    for name in ("b.png", "a/z.JPG", "a/b/c.webp", ".hidden.png", ".cache/d.png"):
+        write_picture(tmp_path / name, picture)
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    found = [p.relative_to(tmp_path).as_posix() for p in find_pictures(tmp_path)]
+    assert found == ["a/b/c.webp", "a/z.JPG", "b.png"]
+
+
+def test_find_pictures_refuses_missing_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        find_pictures(tmp_path / "missing")
+    with pytest.raises(DataError, match="no pictures"):
+        find_pictures(tmp_path)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), channels=st.sampled_from([1, 3, 4]))
+def test_tensors_and_back(seed: int, channels: int) -> None:
+    levels = np.random.default_rng(seed).integers(0, 256, (5, 7, channels), dtype=np.uint8)
+    tensor = to_tensor(levels)
+    assert tensor.shape == (channels, 5, 7)
+    assert tensor.is_contiguous()
+    np.testing.assert_allclose(tensor.numpy().transpose(1, 2, 0), levels / 255, rtol=1e-6)
+    np.testing.assert_array_equal(to_picture(tensor), levels)
+
+
+def test_to_picture_clamps_and_rounds() -> None:
+    image = torch.tensor([-1.0, 0.4 / 255, 0.6 / 255, 254.4 / 255, 254.6 / 255, 7.0]).view(1, 1, 6)
+    assert to_picture(image).ravel().tolist() == [0, 0, 1, 254, 255, 255]
