@@ -215,9 +215,10 @@ def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str) -> Stage:
         if config.start == "downscaler":
             initialise_as_downscaler(autoencoder.encoder, recipe.scale)
         return AutoEncoderStage(fabric, recipe, config, autoencoder, fidelity)
+    # Before the losses: the networks that they load draw random numbers too, and twins must get one discriminator.
+    discriminator = recipe.perceptual.discriminator.build(recipe.perceptual.crop)
     loss = recipe.perceptual.fidelity_loss
     fidelity_loss = loss.build(_autoencoder(run, recipe)) if loss.type == "aesop" else loss.build()
-    discriminator = recipe.perceptual.discriminator.build(recipe.perceptual.crop)
     return PerceptualStage(fabric, recipe, fidelity, discriminator, fidelity_loss, _perceptual_loss(recipe))
 
 
