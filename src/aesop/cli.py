@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from aesop import cli_evaluate, cli_upscale
 from aesop.errors import AesopError
 
 app = typer.Typer(
@@ -25,10 +26,9 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="e.g. perceptual.batch=4 or steps=3")
     ] = None,
-    data: Annotated[Path, typer.Option(help="folder of pictures: HR, or HR and LR", metavar="DIR")] = ...,  # pyright: ignore[reportArgumentType]
-    run: Annotated[
-        Path, typer.Option(help="folder for all results; an interrupted run continues", metavar="DIR")
-    ] = ...,  # pyright: ignore[reportArgumentType]
+    *,
+    data: Annotated[Path, typer.Option(help="folder of pictures: HR, or HR and LR", metavar="DIR")],
+    run: Annotated[Path, typer.Option(help="folder for all results; an interrupted run continues", metavar="DIR")],
     validation: Annotated[
         Path | None, typer.Option(help="folder of held-out pictures; unset, some of the data", metavar="DIR")
     ] = None,
@@ -68,6 +68,10 @@ def recipes() -> None:
 
     for name in recipe_names():
         print(f"{name:24} {load_recipe(name).about}")
+
+
+app.command()(cli_evaluate.evaluate)
+app.command()(cli_upscale.upscale)
 
 
 def main() -> None:

@@ -1,0 +1,212 @@
+"""Seconds of one iteration of each stage, and where the perceptual stage's go.
+
+    python benchmarks/train_step.py [RECIPE] [key=value ...]
+
+For the perceptual stage it also measures the alternative named in docs/method.md, the reference's five passes of the
+discriminator and its one graph for all losses, in the same run, and prints the ratio. Random weights and random crops;
+the medians of several repetitions, taken in turns so that a busy machine slows all alike.
+"""
+
+from __future__ import annotations
+
+import copy
+import resource
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from aesop.autoencoder import AutoEncoder
+from aesop.losses import adversarial
+from aesop.losses.aesop import AESOPLoss
+from aesop.losses.artifact import artifact_loss
+from aesop.losses.perceptual import PerceptualLoss
+from aesop.networks.features import VGG19_LAYERS, FrozenFeatures, ImageNetNormalise
+from aesop.training.autoencoder import AutoEncoderStage
+from aesop.training.fidelity import FidelityStage
+from aesop.training.perceptual import PerceptualStage
+from aesop.training.recipe import Recipe
+from aesop.training.recipe_files import load_recipe
+
+REPETITIONS = 5
+
+
+def main() -> None:
+    name, *overrides = sys.argv[1:] or ["laptop"]
+    recipe = load_recipe(name, overrides)
+    fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)
+    torch.manual_seed(0)
+    print(f"{recipe.name}: {torch.get_num_threads()} threads, {fabric.device}, {recipe.precision}")
+    generator = recipe.generator.build(recipe.scale)
+    fidelity = FidelityStage(fabric, recipe, copy.deepcopy(generator))
+    autoencoder = None
+    steps: dict[str, Callable[[], object]] = {"fidelity": with_batch(fabric, recipe, "fidelity", fidelity.step)}
+    if recipe.autoencoder is not None:
+        autoencoder = AutoEncoder(
+            copy.deepcopy(generator),
+            recipe.scale,
+            recipe.generator.features,
+            recipe.autoencoder.growth,
+            recipe.autoencoder.blocks,
+        )
+        stage = AutoEncoderStage(
+            fabric, recipe, recipe.autoencoder, copy.deepcopy(autoencoder), copy.deepcopy(generator)
+        )
+        steps["autoencoder"] = with_batch(fabric, recipe, "autoencoder", stage.step)
+    perceptual = perceptual_stage(fabric, recipe, generator, autoencoder)
+    steps["perceptual"] = with_batch(fabric, recipe, "perceptual", perceptual.step)
+    rival = perceptual_stage(fabric, recipe, generator, autoencoder)
+    alternative = "perceptual, five passes and one graph"
+    steps[alternative] = with_batch(fabric, recipe, "perceptual", lambda lr, hr: naive_step(rival, lr, hr))
+    measured = timings(steps)
+    for step, seconds in measured.items():
+        print(f"{step:42} {seconds:8.3f} s/it")
+    print(f"{'ratio to that alternative':42} {measured[alternative] / measured['perceptual']:8.2f} x as fast")
+    parts = timings(components(fabric, recipe, perceptual))
+    print("of the perceptual iteration, each part measured alone:")
+    for part, seconds in parts.items():
+        print(f"  {part:40} {seconds:8.3f} s  {100 * seconds / sum(parts.values()):5.1f} %")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"peak memory {peak / (1024**3 if sys.platform == 'darwin' else 1024**2):.2f} GiB")
+
+
+def timings(steps: dict[str, Callable[[], object]]) -> dict[str, float]:
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for repetition in range(REPETITIONS + 1):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if repetition:  # the first one allocates and chooses kernels
+                taken[name].append(time.perf_counter() - start)
+    return {name: median(seconds) for name, seconds in taken.items()}
+
+
+def crops(fabric: Fabric, recipe: Recipe, name: str) -> tuple[Tensor, Tensor]:
+    config = recipe.stage(name)
+    small = config.crop // recipe.scale
+    lr, hr = torch.rand(config.batch, 3, small, small), torch.rand(config.batch, 3, config.crop, config.crop)
+    return fabric.to_device(lr), fabric.to_device(hr)
+
+
+def with_batch(
+    fabric: Fabric, recipe: Recipe, name: str, step: Callable[[Tensor, Tensor], object]
+) -> Callable[[], object]:
+    lr, hr = crops(fabric, recipe, name)
+    return lambda: step(lr, hr)
+
+
+class RandomVGG19(FrozenFeatures):
+    """VGG19's layers with random weights: as slow as the real ones, and always at hand."""
+
+    def __init__(self, layers: list[str]) -> None:
+        super().__init__()
+        from torchvision.models.vgg import cfgs, make_layers
+
+        self.taps = [VGG19_LAYERS[layer] for layer in layers]
+        self.trunk = make_layers(cfgs["E"])[: max(self.taps) + 1]
+        self.normalise = ImageNetNormalise()
+        for layer in self.trunk.modules():
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        self._freeze()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x, found = self.normalise(images), []
+        for index, layer in enumerate(self.trunk):
+            x = layer(x)
+            if index in self.taps:
+                found.append(x)
+        return found
+
+
+def perceptual_stage(
+    fabric: Fabric, recipe: Recipe, generator: nn.Module, autoencoder: AutoEncoder | None
+) -> PerceptualStage:
+    features = recipe.perceptual.perceptual_loss.features
+    if features.type == "vgg19":
+        loss = PerceptualLoss(RandomVGG19(list(features.layers)), list(features.layers.values()))
+    else:
+        loss = PerceptualLoss(*features.build())
+    config = recipe.perceptual.fidelity_loss
+    if config.type == "pixel":
+        fidelity: nn.Module = config.build()
+    elif autoencoder is not None:
+        fidelity = AESOPLoss(copy.deepcopy(autoencoder))
+    else:
+        raise SystemExit("this recipe has no auto-encoder")
+    discriminator = recipe.perceptual.discriminator.build(recipe.perceptual.crop)
+    return PerceptualStage(fabric, recipe, copy.deepcopy(generator), discriminator, fidelity, loss)
+
+
+def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
+    """Do the same iteration as the reference code does it."""
+    config, discriminator = stage.config, stage.network_d
+    discriminator.requires_grad_(False)
+    sr = stage.network(lr)
+    with torch.no_grad():
+        ema_sr = stage.ema.model(lr)
+    real = discriminator(hr).detach()
+    total = (
+        config.fidelity_loss.weight * stage.fidelity_loss(sr, hr)
+        + config.perceptual_loss.weight * stage.perceptual_loss(sr, hr)
+        + config.artifact_loss.weight * artifact_loss(sr, hr, ema_sr)
+        + config.adversarial_loss.weight * adversarial.generator_loss(real, discriminator(sr))
+    )
+    total.backward()
+    stage.optimizer_g.step()
+    stage.optimizer_g.zero_grad()
+    discriminator.requires_grad_(True)
+    fake = discriminator(sr.detach()).detach()
+    real = discriminator(hr)
+    nn.functional.softplus(fake.mean() - real).mean().mul(0.5).backward()
+    fake = discriminator(sr.detach())
+    nn.functional.softplus(fake - real.mean().detach()).mean().mul(0.5).backward()
+    stage.optimizer_d.step()
+    stage.optimizer_d.zero_grad()
+    stage.ema.update(stage.network)
+
+
+def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[str, Callable[[], object]]:
+    lr, hr = crops(fabric, recipe, "perceptual")
+    sr = torch.rand_like(hr).requires_grad_()
+    ema_sr = torch.rand_like(hr)
+
+    def generator() -> None:
+        stage.network(lr).sum().backward()
+
+    def ema() -> None:
+        with torch.no_grad():
+            stage.ema.model(lr)
+
+    def discriminator() -> None:
+        real, fake = stage.network_d(hr), stage.network_d(sr)
+        adversarial.generator_loss(real, fake).backward(inputs=[sr], retain_graph=True)
+        adversarial.discriminator_loss(real, fake).backward(inputs=list(stage.network_d.parameters()))
+
+    def optimizers() -> None:
+        for optimizer in stage.optimizers:
+            optimizer.step()
+        stage.ema.update(stage.network)
+
+    parts: dict[str, Callable[[], object]] = {
+        "generator": generator,
+        f"{recipe.perceptual.fidelity_loss.type} loss (AE twice, once back)": lambda: stage.fidelity_loss(
+            sr, hr
+        ).backward(),
+        "features (twice, once back)": lambda: stage.perceptual_loss(sr, hr).backward(),
+        "discriminator (twice, back to both)": discriminator,
+        "artifact loss": lambda: artifact_loss(sr, hr, ema_sr).backward(),
+        "EMA generator": ema,
+        "optimizers and EMA update": optimizers,
+    }
+    return parts
+
+
+if __name__ == "__main__":
+    main()
