@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import synthetic_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -16,6 +15,7 @@ from PIL import Image, ImageCms
 from aesop.data import pictures
 from aesop.data.pictures import find_pictures, read_picture, read_size, to_picture, to_tensor, write_picture
 from aesop.errors import DataError
+from helpers import synthetic_picture
 
 
 @pytest.fixture

@@ -1,0 +1,107 @@
+"""Crops per second of our loader, against a loader that decodes a PNG file for every crop.
+
+    python benchmarks/loader.py [FOLDER]
+
+Both draw the same crops from the same pictures (by default twelve of 1000 x 700 pixels that it makes) in one process;
+the median of several rounds counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from aesop.data.crops import Crops, batches
+from aesop.data.pictures import write_picture
+from aesop.data.prepare import PreparedData, prepare
+
+SCALE, CROP, BATCH = 4, 128, 16
+ROUNDS, SECONDS = 7, 1.0
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        source = Path(sys.argv[1]) if len(sys.argv) > 1 else make_pictures(work / "pictures")
+        data = prepare(source, work / "store", SCALE, minimum=CROP)
+        print(f"{len(data)} pictures of {source}, HR crops of {CROP}, scale {SCALE}, one process")
+
+        crops = Crops(data, CROP, seed=0)
+        files = write_png_pairs(data, work / "png")
+        rng = np.random.default_rng(0)
+
+        def ours(iteration: int) -> None:
+            for _ in batches(crops, BATCH, iteration * 50, iteration * 50 + 50, workers=0):
+                pass
+
+        def decoding(_: int) -> None:
+            pairs = [decode_and_crop(files, rng) for _ in range(BATCH)]
+            for images in zip(*pairs, strict=True):
+                torch.from_numpy(np.stack(images))
+
+        fast, slow = rate(ours, 50 * BATCH), rate(decoding, BATCH)
+        print(f"prepared arrays:   {fast:9.0f} crops/s")
+        print(f"a PNG file a crop: {slow:9.0f} crops/s")
+        print(f"ratio:             {fast / slow:9.1f}")
+
+
+def make_pictures(folder: Path) -> Path:
+    """Twelve noisy pictures: PNG files of about the size that photographs have."""
+    for number in range(12):
+        rng = np.random.default_rng(number)
+        smooth = cv2.resize(rng.uniform(0, 255, (14, 20, 3)), (1000, 700), interpolation=cv2.INTER_CUBIC)
+        picture = (smooth + rng.normal(0, 4, smooth.shape)).round().clip(0, 255).astype(np.uint8)
+        write_picture(folder / f"{number}.png", picture)
+    return folder
+
+
+def write_png_pairs(data: PreparedData, folder: Path) -> list[tuple[Path, Path]]:
+    """The same HR and LR pictures as PNG files, as a loader without preparation would find them."""
+    pairs = []
+    for index in range(len(data)):
+        pair = (folder / f"hr/{index}.png", folder / f"lr/{index}.png")
+        for path, picture in zip(pair, data.read(index), strict=True):
+            write_picture(path, picture)
+        pairs.append(pair)
+    return pairs
+
+
+def decode_and_crop(files: list[tuple[Path, Path]], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Decode both files of a random pair with OpenCV, as BasicSR does, and cut an aligned crop."""
+    hr, lr = (cv2.imread(str(path), cv2.IMREAD_COLOR) for path in files[rng.integers(len(files))])
+    if hr is None or lr is None:
+        raise RuntimeError("a file that was just written cannot be read")
+    side = CROP // SCALE
+    top, left = rng.integers(lr.shape[0] - side + 1), rng.integers(lr.shape[1] - side + 1)
+    small = lr[top : top + side, left : left + side]
+    large = hr[top * SCALE : top * SCALE + CROP, left * SCALE : left * SCALE + CROP]
+    return (
+        np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)),
+        np.ascontiguousarray(large[..., ::-1].transpose(2, 0, 1)),
+    )
+
+
+def rate(work: Callable[[int], None], crops: int) -> float:
+    """Crops per second: the median over rounds of `SECONDS`, after a first call that does not count."""
+    work(0)
+    rates = []
+    for _ in range(ROUNDS):
+        started, calls = time.perf_counter(), 0
+        while time.perf_counter() - started < SECONDS:
+            calls += 1
+            work(calls)
+        rates.append(calls * crops / (time.perf_counter() - started))
+    return statistics.median(rates)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""Preparation: what is stored, what is left out, and that nothing done is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aesop.data import prepare as preparation
+from aesop.data.bicubic import resize
+from aesop.data.pictures import read_picture, write_picture
+from aesop.data.prepare import default_store, prepare
+from aesop.errors import DataError, RunError
+from helpers import synthetic_picture, synthetic_pictures
+
+
+def bicubic(picture: np.ndarray, factor: float) -> np.ndarray:
+    return resize(torch.tensor(picture).permute(2, 0, 1), factor).permute(1, 2, 0).numpy()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Six pictures of 50 x 70, one of them in a subfolder."""
+    folder = tmp_path / "pictures"
+    synthetic_pictures(folder, 5, (50, 70))
+    write_picture(folder / "more" / "a.tif", synthetic_picture(50, 70, seed=9))
+    return folder
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_hr_is_cropped_and_lr_made(pictures: Path, tmp_path: Path, scale: int) -> None:
+    data = prepare(pictures, tmp_path / "store", scale, minimum=16)
+    assert [e.name for e in data.entries] == ["000.png", "001.png", "002.png", "003.png", "004.png", "more/a.tif"]
+    assert data.left_out == ()
+    for index, entry in enumerate(data.entries):
+        expected = read_picture(pictures / entry.name)[: 50 // scale * scale, : 70 // scale * scale]
+        hr, lr = data.read(index)
+        assert (entry.height, entry.width) == expected.shape[:2]
+        np.testing.assert_array_equal(hr, expected)
+        np.testing.assert_array_equal(lr, bicubic(expected, 1 / scale))
+        assert not hr.flags.writeable
+
+
+def test_shrink_downscales_hr_first(pictures: Path, tmp_path: Path) -> None:
+    data = prepare(pictures, tmp_path / "store", 4, minimum=16, shrink=3)
+    hr, lr = data.read(0)
+    expected = bicubic(read_picture(pictures / "000.png")[:48, :69], 1 / 3)[:16, :20]
+    np.testing.assert_array_equal(hr, expected)
+    np.testing.assert_array_equal(lr, bicubic(expected, 1 / 4))
+
+
+def test_a_second_call_prepares_nothing(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "bad.png").write_bytes(b"bad")
+    first = prepare(pictures, tmp_path / "store", 4, minimum=16)
+    assert "Preparing pictures: 7/7" in capfd.readouterr().err
+    monkeypatch.setattr(preparation, "read_picture", None)
+    monkeypatch.setattr(preparation, "read_size", None)
+    assert prepare(pictures, tmp_path / "store", 4, minimum=16) == first
+    assert capfd.readouterr().err == ""
+
+
+def test_only_what_changed_is_prepared_again(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepare(pictures, tmp_path / "store", 4, minimum=16)
+    old = first.read(1)[0].copy()
+    write_picture(pictures / "001.png", synthetic_picture(60, 60, seed=77))
+    (pictures / "002.png").unlink()
+    write_picture(pictures / "new.png", synthetic_picture(40, 40, seed=78))
+    read = []
+    monkeypatch.setattr(preparation, "read_picture", lambda path: (read.append(path.name), read_picture(path))[1])
+    second = prepare(pictures, tmp_path / "store", 4, minimum=16)
+    assert sorted(read) == ["001.png", "new.png"]
+    assert [e.name for e in second.entries] == ["000.png", "001.png", "003.png", "004.png", "more/a.tif", "new.png"]
+    np.testing.assert_array_equal(second.read(1)[0], read_picture(pictures / "001.png"))
+    np.testing.assert_array_equal(first.read(1)[0], old)  # a training that still runs keeps its pictures
+    assert second.fingerprint != first.fingerprint
+
+
+def test_an_interrupted_preparation_goes_on(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = prepare(pictures, tmp_path / "whole", 4, minimum=16)
+    save, saved, read = preparation._save, [], []
+
+    def interrupted(path: Path, picture: np.ndarray) -> None:
+        if len(saved) >= 5:
+            raise KeyboardInterrupt
+        saved.append(path)
+        save(path, picture)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "_save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(pictures, tmp_path / "store", 4, minimum=16)
+    assert not (tmp_path / "store" / "index.json").exists()
+    done = {p.name for p in (tmp_path / "store/hr").rglob("*.npy")} & {
+        p.name for p in (tmp_path / "store/lr").rglob("*.npy")
+    }
+    assert done
+    monkeypatch.setattr(preparation, "read_picture", lambda path: (read.append(path.name), read_picture(path))[1])
+    resumed = prepare(pictures, tmp_path / "store", 4, minimum=16)
+    assert len(read) == 6 - len(done)
+    assert resumed.entries == expected.entries
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"format": 1}', '{"format": 0, "scale": 4, "shrink": 1}'])
+def test_a_damaged_index_is_made_anew(pictures: Path, tmp_path: Path, damage: str) -> None:
+    first = prepare(pictures, tmp_path / "store", 4, minimum=16)
+    (tmp_path / "store" / "index.json").write_text(damage)
+    assert prepare(pictures, tmp_path / "store", 4, minimum=16) == first
+    assert json.loads((tmp_path / "store" / "index.json").read_text())["scale"] == 4
+
+
+def test_a_lost_array_is_made_anew(pictures: Path, tmp_path: Path) -> None:
+    data = prepare(pictures, tmp_path / "store", 4, minimum=16)
+    lost = tmp_path / "store" / "lr" / data.entries[2].file
+    lost.unlink()
+    with pytest.raises(DataError, match="is gone"):
+        data.read(2)
+    assert prepare(pictures, tmp_path / "store", 4, minimum=16) == data
+    assert lost.is_file()
+
+
+def test_bad_pictures_are_named_and_the_rest_goes_on(pictures: Path, tmp_path: Path) -> None:
+    whole = (pictures / "000.png").read_bytes()
+    (pictures / "000.png").write_bytes(whole[: len(whole) // 2])
+    (pictures / "001.png").write_bytes(b"")
+    write_picture(pictures / "small.png", synthetic_picture(31, 90, seed=3))
+    write_picture(pictures / "tiny.png", synthetic_picture(3, 90, seed=3))
+    for _ in range(2):
+        data = prepare(pictures, tmp_path / "store", 4, minimum=32)
+        reasons = dict(data.left_out)
+        assert sorted(reasons) == ["000.png", "001.png", "small.png", "tiny.png"]
+        assert "no complete picture" in reasons["000.png"]
+        assert "no complete picture" in reasons["001.png"]
+        assert reasons["small.png"] == "88 x 28 pixels, where at least 32 a side are needed"
+        assert "too few" in reasons["tiny.png"]
+        assert str(tmp_path) not in reasons["000.png"].removesuffix("; replace the file or remove it.").split("(")[0]
+        assert [e.name for e in data.entries] == ["002.png", "003.png", "004.png", "more/a.tif"]
+    assert len(prepare(pictures, tmp_path / "store", 4, minimum=16)) == 5  # another crop, nothing made anew
+
+
+def test_nothing_usable_is_an_error_with_reasons(tmp_path: Path) -> None:
+    synthetic_pictures(tmp_path / "pictures", 7, 24)
+    with pytest.raises(DataError, match=r"none of the 7 pictures is usable \(000\.png: 24 x 24 pixels.+and 2 more"):
+        prepare(tmp_path / "pictures", tmp_path / "store", 4, minimum=128)
+
+
+@pytest.mark.parametrize(("hr_name", "lr_name"), [("HR", "LR"), ("HRx2", "LRx2"), ("HR", "LRx2")])
+@pytest.mark.parametrize("suffix", ["", "x2"])
+def test_given_lr_pictures_are_taken(tmp_path: Path, hr_name: str, lr_name: str, suffix: str) -> None:
+    source = tmp_path / "pictures"
+    for number in range(3):
+        hr = synthetic_picture(40, 41, seed=number)
+        write_picture(source / hr_name / f"sub/{number}.png", hr)
+        write_picture(source / lr_name / f"sub/{number}{suffix}.webp", hr[:40:2, :40:2])
+    data = prepare(source, tmp_path / "store", 2, minimum=16)
+    assert [e.name for e in data.entries] == ["sub/0.png", "sub/1.png", "sub/2.png"]
+    for index in range(3):
+        hr, lr = data.read(index)
+        np.testing.assert_array_equal(lr, hr[::2, ::2])
+
+
+def test_lr_of_another_folder_and_pairs_that_do_not_fit(tmp_path: Path) -> None:
+    hr, lr = tmp_path / "hr", tmp_path / "lr"
+    for number in range(3):
+        picture = synthetic_picture(40, 40, seed=number)
+        write_picture(hr / f"{number}.png", picture)
+        write_picture(lr / f"{number}.png", picture[::4, ::4])
+    write_picture(lr / "1.png", synthetic_picture(9, 10, seed=1))
+    (lr / "2.png").unlink()
+    data = prepare(hr, tmp_path / "store", 4, minimum=16, lr=lr)
+    assert [e.name for e in data.entries] == ["0.png"]
+    reasons = dict(data.left_out)
+    assert reasons["1.png"] == "40 x 40 pixels are not 4 times those of its LR picture, 10 x 9"
+    assert reasons["2.png"] == f"has no LR picture 2 or 2x4 in {lr}"
+    with pytest.raises(DataError, match="set shrink to 1"):
+        prepare(hr, tmp_path / "store", 4, minimum=16, lr=lr, shrink=2)
+    made = prepare(hr, tmp_path / "store", 4, minimum=16)  # the same store without LR does not mix them up
+    np.testing.assert_array_equal(made.read(0)[1], bicubic(read_picture(hr / "0.png"), 1 / 4))
+
+
+def test_folders_of_another_scale_are_not_taken_for_hr(tmp_path: Path) -> None:
+    synthetic_pictures(tmp_path / "pictures" / "HRx4", 2, 32)
+    synthetic_pictures(tmp_path / "pictures" / "LRx4", 2, 8)
+    with pytest.raises(DataError, match="has HRx4, LRx4, but neither HRx2 nor HR for scale 2"):
+        prepare(tmp_path / "pictures", tmp_path / "store", 2, minimum=16)
+
+
+def test_too_little_disk_space_is_told_before_anything_is_written(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1000))
+    with pytest.raises(DataError, match=r"need [\d,]+ bytes, but 1,000 are free"):
+        prepare(pictures, tmp_path / "store", 4, minimum=16)
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_space_asked_for_is_about_what_is_taken(pictures: Path, tmp_path: Path) -> None:
+    jobs = [preparation._Job(s, tmp_path / "store", 4, 1) for s in preparation.find_sources(pictures, 4, None)[0]]
+    asked = sum(job.bytes_needed() for job in jobs)
+    prepare(pictures, tmp_path / "store", 4, minimum=16)
+    taken = sum(p.stat().st_size for p in (tmp_path / "store").rglob("*.npy"))
+    assert taken <= asked <= taken + 8192 * 6 + 3 * 50 * 70 * 6 // 10
+    assert sum(job.bytes_needed() for job in jobs) == 0
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root writes everywhere")
+def test_a_store_that_cannot_be_written_is_named(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(RunError, match="locked"):
+        prepare(pictures, tmp_path / "locked" / "store", 4, minimum=16)
+
+
+def test_two_processes_may_prepare_one_store_at_once(pictures: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from aesop.data.prepare import prepare; "
+        "print(prepare(Path(sys.argv[1]), Path(sys.argv[2]), 4, minimum=16).fingerprint)"
+    )
+    command = [sys.executable, "-c", code, str(pictures), str(tmp_path / "store")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = {process.communicate()[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    assert printed == {prepare(pictures, tmp_path / "other", 4, minimum=16).fingerprint}
+    assert not list((tmp_path / "store").rglob("*.part"))
+
+
+def test_fingerprint_follows_names_and_pixels_only(pictures: Path, tmp_path: Path) -> None:
+    data = prepare(pictures, tmp_path / "a", 4, minimum=16)
+    shutil.copytree(pictures, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert prepare(tmp_path / "copy", tmp_path / "b", 4, minimum=16).fingerprint == data.fingerprint
+    assert prepare(pictures, tmp_path / "c", 2, minimum=16).fingerprint != data.fingerprint
+    changed = read_picture(pictures / "003.png")
+    changed[10, 10, 0] ^= 1
+    write_picture(tmp_path / "copy" / "003.png", changed)
+    assert prepare(tmp_path / "copy", tmp_path / "b", 4, minimum=16).fingerprint != data.fingerprint
+    (tmp_path / "copy" / "003.png").unlink()
+    shutil.copyfile(pictures / "003.png", tmp_path / "copy" / "003b.png")
+    assert prepare(tmp_path / "copy", tmp_path / "b", 4, minimum=16).fingerprint != data.fingerprint
+
+
+def test_split_is_fixed_and_never_holds_out_what_was_trained_on(tmp_path: Path) -> None:
+    synthetic_pictures(tmp_path / "pictures", 12, 16)
+    data = prepare(tmp_path / "pictures", tmp_path / "store", 4, minimum=16)
+    train, held_out = data.split(3)
+    assert (len(train), len(held_out)) == (9, 3)
+    assert sorted([*train.entries, *held_out.entries], key=lambda e: e.name) == list(data.entries)
+    assert data.split(3) == (train, held_out)
+    assert held_out.read(0)[0].shape == (16, 16, 3)
+    fewer = data.split(2)[1]
+    assert set(fewer.entries) < set(held_out.entries)
+    for number in range(12, 40):
+        write_picture(tmp_path / "pictures" / f"{number:03d}.png", synthetic_picture(16, 16, seed=number))
+    later = prepare(tmp_path / "pictures", tmp_path / "store", 4, minimum=16).split(3)[1]
+    assert not set(later.entries) & set(train.entries)
+    assert data.split(0) == (data, held_out.__class__(data.folder, 4, ()))
+    with pytest.raises(DataError, match="leave none to train on"):
+        data.split(12)
+
+
+def test_default_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AESOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    store = default_store(Path("photos"), 4)
+    assert store.parent == tmp_path / "cache"
+    assert store.name.startswith("photos-x4-")
+    assert store == default_store(tmp_path / "photos", 4, 1)
+    others = [default_store(Path("photos"), 2), default_store(Path("photos"), 4, 2), default_store(Path("b/photos"), 4)]
+    assert len({store, *others}) == 4
+    monkeypatch.delenv("AESOP_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_store(Path("photos"), 4).parent == tmp_path / ".cache" / "aesop"
