@@ -117,6 +117,7 @@ class RandomVGG19(FrozenFeatures):
         self._freeze()
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the features of `images`."""
         x, found = self.normalise(images), []
         for index, layer in enumerate(self.trunk):
             x = layer(x)
