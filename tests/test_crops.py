@@ -138,6 +138,15 @@ def test_random_generators_are_left_alone(synthetic: PreparedData, workers: int)
     assert same(stream(synthetic, 0, 3), stream(synthetic, 0, 3, workers=workers))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_lost_store_is_told_in_one_sentence(tmp_path: Path, workers: int) -> None:
+    synthetic_pictures(tmp_path / "pictures", 1, 32)
+    data = prepare(tmp_path / "pictures", tmp_path / "store", SCALE, minimum=CROP)
+    shutil.rmtree(tmp_path / "store")
+    with pytest.raises(DataError, match=r"^\S+\.npy: the prepared picture is gone; [^\n]+$"):
+        stream(data, 0, 1, workers=workers)
+
+
 def test_a_long_stream_starts_at_once(synthetic: PreparedData) -> None:
     lr, _ = next(batches(Crops(synthetic, CROP, seed=2), 4, 10**12, 10**13, workers=0))
     assert lr.shape == (4, 3, 4, 4)

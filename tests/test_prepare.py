@@ -254,6 +254,7 @@ def test_split_is_fixed_and_never_holds_out_what_was_trained_on(tmp_path: Path) 
     assert (len(train), len(held_out)) == (9, 3)
     assert sorted([*train.entries, *held_out.entries], key=lambda e: e.name) == list(data.entries)
     assert data.split(3) == (train, held_out)
+    assert [e.name for e in held_out.entries] != ["000.png", "001.png", "002.png"]  # no regular choice of a series
     assert held_out.read(0)[0].shape == (16, 16, 3)
     fewer = data.split(2)[1]
     assert set(fewer.entries) < set(held_out.entries)

@@ -51,11 +51,14 @@ def resize(images: Tensor, factor: float, *, published: bool = False) -> Tensor:
     height, width = images.shape[-2:]
     rows = _bands(height, float(factor), published, str(images.device))
     columns = _bands(width, float(factor), published, str(images.device))
-    tall = torch.cat([b.matrix @ images.narrow(-2, b.start, b.length).double() for b in rows], dim=-2)
-    if published:
-        tall = _to_levels(tall)
-    result = torch.cat([tall.narrow(-1, b.start, b.length).double() @ b.matrix.T for b in columns], dim=-1)
-    return _to_levels(result) if whole else result.to(images.dtype)
+    strips = []
+    for row in rows:  # strip by strip, so that a large picture is never held whole in float64
+        strip = row.matrix @ images.narrow(-2, row.start, row.length).double()
+        if published:
+            strip = _to_levels(strip).double()
+        strip = torch.cat([strip.narrow(-1, c.start, c.length) @ c.matrix.T for c in columns], dim=-1)
+        strips.append(_to_levels(strip) if whole else strip.to(images.dtype))
+    return torch.cat(strips, dim=-2)
 
 
 def _to_levels(values: Tensor) -> Tensor:

@@ -79,6 +79,7 @@ def batches(
     Iteration i of process `rank` of `world` takes the `batch` crops from number (i * world + rank) * batch on: a
     resumed stream continues the interrupted one, and neither the number of `workers` (processes; 0 reads in this one)
     nor the state of any random generator matters. `to_float` makes them the networks' input.
+    Raises DataError where the store has lost a picture.
     """
     starts = ((i * world + rank) * batch for i in range(first, last))
     loader = DataLoader(
@@ -92,7 +93,11 @@ def batches(
         # Its own generator: the loader draws a seed, which must not come from the one that training draws from.
         generator=torch.Generator(),
     )
-    yield from loader
+    try:
+        yield from loader
+    except DataError as error:
+        # What a worker raises arrives with its traceback in front.
+        raise DataError(str(error).strip().split("DataError: ")[-1]) from error
 
 
 def to_float(images: Tensor) -> Tensor:
