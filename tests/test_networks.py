@@ -135,6 +135,22 @@ def test_real_esrgan_x2_layout_loads(tmp_path: Path):
     torch.testing.assert_close(loaded.model(x), ModelLoader("cpu").load_from_file(tmp_path / "x2.pth").model(x))
 
 
+def test_networks_that_want_certain_sizes_take_any(tmp_path: Path):
+    """spandrel's SAFMN takes multiples of 8 alone; spandrel pads them outside of the network, we inside."""
+    from spandrel.architectures.SAFMN import SAFMN
+
+    network = randomise(SAFMN(dim=8, n_blocks=1, ffn_scale=1.0, upscaling_factor=4))
+    torch.save(network.state_dict(), tmp_path / "safmn.pth")
+    loaded, reference = (
+        load_generator(tmp_path / "safmn.pth"),
+        ModelLoader("cpu").load_from_file(tmp_path / "safmn.pth"),
+    )
+    assert loaded.model.state_dict().keys() == network.state_dict().keys()
+    for size in ((13, 10), (16, 16), (3, 2)):
+        x = torch.rand(1, 3, *size)
+        torch.testing.assert_close(loaded.model(x).clamp(0, 1), reference(x))
+
+
 def test_rrdb_has_no_scale_3():
     with pytest.raises(ValueError, match="scale 3"):
         RRDBNet(3)

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+from spandrel import ImageModelDescriptor, ModelLoader, SizeRequirements, UnsupportedModelError
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from aesop.errors import ModelError
 from aesop.networks.rrdb import RRDBNet
@@ -68,7 +69,37 @@ def generator_from_state(state: dict[str, Tensor], path: Path) -> tuple[nn.Modul
         raise ModelError(f"{path}: its parameters do not fit the architecture they look like ({error}).") from error
     if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != 3:
         raise ModelError(f"{path}: {descriptor.architecture.name} does not upscale RGB pictures.")
-    return descriptor.model.eval().float(), descriptor.scale, descriptor.architecture.name
+    model = descriptor.model.eval().float()
+    _accept_every_size(model, descriptor.size_requirements, descriptor.scale)
+    return model, descriptor.scale, descriptor.architecture.name
+
+
+def _accept_every_size(model: nn.Module, requirements: SizeRequirements, scale: int) -> None:
+    """Let a network that wants certain sizes take any: its input is padded by reflection, its output cut.
+
+    By hooks, so that the parameters keep their names.
+    """
+    if requirements.none:
+        return
+    sizes: list[tuple[int, int]] = []
+
+    def pad(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        lr, *others = inputs
+        height, width = lr.shape[-2:]
+        sizes.append((height, width))
+        right, below = requirements.get_padding(width, height)
+        # Reflection cannot reach beyond a tiny picture; its last pixels are repeated there.
+        reflected = (0, min(right, width - 1), 0, min(below, height - 1))
+        lr = F.pad(lr, reflected, mode="reflect")
+        lr = F.pad(lr, (0, right - reflected[1], 0, below - reflected[3]), mode="replicate")
+        return (lr, *others)
+
+    def cut(_: nn.Module, __: tuple[Tensor, ...], sr: Tensor) -> Tensor:
+        height, width = sizes.pop()
+        return sr[..., : height * scale, : width * scale]
+
+    model.register_forward_pre_hook(pad)
+    model.register_forward_hook(cut)
 
 
 def _of_run(folder: Path) -> Path:

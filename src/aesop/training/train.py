@@ -197,7 +197,7 @@ def _train_one(
     )
     if fabric.is_global_zero:
         numbers = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
-        say(f"{name}: {stage.verdict(measured) or numbers}; {run.paths(name).output}")
+        say(f"{name}: {stage.verdict(measured) or numbers}; {run.paths(name).output}{_peak_memory(fabric.device)}")
 
 
 def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str) -> Stage:
@@ -243,3 +243,15 @@ def _ddp():
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     return DDPStrategy(broadcast_buffers=False, process_group_backend=None if torch.cuda.is_available() else "gloo")
+
+
+def _peak_memory(device: torch.device) -> str:
+    """Say how much memory this process has taken so far, where the system tells."""
+    if device.type == "cuda":
+        return f" (peak memory {torch.cuda.max_memory_allocated(device) / 1024**3:.2f} GiB)"
+    try:
+        import resource
+    except ImportError:  # Windows
+        return ""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f" (peak memory {peak / (1024**3 if sys.platform == 'darwin' else 1024**2):.2f} GiB)"
