@@ -1,0 +1,35 @@
+# The first two commands: `make demo` and `make test`. Everything goes into .venv; PYTHON chooses another Python,
+# ARGS are passed on: make demo ARGS="--photos DIR --run my-demo".
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-all check bench
+
+demo: $(VENV)/.demo
+	@$(VENV)/bin/aesop demo $(ARGS)
+
+test: $(VENV)/.dev
+	@$(VENV)/bin/python -m pytest
+
+test-all: $(VENV)/.dev
+	@$(VENV)/bin/python -m pytest -m ""
+
+check: $(VENV)/.dev
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+
+bench: $(VENV)/.dev
+	@$(VENV)/bin/python benchmarks/train_step.py
+	@$(VENV)/bin/python benchmarks/loader.py
+
+# Stamps: what was installed is not installed again until pyproject.toml changes.
+$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing AESOP and what it needs (PyTorch among it) into $(VENV); the first time takes some minutes."
+	@$(PIP) --editable '.[$*]'
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "AESOP needs Python 3.10 or newer; call make PYTHON=python3.12, say.")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
