@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from aesop.data.bicubic import resize
+from aesop.evaluation.comparison import Comparison, Method, ShownPicture, TrainedStage
 from aesop.evaluation.evaluate import Evaluation, Failure, Result
-from aesop.evaluation.figures import Series, curves
+from aesop.evaluation.figures import Series, curves, smoothed
 from aesop.evaluation.places import Place, detailed_places, thumbnail
-from aesop.evaluation.report import Method, Report, ShownPicture, TrainedStage, autoencoder_verdict, write_report
+from aesop.evaluation.report import autoencoder_verdict, write_report
 from aesop.evaluation.verdict import NOISE, Difference, best_models, differences, headline
 from aesop.metrics import METRICS
 
@@ -45,11 +46,11 @@ def stage(*losses: str, gain: float = 1.0) -> TrainedStage:
     return TrainedStage("a stage", 8, 8.0, [*log, {"iteration": 8, "kind": "validation", "seconds": 8.0, **measured}])
 
 
-def report(evaluation: Evaluation, name: str = "a") -> Report:
+def report(evaluation: Evaluation, name: str = "a") -> Comparison:
     terms = ("perceptual", "artifact", "adversarial", "discriminator")
     picture = torch.randint(0, 256, (3, 32, 40), dtype=torch.uint8)
     place = Place(4, 8, 16)
-    return Report(
+    return Comparison(
         evaluation,
         "held out",
         METHODS,
@@ -67,7 +68,7 @@ def report(evaluation: Evaluation, name: str = "a") -> Report:
     )
 
 
-def written(made: Report, folder: Path) -> str:
+def written(made: Comparison, folder: Path) -> str:
     write_report(made, folder / "report.html")
     return (folder / "report.html").read_text(encoding="utf-8")
 
@@ -243,6 +244,14 @@ class TestFigures:
         assert "var(--aesop)" in svg
         assert "#0102" not in svg
         assert "http" not in svg
+
+    def test_smoothing_keeps_a_line_straight_and_a_short_curve_as_it_is(self):
+        line = [3.0 + 0.5 * i for i in range(60)]
+        assert smoothed(line)[3:-3] == pytest.approx(line[3:-3])
+        noise = torch.randn(40).tolist()
+        assert len(smoothed(noise)) == 40
+        assert torch.tensor(smoothed(noise)).std() < torch.tensor(noise).std()
+        assert smoothed(noise[:20]) == noise[:20]
 
 
 class TestPlaces:

@@ -16,9 +16,9 @@ from aesop.data.bicubic import resize
 from aesop.demo.photos import PACKAGE, Photos
 from aesop.demo.side_by_side import cores
 from aesop.evaluation.benchmarks import open_benchmark
+from aesop.evaluation.comparison import DISTORTION, PERCEPTION, Comparison, Method, ShownPicture, TrainedStage
 from aesop.evaluation.evaluate import BICUBIC, Evaluation, evaluate
 from aesop.evaluation.places import detailed_places, enlarged, thumbnail
-from aesop.evaluation.report import DISTORTION, PERCEPTION, Method, Report, ShownPicture, TrainedStage
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_state, write_state
 from aesop.progress import duration
@@ -98,9 +98,9 @@ def table(evaluation: Evaluation) -> Evaluation:
 
 def describe(
     evaluation: Evaluation, models: Mapping[str, Path], runs: Mapping[Method, Run], photos: Photos, folder: Path
-) -> Report:
+) -> Comparison:
     """Gather what the report tells."""
-    return Report(
+    return Comparison(
         evaluation=evaluation,
         benchmark=evaluation.benchmarks[0],
         methods=METHODS,

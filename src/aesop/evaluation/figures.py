@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _VARIABLES = {"ink": "#010201", "soft": "#010202", "line": "#010203", "paper": "#010204"}
 _SERIES = {"aesop": "#010211", "pixel": "#010212", "fidelity": "#010213", "bicubic": "#010214"}
 
+#: Curves of more points are smoothed.
+LONG = 20
+
 
 @dataclass(frozen=True)
 class Series:
@@ -31,17 +34,13 @@ class Series:
 
 
 def curves(series: Sequence[Series], *, logarithmic: bool = False) -> str:
-    """Draw a small chart of values over iterations; return the <svg> element."""
+    """Draw a small chart of values over iterations, long curves smoothed over faint ones; return the <svg> element."""
     with _drawing(4.4, 2.7) as (figure, axes):
         for one in series:
-            axes.plot(
-                one.x,
-                one.y,
-                color=_SERIES[one.colour],
-                linewidth=1.3,
-                linestyle="--" if one.dashed else "-",
-                label=one.label,
-            )
+            line = {"color": _SERIES[one.colour], "linestyle": "--" if one.dashed else "-"}
+            if len(one.y) > LONG:
+                axes.plot(one.x, one.y, linewidth=0.8, alpha=0.3, **line)
+            axes.plot(one.x, smoothed(one.y), linewidth=1.5, label=one.label, **line)
         values = [value for one in series for value in one.y]
         # Within a factor of a few a logarithmic axis looks the same, with fewer round numbers on it.
         if logarithmic and min(values) > 0 and max(values) > 8 * min(values):
@@ -51,6 +50,13 @@ def curves(series: Sequence[Series], *, logarithmic: bool = False) -> str:
         if len(series) > 1 and any(one.label for one in series):
             axes.legend(frameon=False, fontsize=9, labelcolor=_VARIABLES["ink"])
         return _svg(figure)
+
+
+def smoothed(values: Sequence[float]) -> list[float]:
+    """Return running means over a tenth of `values` where there are more than LONG, else the values."""
+    reach = len(values) // 20 if len(values) > LONG else 0
+    windows = (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
+    return [sum(window) / len(window) for window in windows]
 
 
 def perception_distortion(

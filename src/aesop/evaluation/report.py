@@ -6,26 +6,21 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from aesop.evaluation.charts import loss_charts, plane, plane_text
+from aesop.evaluation.comparison import PERCEPTION, Comparison, Method, ShownPicture, TrainedStage
 from aesop.evaluation.evaluate import Evaluation
-from aesop.evaluation.figures import Series, curves, perception_distortion
-from aesop.evaluation.places import Place
 from aesop.evaluation.verdict import Difference, best_models, differences, headline
 from aesop.files import write_atomically
 from aesop.metrics import METRICS
 from aesop.training.autoencoder import LEAST_GAIN
-
-#: The axes of the perception-distortion plane.
-DISTORTION, PERCEPTION = "psnr", "lpips-proxy"
 
 #: What a reader must know of a metric to read its column.
 _ABOUT = {
@@ -40,73 +35,7 @@ _ABOUT = {
 }
 
 
-@dataclass(frozen=True)
-class Method:
-    """One row of the table: its name in the evaluation, its title, and its colour (see `figures.Series`)."""
-
-    model: str
-    title: str
-    colour: str
-
-
-@dataclass(frozen=True)
-class TrainedStage:
-    """What a stage's log tells."""
-
-    title: str
-    iterations: int
-    seconds: float
-    log: Sequence[Mapping[str, Any]]
-
-    def losses(self, name: str) -> tuple[list[int], list[float]]:
-        """Return iterations and values of a loss; empty if it has none of this name."""
-        return self._values("loss", name)
-
-    def validations(self, name: str) -> tuple[list[int], list[float]]:
-        """Return iterations and values of a validation."""
-        return self._values("validation", name)
-
-    def _values(self, kind: str, name: str) -> tuple[list[int], list[float]]:
-        lines = [line for line in self.log if line["kind"] == kind and name in line]
-        return [line["iteration"] for line in lines], [line[name] for line in lines]
-
-
-@dataclass(frozen=True)
-class ShownPicture:
-    """A held-out picture, small, and crops of it; all tensors are uint8, (3, height, width)."""
-
-    name: str
-    height: int
-    width: int
-    overview: Tensor
-    places: Sequence[Place]
-    #: For every place: the crop of each method, by its title.
-    crops: Sequence[Mapping[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that the page tells: `ours` and its twin `baseline`, both trained from `start`."""
-
-    evaluation: Evaluation
-    benchmark: str
-    methods: Sequence[Method]
-    ours: Method
-    baseline: Method
-    start: Method
-    #: Models between `start` (0) and the method (1): its curve in the perception-distortion plane.
-    interpolations: Mapping[Method, Sequence[tuple[float, str]]]
-    fidelity_stage: TrainedStage
-    autoencoder_stage: TrainedStage
-    ours_stage: TrainedStage
-    baseline_stage: TrainedStage
-    pictures: Sequence[ShownPicture] = ()
-    facts: Sequence[tuple[str, str]] = ()
-    #: What to do next, and the command that does it.
-    commands: Sequence[tuple[str, str]] = field(default=())
-
-
-def write_report(report: Report, path: Path) -> None:
+def write_report(report: Comparison, path: Path) -> None:
     """Write the page to `path`, atomically."""
     template = Template((files("aesop.evaluation") / "report.html").read_text(encoding="utf-8"))
     write_atomically(path, template.substitute(_parts(report)))
@@ -129,7 +58,7 @@ def autoencoder_verdict(stage: TrainedStage) -> str:
     ).replace("(-", "(−")
 
 
-def _parts(report: Report) -> dict[str, str]:
+def _parts(report: Comparison) -> dict[str, str]:
     compared = differences(report.evaluation, report.benchmark, report.ours.model, report.baseline.model)
     said = headline(compared, report.ours.title, f"the {report.baseline.title}")
     return {
@@ -140,11 +69,11 @@ def _parts(report: Report) -> dict[str, str]:
         "summary": _summary(report, compared),
         "table": _table(report, compared),
         "pictures": "\n".join(_picture(picture) for picture in report.pictures),
-        "plane_text": escape(_plane_text(report)),
-        "plane": _plane(report),
+        "plane_text": escape(plane_text(report)),
+        "plane": plane(report),
         "autoencoder": _autoencoder(report.autoencoder_stage),
         "key": "".join(f"<span>{_chip(m)}{escape(m.title)}</span>" for m in (report.ours, report.baseline)),
-        "charts": "\n".join(_charts(report)),
+        "charts": "\n".join(loss_charts(report)),
         "facts": "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in report.facts),
         "commands": "\n".join(
             f"<p>{escape(what)}</p>\n<pre><code>{escape(how)}</code></pre>" for what, how in report.commands
@@ -152,7 +81,7 @@ def _parts(report: Report) -> dict[str, str]:
     }
 
 
-def _summary(report: Report, compared: Sequence[Difference]) -> str:
+def _summary(report: Comparison, compared: Sequence[Difference]) -> str:
     ours, baseline = escape(report.ours.title), escape(report.baseline.title)
     count = max((len(d.gains) for d in compared), default=0)
     sentences = [
@@ -168,7 +97,7 @@ def _summary(report: Report, compared: Sequence[Difference]) -> str:
     return "\n".join(f"<p>{sentence}</p>" for sentence in sentences)
 
 
-def _perceptual_gain(report: Report) -> str:
+def _perceptual_gain(report: Comparison) -> str:
     """Say whether the perceptual stage did what it is for."""
     metric = METRICS[PERCEPTION]
     verdicts = []
@@ -193,7 +122,7 @@ def _perceptual_gain(report: Report) -> str:
     return f"{text} ({metric.title}, lower is better: {start}, {', '.join(parts)})."
 
 
-def _table(report: Report, compared: Sequence[Difference]) -> str:
+def _table(report: Comparison, compared: Sequence[Difference]) -> str:
     evaluation, names = report.evaluation, [method.model for method in report.methods]
     head = "".join(f"<th>{escape(_title(metric))}</th>" for metric in evaluation.metrics)
     best = {metric: best_models(evaluation, report.benchmark, metric, names) for metric in evaluation.metrics}
@@ -232,7 +161,7 @@ def _value(value: float | None, metric: str) -> str:
     return "–" if value is None else f"{value:.{METRICS[metric].digits}f}"
 
 
-def _winners(report: Report, best: Mapping[str, Sequence[str]]) -> str:
+def _winners(report: Comparison, best: Mapping[str, Sequence[str]]) -> str:
     titles = {method.model: method.title for method in report.methods}
     won: dict[str, list[str]] = {}
     for metric, models in best.items():
@@ -260,7 +189,7 @@ def _notes(evaluation: Evaluation) -> str:
     return "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
 
 
-def _per_picture(report: Report) -> str:
+def _per_picture(report: Comparison) -> str:
     evaluation = report.evaluation
     rows = []
     pictures = evaluation.result(report.ours.model, report.benchmark, evaluation.metrics[0]).pictures
@@ -308,38 +237,6 @@ def _image(pixels: Tensor, text: str) -> str:
     return f'<img width="{width}" height="{height}" alt="{escape(text)}" src="data:image/png;base64,{data}">'
 
 
-def _plane(report: Report) -> str:
-    def place(model: str) -> tuple[float, float] | None:
-        x, y = (report.evaluation.result(model, report.benchmark, metric).mean for metric in (DISTORTION, PERCEPTION))
-        return None if x is None or y is None else (x, y)
-
-    paths = []
-    for method, models in report.interpolations.items():
-        found = [(share, where) for share, model in models if (where := place(model))]
-        series = Series(method.title, method.colour, [x for _, (x, _) in found], [y for _, (_, y) in found])
-        paths.append((series, ["" if share in (0, 1) else f"{share:g}" for share, _ in found]))
-    points = [
-        Series(method.title, method.colour, [where[0]], [where[1]])
-        for method in report.methods
-        if method not in report.interpolations and (where := place(method.model))
-    ]
-    return perception_distortion(
-        paths,
-        points,
-        x_label=f"{METRICS[DISTORTION].title} ({METRICS[DISTORTION].unit}), more is better",
-        y_label=f"{METRICS[PERCEPTION].title}, less is better",
-    )
-
-
-def _plane_text(report: Report) -> str:
-    return (
-        f"Weights between the {report.start.title} and each of its two perceptual networks (the numbers are the "
-        "perceptual network's share) trade fidelity for perceptual quality. The nearer a curve comes to the lower "
-        "right corner, the better; where one curve lies below the other, its method pays less fidelity for the same "
-        "quality."
-    )
-
-
 def _autoencoder(stage: TrainedStage) -> str:
     last = next((line for line in reversed(stage.log) if line["kind"] == "validation"), None)
     said = f"<p>{escape(autoencoder_verdict(stage))}</p>"
@@ -352,44 +249,6 @@ def _autoencoder(stage: TrainedStage) -> str:
     )
     cells = "".join(f"<tr><td>{escape(name)}</td><td>{value:.2f} dB</td></tr>" for name, value in rows)
     return f'{said}\n<div class="wide"><table><tbody>{cells}</tbody></table></div>'
-
-
-def _charts(report: Report) -> list[str]:
-    """Return the loss curves of all stages; those of the twins share their axes."""
-    charts = []
-
-    def chart(title: str, text: str, series: Sequence[Series], *, logarithmic: bool = True) -> None:
-        drawn = [one for one in series if len(one.x)]
-        if drawn:
-            svg = curves(drawn, logarithmic=logarithmic)
-            charts.append(f"<figure>{svg}<figcaption><b>{escape(title)}</b> {escape(text)}</figcaption></figure>")
-
-    chart("Fidelity stage", "L1 distance to HR", [Series("", "fidelity", *report.fidelity_stage.losses("pixel"))])
-    chart(
-        "Auto-encoder stage",
-        "L1 distance of its output to HR and of its bottleneck to LR",
-        [
-            Series("output to HR", "aesop", *report.autoencoder_stage.losses("hr")),
-            Series("bottleneck to LR", "fidelity", *report.autoencoder_stage.losses("lr"), dashed=True),
-        ],
-    )
-    twins = ((report.ours, report.ours_stage), (report.baseline, report.baseline_stage))
-    chart(
-        "Fidelity term",
-        "before its weight: what differs between the two; not comparable in height",
-        [Series("", m.colour, *stage.losses(name)) for m, stage in twins for name in ("aesop", "pixel")],
-    )
-    for name, title, text, logarithmic in (
-        ("perceptual", "Perceptual term", "distance of features", False),
-        ("artifact", "Artifact term", "of LDL", True),
-        ("adversarial", "Adversarial term", "of the generator; high: the discriminator is not fooled", True),
-        ("discriminator", "Discriminator", "its loss; low: it tells real from fake", True),
-    ):
-        drawn = [Series("", m.colour, *stage.losses(name)) for m, stage in twins]
-        chart(title, text, drawn, logarithmic=logarithmic)
-    drawn = [Series("", m.colour, *stage.validations("psnr")) for m, stage in twins]
-    chart("PSNR along the perceptual stage", "on the held-out pictures, dB", drawn, logarithmic=False)
-    return charts
 
 
 def _chip(method: Method) -> str:
