@@ -28,14 +28,21 @@ def train(
     ] = None,
     *,
     data: Annotated[Path, typer.Option(help="folder of pictures: HR, or HR and LR", metavar="DIR")],
-    run: Annotated[Path, typer.Option(help="folder for all results; an interrupted run continues", metavar="DIR")],
+    # torchrun takes `--run` for one of its own options; the longer name passes it by.
+    run: Annotated[
+        Path,
+        typer.Option(
+            "--run", "--run-folder", help="folder for all results; an interrupted run continues", metavar="DIR"
+        ),
+    ],
     validation: Annotated[
         Path | None, typer.Option(help="folder of held-out pictures; unset, some of the data", metavar="DIR")
     ] = None,
     store: Annotated[
         Path | None, typer.Option(help="folder for the prepared pictures; unset, a cache folder", metavar="DIR")
     ] = None,
-    devices: Annotated[int, typer.Option(help="number of devices", min=1)] = 1,
+    devices: Annotated[int, typer.Option(help="number of devices on each machine", min=1)] = 1,
+    nodes: Annotated[int, typer.Option(help="number of machines, started by torchrun or SLURM", min=1)] = 1,
     accelerator: Annotated[str, typer.Option(help="kind of device: auto, cpu, cuda, mps")] = "auto",
 ) -> None:
     """Train a recipe's stages: fidelity network, auto-encoder, perceptual network; finished ones are skipped."""
@@ -43,6 +50,8 @@ def train(
     from aesop.training.recipe_files import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
     from aesop.training.train import train as train_run
 
     try:
@@ -53,12 +62,13 @@ def train(
             validation=validation,
             store=store,
             devices=devices,
+            nodes=nodes,
             accelerator=accelerator,
         )
     except Interrupted as stopped:
         print(f"{stopped}; call the same command again to resume.", file=sys.stderr)
         raise typer.Exit(128 + stopped.signum) from None
-    print(run)
+    rank_zero_only(print)(run)
 
 
 @app.command()

@@ -24,16 +24,25 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(description: str, total: int, completed: int = 0, unit: str = "it") -> Iterator[Advance]:
+def progress(
+    description: str, total: int, completed: int = 0, unit: str = "it", shown: bool = True
+) -> Iterator[Advance]:
     """Show how far `total` steps have come, with rate and remaining time, on standard error.
 
-    `completed` steps that an earlier call finished count for the bar, not for the rate.
+    `completed` steps that an earlier call finished count for the bar, not for the rate. Of many processes that train
+    together, one has it `shown`.
     """
-    if sys.stderr.isatty():
+    if not shown:
+        yield _silence
+    elif sys.stderr.isatty():
         with _bar(description, total, completed, unit) as advance:
             yield advance
     else:
         yield _lines(description, total, completed, unit)
+
+
+def _silence(steps: int = 1, note: str = "") -> None:
+    del steps, note
 
 
 def duration(seconds: float) -> str:

@@ -79,7 +79,7 @@ def train_stage(
     log = _Log(paths, done, fabric.is_global_zero)
     losses = _Means()
     measured: dict[str, float] = {}
-    with log, progress(stage.name, iterations, done) as advance:
+    with log, progress(stage.name, iterations, done, shown=fabric.is_global_zero) as advance:
         for iteration, batch in enumerate(batches(done, iterations), start=done + 1):
             for optimizer in stage.optimizers:
                 for group in optimizer.param_groups:

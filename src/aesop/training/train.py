@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric, seed_everything
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
 from aesop.data.crops import Crops, batches
@@ -33,6 +37,11 @@ from aesop.training.stage import Pairs, Stage
 Say = Callable[[str], None]
 
 
+@rank_zero_only
+def _print_on_rank_zero(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Pictures to train on, held-out pairs to validate on, and what identifies them."""
@@ -51,8 +60,9 @@ def train(
     store: Path | None = None,
     until: str | None = None,
     devices: int = 1,
+    nodes: int = 1,
     accelerator: str = "auto",
-    say: Say = lambda line: print(line, file=sys.stderr, flush=True),
+    say: Say = _print_on_rank_zero,
 ) -> Run:
     """Train the stages of `recipe` that `run` has not finished yet on the pictures in `data`.
 
@@ -63,7 +73,8 @@ def train(
         validation: folder of held-out pictures; None holds some of `data` out.
         store: where the prepared pictures go; None takes a cache folder.
         until: name of the last stage to train now; None trains all.
-        devices: number of processes, one a device.
+        devices: number of processes on each machine, one a device.
+        nodes: number of machines, each started by torchrun or SLURM.
         accelerator: Lightning Fabric's name of the kind of device, `auto` for the best there is.
         say: receives what is worth telling.
 
@@ -78,10 +89,9 @@ def train(
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
+        num_nodes=nodes,
         precision=recipe.precision,
-        # Batch norm's statistics stay each process's own: broadcasting them between D's two passes would overwrite
-        # what the first pass keeps for its gradient.
-        strategy=_ddp() if devices > 1 else "auto",
+        strategy=_ddp() if devices * nodes > 1 else "auto",
     )
     fabric.launch()
     if fabric.is_global_zero:
@@ -239,10 +249,14 @@ def _perceptual_loss(recipe: Recipe) -> PerceptualLoss:
     return PerceptualLoss(*recipe.perceptual.perceptual_loss.features.build())
 
 
-def _ddp():
-    from lightning_fabric.strategies.ddp import DDPStrategy
+def _ddp() -> DDPStrategy:
+    """One process a device; batch norm's statistics stay each process's own.
 
-    return DDPStrategy(broadcast_buffers=False, process_group_backend=None if torch.cuda.is_available() else "gloo")
+    Broadcasting them between D's two passes would overwrite what the first pass keeps for its gradient.
+    """
+    known = inspect.signature(DistributedDataParallel.__init__).parameters
+    keep_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    return DDPStrategy(process_group_backend=None if torch.cuda.is_available() else "gloo", **{keep_buffers: False})
 
 
 def _peak_memory(device: torch.device) -> str:
