@@ -242,8 +242,11 @@ def test_pictures_that_cannot_train(photos: Path, tmp_path: Path):
 
 def test_a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_rest(photos: Path, tmp_path: Path):
     run_tiny(photos, tmp_path / "run", "steps=2")
-    with pytest.raises(RunError, match=r"perceptual: the .* loss is .* lower perceptual\.learning_rate"):
-        run_tiny(photos, tmp_path / "wild", "perceptual.learning_rate=1e30")
+    told = r"perceptual: the .* loss is .* lower perceptual\.learning_rate"
+    with pytest.raises(RunError, match=told):
+        run_tiny(photos, tmp_path / "logged", "perceptual.learning_rate=1e30", "perceptual.checkpoint_every=100")
+    with pytest.raises(RunError, match=told):
+        run_tiny(photos, tmp_path / "wild", "perceptual.learning_rate=1e30", "perceptual.log_every=100")
     assert load_generator(tmp_path / "wild").path == tmp_path / "wild" / OUTPUTS[0]
     checkpoint = tmp_path / "wild" / "perceptual" / "checkpoint.pt"
     assert not checkpoint.exists()
