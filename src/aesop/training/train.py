@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric, seed_everything
@@ -255,9 +254,10 @@ def _ddp() -> DDPStrategy:
 
     Broadcasting them between D's two passes would overwrite what the first pass keeps for its gradient.
     """
-    known = inspect.signature(DistributedDataParallel.__init__).parameters
-    keep_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    return DDPStrategy(process_group_backend=None if torch.cuda.is_available() else "gloo", **{keep_buffers: False})
+    backend = None if torch.cuda.is_available() else "gloo"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters:
+        return DDPStrategy(process_group_backend=backend, forward_sync_buffers=False)
+    return DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
 
 
 def _peak_memory(device: torch.device) -> str:

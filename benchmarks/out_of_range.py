@@ -1,0 +1,45 @@
+"""What a frozen auto-encoder makes of SR values outside [0, 1], and what AESOPLoss makes of them.
+
+    python benchmarks/out_of_range.py AUTOENCODER PICTURE
+
+Docs/method.md quotes its output.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from aesop import AESOPLoss, AutoEncoder
+from aesop.data.pictures import read_picture, to_tensor
+
+SIDE = 256
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    autoencoder = AutoEncoder.load(sys.argv[1])
+    loss = AESOPLoss(autoencoder)
+    picture = to_tensor(read_picture(Path(sys.argv[2])))
+    top, left = ((length - SIDE) // 2 for length in picture.shape[-2:])
+    hr = picture[None, :, top : top + SIDE, left : left + SIDE]
+    board = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2 * 2.0 - 1
+    print("SR = HR plus a checkerboard of +-a:")
+    print(f"{'a':>6} {'|clip(SR) - HR|':>16} {'|AE(SR) - AE(HR)|':>18} {'AESOPLoss':>10} {'up-pull':>8}")
+    for amplitude in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0):
+        sr = (hr + amplitude * board).requires_grad_()
+        plain = F.l1_loss(autoencoder(sr), autoencoder(hr).detach())
+        (gradient,) = torch.autograd.grad(plain, sr)
+        outside = sr > 1
+        wrong = (gradient[outside] < 0).float().mean().item() if outside.any() else 0.0
+        seen = F.l1_loss(sr.clamp(0, 1), hr).item()
+        print(f"{amplitude:6.2f} {seen:16.4f} {plain.item():18.4f} {loss(sr, hr).item():10.4f} {100 * wrong:6.0f} %")
+    print("up-pull: pixels above 1 that eq. 8 without clamping would drive up further")
+
+
+if __name__ == "__main__":
+    main()
