@@ -49,9 +49,8 @@ def main() -> None:
         autoencoder = AutoEncoder(
             copy.deepcopy(generator),
             recipe.scale,
-            recipe.generator.features,
-            recipe.autoencoder.growth,
-            recipe.autoencoder.blocks,
+            growth=recipe.autoencoder.growth,
+            blocks=recipe.autoencoder.blocks,
         )
         stage = AutoEncoderStage(
             fabric, recipe, recipe.autoencoder, copy.deepcopy(autoencoder), copy.deepcopy(generator)

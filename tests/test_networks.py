@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from spandrel import ModelLoader
+from spandrel import ImageModelDescriptor, ModelLoader
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -168,7 +168,7 @@ def test_official_autoencoder_file_gives_the_same_images(tmp_path: Path):
 
 
 def test_the_papers_encoder_widths():
-    encoder = AutoEncoder(nn.Identity(), 4).encoder
+    encoder = AutoEncoder(RRDBNet(4, blocks=1), 4).encoder
     shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items() if key.endswith("weight")}
     assert shapes["conv_first.0.weight"] == (4, 3, 3, 3)
     assert shapes["conv_first.1.weight"] == (4, 4, 3, 3)
@@ -211,7 +211,7 @@ def test_downscaler_start_is_a_bicubic_downscaler(scale: int):
 
 def test_autoencoder_refuses_odd_sizes_by_name():
     with pytest.raises(ValueError, match="50x48 are no multiple of the scale 4"):
-        AutoEncoder(nn.Identity(), 4)(torch.rand(1, 3, 50, 48))
+        AutoEncoder(nn.Identity(), 4, 8)(torch.rand(1, 3, 50, 48))
 
 
 def test_discriminator_has_the_published_layers():

@@ -72,8 +72,12 @@ def networks() -> dict[str, Any]:
 
 def batches() -> list[tuple[Tensor, Tensor]]:
     made = torch.Generator().manual_seed(2)
-    shapes = ((2, 3, CROP // SCALE, CROP // SCALE), (2, 3, CROP, CROP))
-    return [tuple(torch.rand(shape, dtype=torch.float64, generator=made) for shape in shapes) for _ in range(STEPS)]
+    small, large = (2, 3, CROP // SCALE, CROP // SCALE), (2, 3, CROP, CROP)
+
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        return torch.rand(shape, dtype=torch.float64, generator=made)
+
+    return [(draw(small), draw(large)) for _ in range(STEPS)]
 
 
 def stage(loss: str, nets: dict[str, Any], artifact: float = 1.0) -> PerceptualStage:

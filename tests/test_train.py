@@ -96,7 +96,7 @@ def test_three_stages_leave_everything_in_the_run_folder(photos: Path, tmp_path:
         log = read_log(run / stage)
         assert [line["iteration"] for line in log if line["kind"] == "loss"] == [2, 4, 6]
         assert [line["iteration"] for line in log if line["kind"] == "validation"] == [4, 6]
-    assert log[0].keys() >= {"aesop", "perceptual", "artifact", "adversarial", "discriminator"}
+    assert read_log(run / "perceptual")[0].keys() >= {"aesop", "perceptual", "artifact", "adversarial", "discriminator"}
     validation = [line for line in read_log(run / "autoencoder") if line["kind"] == "validation"][-1]
     assert validation.keys() >= {"ae_psnr", "fidelity_psnr", "bottleneck_psnr"}
     origin = json.loads(read_metadata(run / "perceptual/generator.safetensors")["recipe"])
@@ -168,7 +168,7 @@ def test_a_killed_run_loses_only_what_came_after_its_checkpoint(
 
 def test_training_for_longer_continues_where_it_ended(photos: Path, tmp_path: Path):
     """train(2N) == train(N), then N more: here with a constant learning rate, since a cosine knows its end."""
-    constant = ["fidelity.cosine=false", "autoencoder.cosine=false"]
+    constant = [f"{stage}.cosine=false" for stage in STAGES]
     run_tiny(photos, tmp_path / "straight", *constant)
     run_tiny(photos, tmp_path / "longer", *constant, "perceptual.iterations=3")
     (tmp_path / "longer" / "perceptual/generator.safetensors").unlink()
@@ -207,6 +207,10 @@ def test_a_network_of_another_scale_is_refused_before_work(photos: Path, tmp_pat
         run_tiny(photos, tmp_path / "run", f"fidelity.weights={tmp_path / 'x2.safetensors'}")
     with pytest.raises(ModelError, match=r"autoencoder\.weights: .*ae2\.safetensors is of scale 2"):
         run_tiny(photos, tmp_path / "run", f"autoencoder.weights={tmp_path / 'ae2.safetensors'}")
+    wider = SRVGGConfig(type="srvgg", features=6, convs=1).build(4)
+    write_state(tmp_path / "wide.safetensors", wider.state_dict(), {})
+    with pytest.raises(ModelError, match=r"wide\.safetensors holds .* parameters, not the recipe's generator"):
+        run_tiny(photos, tmp_path / "run", f"fidelity.weights={tmp_path / 'wide.safetensors'}")
     with pytest.raises(ModelError, match=r"missing\.pth: no such model file"):
         run_tiny(photos, tmp_path / "run", f"fidelity.weights={tmp_path / 'missing.pth'}")
     assert not (tmp_path / "run").exists()

@@ -25,15 +25,18 @@ class AutoEncoder(nn.Module):
     Args:
         decoder: D, any fidelity generator of that scale.
         scale: HR size over LR size.
-        features: width of the decoder; the encoder's body is as wide, as nearly as whole channels allow.
+        features: width of the encoder's body, as nearly as whole channels allow; None takes the decoder's.
         growth: channels that each layer of the encoder's dense blocks adds.
         blocks: number of the encoder's RRDBs.
 
     """
 
-    def __init__(self, decoder: nn.Module, scale: int, features: int = 64, growth: int = 32, blocks: int = 2) -> None:
+    def __init__(
+        self, decoder: nn.Module, scale: int, features: int | None = None, growth: int = 32, blocks: int = 2
+    ) -> None:
         super().__init__()
         self.scale = scale
+        features = features or _width(decoder)
         # Unshuffling makes scale^2 channels of each, so that few suffice before it: 64 / 4^2 = 4 in the paper. Fewer
         # than three could not tell colours apart, and what scale^2 does not divide (64 / 3^2) is rounded.
         squeezed = max(3, round(features / scale**2))
@@ -109,6 +112,11 @@ def _encoder(squeezed: int, scale: int, growth: int, blocks: int) -> nn.Sequenti
             conv_last=conv_last,
         )
     )
+
+
+def _width(decoder: nn.Module) -> int:
+    """Return the channels that a generator's first convolution makes of the image: its trunk's width."""
+    return next(layer for layer in decoder.modules() if isinstance(layer, nn.Conv2d)).out_channels
 
 
 def _ours(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,9 +118,8 @@ def check_weights(recipe: Recipe) -> None:
         ModelError: naming the key and the file.
 
     """
-    fidelity = recipe.fidelity.weights
-    if fidelity is not None and (scale := load_generator(fidelity).scale) != recipe.scale:
-        raise ModelError(f"fidelity.weights: {fidelity} is of scale {scale}; the recipe wants {recipe.scale}.")
+    if recipe.fidelity.weights is not None:
+        _load_fidelity(recipe, recipe.fidelity.weights)
     autoencoder = recipe.autoencoder.weights if recipe.autoencoder else None
     if autoencoder is not None and (scale := AutoEncoder.load(autoencoder).scale) != recipe.scale:
         raise ModelError(f"autoencoder.weights: {autoencoder} is of scale {scale}; the recipe wants {recipe.scale}.")
@@ -214,14 +214,12 @@ def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str) -> Stage:
     """Build a stage with its networks, those of earlier stages taken from the recipe's files or from the run."""
     if name == "fidelity":
         return FidelityStage(fabric, recipe, recipe.generator.build(recipe.scale))
-    fidelity = _fidelity_network(run, recipe)
+    fidelity = _load_fidelity(recipe, recipe.fidelity.weights or run.paths("fidelity").output)
     if name == "autoencoder":
         config = recipe.autoencoder
         if config is None:
             raise ValueError("the recipe has no section `autoencoder`")
-        autoencoder = AutoEncoder(
-            copy.deepcopy(fidelity), recipe.scale, recipe.generator.features, config.growth, config.blocks
-        )
+        autoencoder = AutoEncoder(copy.deepcopy(fidelity), recipe.scale, growth=config.growth, blocks=config.blocks)
         if config.start == "downscaler":
             initialise_as_downscaler(autoencoder.encoder, recipe.scale)
         return AutoEncoderStage(fabric, recipe, config, autoencoder, fidelity)
@@ -232,11 +230,19 @@ def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str) -> Stage:
     return PerceptualStage(fabric, recipe, fidelity, discriminator, fidelity_loss, _perceptual_loss(recipe))
 
 
-def _fidelity_network(run: Run, recipe: Recipe) -> nn.Module:
-    path = recipe.fidelity.weights or run.paths("fidelity").output
+def _load_fidelity(recipe: Recipe, path: Path) -> nn.Module:
     loaded = load_generator(path)
     if loaded.scale != recipe.scale:
         raise ModelError(f"fidelity.weights: {path} is of scale {loaded.scale}; the recipe wants {recipe.scale}.")
+    with torch.device("meta"):
+        wanted = recipe.generator.build(recipe.scale)
+    shapes, expected = ([tuple(p.shape) for p in model.parameters()] for model in (loaded.model, wanted))
+    if shapes != expected:
+        raise ModelError(
+            f"fidelity.weights: {path} holds {loaded.architecture} of {sum(map(math.prod, shapes)):,} parameters, "
+            f"not the recipe's generator ({recipe.generator.type}, {sum(map(math.prod, expected)):,}); "
+            "set `generator` to what the file holds."
+        )
     return loaded.model.train()
 
 
