@@ -141,10 +141,9 @@ def test_networks_that_want_certain_sizes_take_any(tmp_path: Path):
 
     network = randomise(SAFMN(dim=8, n_blocks=1, ffn_scale=1.0, upscaling_factor=4))
     torch.save(network.state_dict(), tmp_path / "safmn.pth")
-    loaded, reference = (
-        load_generator(tmp_path / "safmn.pth"),
-        ModelLoader("cpu").load_from_file(tmp_path / "safmn.pth"),
-    )
+    loaded = load_generator(tmp_path / "safmn.pth")
+    reference = ModelLoader("cpu").load_from_file(tmp_path / "safmn.pth")
+    assert isinstance(reference, ImageModelDescriptor)
     assert loaded.model.state_dict().keys() == network.state_dict().keys()
     for size in ((13, 10), (16, 16), (3, 2)):
         x = torch.rand(1, 3, *size)
