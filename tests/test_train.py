@@ -226,6 +226,8 @@ def test_a_run_of_another_recipe_or_other_pictures_is_refused(photos: Path, tmp_
         run_tiny(tmp_path / "others", tmp_path / "run")
     with pytest.raises(RunError, match="not empty and not a run"):
         run_tiny(photos, photos)
+    with pytest.raises(RunError, match=r"000\.png: is a file; name a folder with --run"):
+        run_tiny(photos, photos / "000.png")
     assert (tmp_path / "run" / OUTPUTS[2]).read_bytes() == before
 
 
@@ -275,6 +277,14 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
     monkeypatch.undo()
     assert sorted(path.name for path in (tmp_path / "run" / "fidelity").glob("*checkpoint*")) == ["checkpoint.pt"]
     assert torch.load(tmp_path / "run" / "fidelity" / "checkpoint.pt", weights_only=True)["iteration"] == 2
+
+
+@pytest.mark.parametrize("accelerator", ["warp", "cuda"])
+def test_a_device_that_is_not_there_is_named(photos: Path, tmp_path: Path, accelerator: str):
+    if accelerator == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(RunError, match=f"--accelerator {accelerator}"):
+        train(load_recipe("laptop", TINY), photos, tmp_path / "run", accelerator=accelerator, say=lambda _: None)
 
 
 def test_a_corrupt_checkpoint_is_named(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

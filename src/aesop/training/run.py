@@ -59,6 +59,8 @@ class Run:
 
         """
         recorded = self.folder / "run.json"
+        if self.folder.exists() and not self.folder.is_dir():
+            raise RunError(f"{self.folder}: is a file; name a folder with --run.")
         if recorded.is_file():
             self._require_same(recipe, json.loads(recorded.read_text(encoding="utf-8")), fingerprint)
         elif self.folder.is_dir() and any(self.folder.iterdir()):

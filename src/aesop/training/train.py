@@ -22,7 +22,7 @@ from aesop.data.crops import Crops, batches
 from aesop.data.pictures import to_tensor
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
-from aesop.errors import ModelError
+from aesop.errors import ModelError, RunError
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.networks.loading import load_generator
 from aesop.training.autoencoder import AutoEncoderStage
@@ -86,14 +86,8 @@ def train(
     """
     folder = Run(run)
     check_weights(recipe)
+    fabric = _fabric(accelerator, devices, nodes, recipe)
     pictures = training_data(recipe, data, validation, store, say)
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=nodes,
-        precision=recipe.precision,
-        strategy=_ddp() if devices * nodes > 1 else "auto",
-    )
     fabric.launch()
     if fabric.is_global_zero:
         folder.open(recipe, pictures.fingerprint)
@@ -253,6 +247,21 @@ def _autoencoder(run: Run, recipe: Recipe) -> AutoEncoder:
 
 def _perceptual_loss(recipe: Recipe) -> PerceptualLoss:
     return PerceptualLoss(*recipe.perceptual.perceptual_loss.features.build())
+
+
+def _fabric(accelerator: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
+    try:
+        return Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            precision=recipe.precision,
+            strategy=_ddp() if devices * nodes > 1 else "auto",
+        )
+    except (ValueError, RuntimeError) as error:
+        raise RunError(
+            f"--accelerator {accelerator} --devices {devices}: not on this machine ({error}); take others."
+        ) from error
 
 
 def _ddp() -> DDPStrategy:
