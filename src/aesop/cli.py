@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -91,4 +92,11 @@ def main() -> None:
         app()
     except AesopError as error:
         print(f"aesop: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(
+            f"aesop: {error.filename or 'a file'}: the disk is full; free some space and call again.", file=sys.stderr
+        )
         sys.exit(2)

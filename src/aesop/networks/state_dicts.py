@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from aesop.errors import ModelError
+from aesop.errors import ModelError, RunError
 from aesop.files import atomic_path
 
 #: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
@@ -58,10 +58,19 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object]) -> None:
-    """Write parameters and where they come from to a safetensors file, atomically; `metadata` values become JSON."""
+    """Write parameters and where they come from to a safetensors file, atomically; `metadata` values become JSON.
+
+    Raises:
+        RunError: if the disk is full or the folder cannot be written.
+
+    """
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {key: json.dumps(value, default=str) for key, value in metadata.items()})
+        try:
+            save_file(tensors, temporary, {key: json.dumps(value, default=str) for key, value in metadata.items()})
+        except SafetensorError as error:
+            # The library's own error hides the system's; a full disk is the usual one.
+            raise RunError(f"{path}: could not be written ({error}); free some space and call again.") from error
 
 
 def _unwrap(loaded: object) -> dict[str, Tensor]:
