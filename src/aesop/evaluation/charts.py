@@ -11,28 +11,52 @@ from aesop.metrics import METRICS
 
 
 def plane(report: Comparison) -> str:
-    """Draw every method's path from the start to its own network, and the other methods as points; return an <svg>."""
+    """Draw every method's path from the start to its own network, and the other methods as points, with a caption.
 
-    def place(model: str) -> tuple[float, float] | None:
-        x, y = (report.evaluation.result(model, report.benchmark, metric).mean for metric in (DISTORTION, PERCEPTION))
-        return None if x is None or y is None else (x, y)
-
+    A point that is so far off that it would squeeze the paths is named in the caption instead.
+    """
     paths = []
     for method, models in report.interpolations.items():
-        found = [(share, where) for share, model in models if (where := place(model))]
+        found = [(share, where) for share, model in models if (where := _place(report, model))]
         series = Series(method.title, method.colour, [x for _, (x, _) in found], [y for _, (_, y) in found])
         paths.append((series, ["" if share in (0, 1) else f"{share:g}" for share, _ in found]))
-    points = [
-        Series(method.title, method.colour, [where[0]], [where[1]])
-        for method in report.methods
-        if method not in report.interpolations and (where := place(method.model))
-    ]
-    return perception_distortion(
+    points, beyond = [], []
+    for method in report.methods:
+        where = _place(report, method.model)
+        if method in report.interpolations or where is None:
+            continue
+        if _is_near(where[0], [x for series, _ in paths for x in series.x]) and _is_near(
+            where[1], [y for series, _ in paths for y in series.y]
+        ):
+            points.append(Series(method.title, method.colour, [where[0]], [where[1]]))
+        else:
+            beyond.append(f"{method.title} at {_value(DISTORTION, where[0])} and {_value(PERCEPTION, where[1])}")
+    svg = perception_distortion(
         paths,
         points,
         x_label=f"{METRICS[DISTORTION].title} ({METRICS[DISTORTION].unit}), more is better",
         y_label=f"{METRICS[PERCEPTION].title}, less is better",
     )
+    caption = f"<figcaption>Outside: {escape(', '.join(beyond))}.</figcaption>" if beyond else ""
+    return f'<figure class="plane">{svg}{caption}</figure>'
+
+
+def _place(report: Comparison, model: str) -> tuple[float, float] | None:
+    x, y = (report.evaluation.result(model, report.benchmark, metric).mean for metric in (DISTORTION, PERCEPTION))
+    return None if x is None or y is None else (x, y)
+
+
+def _is_near(value: float, others: Sequence[float]) -> bool:
+    """Whether an axis that shows `others` need not become more than twice as long to show `value`."""
+    if not others:
+        return True
+    lowest, highest = min(others), max(others)
+    return max(highest, value) - min(lowest, value) <= 2 * (highest - lowest)
+
+
+def _value(metric: str, value: float) -> str:
+    described = METRICS[metric]
+    return f"{value:.{described.digits}f} {described.unit}".strip()
 
 
 def plane_text(report: Comparison) -> str:

@@ -114,11 +114,11 @@ def _perceptual_gain(report: Comparison) -> str:
     start = f"{escape(report.start.title)} {verdicts[0][1].other:.{metric.digits}f}"
     improved = [escape(title) for title, difference in verdicts if difference.outcome == "better"]
     if len(improved) == len(verdicts):
-        text = "The perceptual stage did its work for both"
+        text = "Both are perceptually better than their start"
     elif improved:
-        text = f"The perceptual stage did its work for {improved[0]} only"
+        text = f"Of the two only {improved[0]} is perceptually better than its start, beyond noise and on every picture"
     else:
-        text = "The perceptual stage improved neither: it was too short, or too weak, to show textures"
+        text = "Neither perceptual network is perceptually better than its start, beyond noise and on every picture"
     return f"{text} ({metric.title}, lower is better: {start}, {', '.join(parts)})."
 
 
