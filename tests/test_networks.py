@@ -313,6 +313,9 @@ def test_other_mistaken_models_are_named(tmp_path: Path):
     torch.save(official_rrdb(), tmp_path / "generator.pth")
     with pytest.raises(ModelError, match=r"generator\.pth"):
         AutoEncoder.load(tmp_path / "generator.pth")
+    torch.save(official_autoencoder(), tmp_path / "ae.pth")
+    with pytest.raises(ModelError, match="is an auto-encoder, not a generator"):
+        load_generator(tmp_path / "ae.pth")
     incomplete = official_rrdb()
     del incomplete["conv_hr.weight"]
     torch.save(incomplete, tmp_path / "incomplete.pth")

@@ -238,13 +238,14 @@ def test_resuming_from_state_continues_bit_for_bit():
         straight.step(lr, hr)
     first = stage("aesop", networks())
     first.step(*batches()[0])
-    state = copy.deepcopy(first.state())
+    state = {name: copy.deepcopy(part.state_dict()) for name, part in first.parts.items()}
     nets = networks()
     for module in (nets["generator"], nets["discriminator"]):
         for parameter in module.parameters():
             nn.init.zeros_(parameter)
     resumed = stage("aesop", nets)
-    resumed.load_state(state)
+    for name, part in resumed.parts.items():
+        part.load_state_dict(state[name])
     for lr, hr in batches()[1:]:
         resumed.step(lr, hr)
     for mine, other in zip(straight.network.parameters(), resumed.network.parameters(), strict=True):

@@ -1,4 +1,4 @@
-"""Models on benchmarks by the paper's protocol (DESIGN 2.6): what `aesop evaluate` does."""
+"""Models on benchmarks by the paper's protocol (docs/evaluation.md): what `aesop evaluate` does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics by the paper's protocol (DESIGN 2.6): one file each, pure functions on (N, 3, H, W) in [0, 1]."""
+"""Metrics by the paper's protocol (docs/evaluation.md): one file each, pure functions on (N, 3, H, W) in [0, 1]."""
 
 from aesop.metrics.ae_psnr import AE_PSNR
 from aesop.metrics.dists import DISTS

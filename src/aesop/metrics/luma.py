@@ -16,7 +16,7 @@ def eight_bit(images: Tensor) -> Tensor:
 def luma(images: Tensor) -> Tensor:
     """Y of ITU-R BT.601 as MATLAB's `rgb2ycbcr` has it: (N, 3, H, W) RGB in 0..255 to (N, 1, H, W) in 16..235.
 
-    The result is not rounded (DESIGN: the paper's protocol; older papers round it).
+    The result is not rounded (the paper's protocol; older papers round it).
     """
     weights = torch.tensor([65.481, 128.553, 24.966], dtype=images.dtype, device=images.device) / 255
     return torch.einsum("nchw,c->nhw", images, weights).unsqueeze(1) + 16

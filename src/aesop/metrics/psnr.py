@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio on luma (DESIGN 2.6)."""
+"""Peak signal-to-noise ratio on luma (docs/evaluation.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structural similarity on luma (Wang et al. 2004; DESIGN 2.6)."""
+"""Structural similarity on luma (Wang et al. 2004)."""
 
 from __future__ import annotations
 

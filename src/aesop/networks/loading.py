@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from aesop.errors import ModelError
 from aesop.networks.rrdb import RRDBNet
-from aesop.networks.state_dicts import read_metadata, read_state
+from aesop.networks.state_dicts import read_state
 
 #: A run folder's networks, the one to use first.
 RUN_GENERATORS = ("perceptual/generator.safetensors", "fidelity/generator.safetensors")
@@ -40,9 +40,10 @@ def load_generator(path: Path) -> LoadedGenerator:
     """
     if path.is_dir():
         path = _of_run(path)
-    if "bottleneck" in read_metadata(path):
+    state = read_state(path)
+    if any(key.startswith("decoder.") for key in state) and any("conv_first.0." in key for key in state):
         raise ModelError(f"{path}: is an auto-encoder, not a generator; name a generator here.")
-    model, scale, architecture = generator_from_state(read_state(path), path)
+    model, scale, architecture = generator_from_state(state, path)
     return LoadedGenerator(model, scale, architecture, path)
 
 

@@ -8,9 +8,6 @@ downscaling removes (bottleneck collapse).
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -18,7 +15,6 @@ from torch.nn import functional as F
 
 from aesop.autoencoder import AutoEncoder
 from aesop.metrics.psnr import psnr
-from aesop.networks.state_dicts import write_state
 from aesop.training.ema import EMA
 from aesop.training.fidelity import validation_psnr
 from aesop.training.recipe import AutoEncoderConfig, Recipe
@@ -51,6 +47,8 @@ class AutoEncoderStage:
         self.autoencoder, self.optimizer = fabric.setup(autoencoder, adam(autoencoder.parameters(), self.config))
         self.autoencoder.mark_forward_method("bottleneck_and_output")
         self.optimizers = [self.optimizer]
+        self.result = self.ema.model
+        self.parts = {"autoencoder": autoencoder, "ema": self.ema.model, "optimizer": self.optimizer}
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Take one iteration."""
@@ -79,34 +77,17 @@ class AutoEncoderStage:
             "bottleneck_psnr": sum(bottleneck) / len(pairs),
         }
 
-    def verdict(self, measured: dict[str, float]) -> str:
-        """Say whether the bottleneck carries more than LR, and whether it still is LR to the eye."""
-        gain = measured["ae_psnr"] - measured["fidelity_psnr"]
-        numbers = (
-            f"AE(HR) {measured['ae_psnr']:.2f} dB, G(LR) {measured['fidelity_psnr']:.2f} dB, "
-            f"E(HR) against LR {measured['bottleneck_psnr']:.1f} dB"
+
+def verdict(measured: dict[str, float]) -> str:
+    """Say whether the bottleneck carries more than LR, and whether it still is LR to the eye."""
+    gain = measured["ae_psnr"] - measured["fidelity_psnr"]
+    numbers = (
+        f"AE(HR) {measured['ae_psnr']:.2f} dB, G(LR) {measured['fidelity_psnr']:.2f} dB, "
+        f"E(HR) against LR {measured['bottleneck_psnr']:.1f} dB"
+    )
+    if gain < LEAST_GAIN:
+        return (
+            f"this auto-encoder has learned nothing beyond LR ({numbers}): the AESOP loss would be little more "
+            "than LR consistency; train it longer, or lower autoencoder.lr_weight"
         )
-        if gain < LEAST_GAIN:
-            return (
-                f"this auto-encoder has learned nothing beyond LR ({numbers}): the AESOP loss would be little more "
-                "than LR consistency; train it longer, or lower autoencoder.lr_weight"
-            )
-        return f"the auto-encoder keeps {gain:.2f} dB more of HR than LR allows ({numbers})"
-
-    def state(self) -> dict[str, Any]:
-        """Return networks and optimizer."""
-        return {
-            "autoencoder": self.network.state_dict(),
-            "ema": self.ema.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.network.load_state_dict(state["autoencoder"])
-        self.ema.model.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-    def export(self, path: Path, metadata: dict[str, object]) -> None:
-        """Write the EMA auto-encoder."""
-        write_state(path, self.ema.model.state_dict(), {**metadata, "bottleneck": "LR image"})
+    return f"the auto-encoder keeps {gain:.2f} dB more of HR than LR allows ({numbers})"

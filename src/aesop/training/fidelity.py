@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from aesop.losses.pixel import PixelLoss
 from aesop.metrics.psnr import psnr
-from aesop.networks.state_dicts import write_state
 from aesop.training.ema import EMA
 from aesop.training.recipe import Recipe
 from aesop.training.stage import Pairs, adam
@@ -30,6 +26,8 @@ class FidelityStage:
         self.network = generator
         self.generator, self.optimizer = fabric.setup(generator, adam(generator.parameters(), config))
         self.optimizers = [self.optimizer]
+        self.result = self.ema.model
+        self.parts = {"generator": generator, "ema": self.ema.model, "optimizer": self.optimizer}
         self.loss = PixelLoss()
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
@@ -44,28 +42,6 @@ class FidelityStage:
     def validate(self, pairs: Pairs) -> dict[str, float]:
         """PSNR of the EMA network on held-out pictures."""
         return {"psnr": validation_psnr(self.ema.model, pairs, self.scale)}
-
-    def verdict(self, measured: dict[str, float]) -> str | None:
-        """Nothing to add to the number."""
-        del measured
-
-    def state(self) -> dict[str, Any]:
-        """Return networks and optimizer."""
-        return {
-            "generator": self.network.state_dict(),
-            "ema": self.ema.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.network.load_state_dict(state["generator"])
-        self.ema.model.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-    def export(self, path: Path, metadata: dict[str, object]) -> None:
-        """Write the EMA generator."""
-        write_state(path, self.ema.model.state_dict(), metadata)
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from aesop.errors import RunError
+from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
 from aesop.training.checkpoint import load_checkpoint, save_checkpoint
 from aesop.training.interruption import Interrupted, Interruption
@@ -75,7 +76,12 @@ def train_stage(
     checkpoint = load_checkpoint(paths.folder, fabric.device)
     if checkpoint is not None:
         done, state = checkpoint
-        stage.load_state(state)
+        for name, part in stage.parts.items():
+            part.load_state_dict(state[name])
+
+    def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
+        write_state(path, stage.result.state_dict(), {**metadata, "iteration": iteration, "measured": measured})
+
     log = _Log(paths, done, fabric.is_global_zero)
     losses = _Means()
     measured: dict[str, float] = {}
@@ -97,20 +103,23 @@ def train_stage(
                 if fabric.is_global_zero:
                     measured = stage.validate(pairs)
                     log.write(iteration, "validation", measured)
-                    stage.export(paths.snapshot(iteration), {**metadata, "iteration": iteration, "measured": measured})
+                    export(paths.snapshot(iteration), iteration, measured)
                 fabric.barrier()
-            stop = _anyone(fabric, interruption.signum)
+            # Processes agree to stop at log lines alone: asking each other means waiting for the device.
+            asked = fabric.world_size == 1 or iteration % config.log_every == 0
+            stop = _anyone(fabric, interruption.signum) if asked else 0
             if iteration % config.checkpoint_every == 0 or iteration == iterations or stop:
                 _require_finite(losses.peek(), stage.name, iteration, paths)
                 if fabric.is_global_zero:
-                    save_checkpoint(paths.folder, iteration, stage.state())
+                    state = {name: part.state_dict() for name, part in stage.parts.items()}
+                    save_checkpoint(paths.folder, iteration, state)
                 fabric.barrier()
             if stop and iteration < iterations:
                 raise Interrupted(stop, iteration)
     if fabric.is_global_zero:
         if not measured:
             measured = stage.validate(pairs)
-        stage.export(paths.output, {**metadata, "iteration": iterations, "measured": measured})
+        export(paths.output, iterations, measured)
     fabric.barrier()
     return measured
 

@@ -13,8 +13,6 @@ the same two logits, each with the gradient that it would have alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -23,7 +21,6 @@ from torch import Tensor, nn
 from aesop.losses import adversarial
 from aesop.losses.artifact import artifact_loss
 from aesop.losses.perceptual import PerceptualLoss
-from aesop.networks.state_dicts import write_state
 from aesop.training.ema import EMA
 from aesop.training.fidelity import validation_psnr
 from aesop.training.recipe import Recipe
@@ -54,6 +51,14 @@ class PerceptualStage:
         self.generator, self.optimizer_g = fabric.setup(self.network, adam(self.network.parameters(), config))
         self.discriminator, self.optimizer_d = fabric.setup(self.network_d, adam(self.network_d.parameters(), config))
         self.optimizers = [self.optimizer_g, self.optimizer_d]
+        self.result = self.ema.model
+        self.parts = {
+            "generator": self.network,
+            "discriminator": self.network_d,
+            "ema": self.ema.model,
+            "optimizer_g": self.optimizer_g,
+            "optimizer_d": self.optimizer_d,
+        }
         self.fidelity_loss = fabric.to_device(fidelity_loss)
         self.perceptual_loss = fabric.to_device(perceptual_loss)
 
@@ -103,29 +108,3 @@ class PerceptualStage:
     def validate(self, pairs: Pairs) -> dict[str, float]:
         """PSNR of the EMA network on held-out pictures."""
         return {"psnr": validation_psnr(self.ema.model, pairs, self.scale)}
-
-    def verdict(self, measured: dict[str, float]) -> str | None:
-        """Nothing to add to the number."""
-        del measured
-
-    def state(self) -> dict[str, Any]:
-        """Return networks and optimizers."""
-        return {
-            "generator": self.network.state_dict(),
-            "discriminator": self.network_d.state_dict(),
-            "ema": self.ema.model.state_dict(),
-            "optimizer_g": self.optimizer_g.state_dict(),
-            "optimizer_d": self.optimizer_d.state_dict(),
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.network.load_state_dict(state["generator"])
-        self.network_d.load_state_dict(state["discriminator"])
-        self.ema.model.load_state_dict(state["ema"])
-        self.optimizer_g.load_state_dict(state["optimizer_g"])
-        self.optimizer_d.load_state_dict(state["optimizer_d"])
-
-    def export(self, path: Path, metadata: dict[str, object]) -> None:
-        """Write the EMA generator."""
-        write_state(path, self.ema.model.state_dict(), metadata)

@@ -1,12 +1,11 @@
-"""What the loop knows of a stage: a step, a validation, a state. It knows nothing of losses."""
+"""What the loop knows of a stage: a step, a validation, parts that hold its state. It knows nothing of losses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from aesop.training.recipe import StageConfig
@@ -15,14 +14,36 @@ from aesop.training.recipe import StageConfig
 Pairs = Sequence[tuple[Tensor, Tensor]]
 
 
+class Part(Protocol):
+    """A network or an optimizer."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that it would continue from."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Continue from what `state_dict` returned."""
+        ...
+
+
 class Stage(Protocol):
     """One of the three stages."""
 
     name: str
 
     @property
+    def parts(self) -> Mapping[str, Part]:
+        """Everything that the next step depends on."""
+        ...
+
+    @property
     def optimizers(self) -> Sequence[Optimizer]:
         """Optimizers whose learning rate the loop sets."""
+        ...
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that the stage is for: the EMA."""
         ...
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
@@ -30,26 +51,10 @@ class Stage(Protocol):
         ...
 
     def validate(self, pairs: Pairs) -> dict[str, float]:
-        """Measure the EMA network on held-out pictures."""
-        ...
-
-    def verdict(self, measured: dict[str, float]) -> str | None:
-        """Say in a sentence what the last validation means, where there is something to say."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on, as tensors and plain values."""
-        ...
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
-        ...
-
-    def export(self, path: Path, metadata: dict[str, object]) -> None:
-        """Write the EMA network to a file that others read."""
+        """Measure the result on held-out pictures."""
         ...
 
 
-def adam(parameters: Any, config: StageConfig) -> Adam:
+def adam(parameters: Iterable[nn.Parameter], config: StageConfig) -> Adam:
     """Build the optimizer that every network of every stage uses."""
     return Adam(parameters, lr=config.learning_rate, betas=config.betas, fused=True)

@@ -25,7 +25,7 @@ from aesop.data.prepared import PreparedData
 from aesop.errors import ModelError, RunError
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.networks.loading import load_generator
-from aesop.training.autoencoder import AutoEncoderStage
+from aesop.training.autoencoder import AutoEncoderStage, verdict
 from aesop.training.fidelity import FidelityStage
 from aesop.training.interruption import Interruption, caught_signals
 from aesop.training.loop import train_stage
@@ -201,7 +201,8 @@ def _train_one(
     )
     if fabric.is_global_zero:
         numbers = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
-        say(f"{name}: {stage.verdict(measured) or numbers}; {run.paths(name).output}{_peak_memory(fabric.device)}")
+        told = verdict(measured) if name == "autoencoder" else numbers
+        say(f"{name}: {told}; {run.paths(name).output}{_peak_memory(fabric.device)}")
 
 
 def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str) -> Stage:
