@@ -182,7 +182,7 @@ class TestWhole:
         assert first.returncode == 0, first.stderr
         assert first.stdout.splitlines()[-1] == str(run / "report.html")
         assert "minute" in first.stderr
-        assert not (tmp_path / "home").exists(), "everything belongs into the demo's folder"
+        assert not (tmp_path / "home/.cache/aesop").exists(), "pictures belong into the demo's folder"
 
         page = (run / "report.html").read_text(encoding="utf-8")
         results = json.loads((run / "results.json").read_text(encoding="utf-8"))
