@@ -265,7 +265,20 @@ def test_mistakes_are_named_before_work_starts(tmp_path: Path) -> None:
         upscale([tmp_path / "a.png"], tmp_path / "missing.pth", tmp_path / "out")
     with pytest.raises(AesopError, match="--device nowhere"):
         upscale([tmp_path / "a.png"], MODEL, tmp_path / "out", device="nowhere")
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(AesopError, match="--device meta"):
+        upscale([tmp_path / "a.png"], MODEL, tmp_path / "out", device="meta")
+    for name in ("out.png", "b.JPG", "file"):
+        (tmp_path / "file").touch()
+        with pytest.raises(DataError, match=rf"{name}: --output is the folder for the results"):
+            upscale([tmp_path / "a.png"], MODEL, tmp_path / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "file"]
+
+
+@pytest.mark.usefixtures("model")
+def test_a_folder_may_be_called_as_a_picture_is(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", picture(8, 8))
+    (tmp_path / "out.png").mkdir()
+    assert upscale([tmp_path / "a.png"], MODEL, tmp_path / "out.png").written == [tmp_path / "out.png/a.png"]
 
 
 @pytest.mark.usefixtures("model")

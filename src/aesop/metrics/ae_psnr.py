@@ -23,7 +23,7 @@ def ae_psnr(sr: Tensor, hr: Tensor, autoencoder: nn.Module, *, border: int) -> T
 def _auto_encode(autoencoder: nn.Module, images: Tensor) -> Tensor:
     """AE(images), on the CPU."""
     weight = next(autoencoder.parameters(), torch.empty(0))
-    return autoencoder((eight_bit(images) / 255).to(weight)).cpu()
+    return autoencoder((eight_bit(images) / 255).float().to(weight)).cpu()
 
 
 def _prepare(settings: Settings) -> Measure:

@@ -9,7 +9,12 @@ from aesop.errors import DataError
 
 
 def eight_bit(images: Tensor) -> Tensor:
-    """Clamp (N, 3, H, W) in [0, 1] and round to the 256 levels of a PNG; float64 in 0..255."""
+    """Clamp (N, 3, H, W) in [0, 1] and round to the 256 levels of a PNG; float64 in 0..255.
+
+    On the images' device, but on the CPU for MPS, which has no float64.
+    """
+    if images.device.type == "mps":
+        images = images.cpu()
     return images.double().clamp(0, 1).mul(255).add(0.5).floor()
 
 
@@ -27,7 +32,7 @@ def comparable_luma(images: Tensor, border: int) -> Tensor:
     height, width = images.shape[-2:]
     if min(height, width) <= 2 * border:
         raise DataError(f"a picture of {width}x{height} pixels is nothing but border ({border} pixels are cropped)")
-    return luma(eight_bit(images[..., border : height - border, border : width - border]))
+    return luma(eight_bit(images))[..., border : height - border, border : width - border]
 
 
 def require_same_size(first: Tensor, second: Tensor) -> None:

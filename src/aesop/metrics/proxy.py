@@ -29,7 +29,8 @@ def feature_distance(sr: Tensor, hr: Tensor, features: Callable[[Tensor], Sequen
     rounded to 8 bit before `features` sees them; returns (N,), 0 for equal images, at most 4 a layer.
     """
     require_same_size(sr, hr)
-    pairs = zip(*(features((eight_bit(images) / 255).float()) for images in (sr, hr)), strict=True)
+    rounded = ((eight_bit(images) / 255).float().to(images.device) for images in (sr, hr))
+    pairs = zip(*map(features, rounded), strict=True)
     layers = [(_unit(first) - _unit(second)).square().sum(dim=1).mean(dim=(1, 2)) for first, second in pairs]
     return torch.stack(layers).sum(dim=0)
 

@@ -88,6 +88,8 @@ def _upscale_one(source: Path, target: Path, upscaler: Upscaler, advance: Advanc
 
 def _plan(inputs: Sequence[Path], output: Path, keep_format: bool) -> dict[Path, Path]:
     """Inputs and their outputs; DataError where these would replace an input or one another."""
+    if not output.is_dir() and (output.exists() or output.suffix.lower() in PICTURE_SUFFIXES):
+        raise DataError(f"{output}: --output is the folder for the results, not a picture; name a folder.")
     jobs: dict[Path, Path] = {}
     for given in inputs:
         if given.is_dir():
