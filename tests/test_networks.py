@@ -80,9 +80,24 @@ def official_rrdb(features: int = 16, blocks: int = 2, growth: int = 8) -> dict[
 
 
 def official_autoencoder(features: int = 48, growth: int = 8) -> dict[str, Tensor]:
-    decoder = RRDBNet(4, 16, 2, 8)
-    ours = randomise(AutoEncoder(decoder, 4, features, growth, 2)).state_dict()
-    state = {key.removeprefix("encoder."): value.clone() for key, value in ours.items()}
+    """Make a file as the reference does, whose encoder is as wide as its decoder, however narrow."""
+    squeezed = features // 16
+    layers = {
+        "conv_first.0": (3, squeezed),
+        "conv_first.1": (squeezed, squeezed),
+        "conv_last.0": (features, features),
+        "conv_last.1": (features, 3),
+    }
+    for block in range(2):
+        for dense in (1, 2, 3):
+            for layer in range(1, 6):
+                outputs = growth if layer < 5 else features
+                layers[f"body.{block}.rdb{dense}.conv{layer}"] = (features + (layer - 1) * growth, outputs)
+    state = {}
+    for name, (inputs, outputs) in layers.items():
+        state[f"{name}.weight"] = torch.randn(outputs, inputs, 3, 3) / (9 * inputs) ** 0.5
+        state[f"{name}.bias"] = torch.randn(outputs) / 4
+    state |= {f"decoder.{key}": value for key, value in official_rrdb(features, 2, growth).items()}
     places = {"conv_first.": "encoder.0.", "body.": "encoder.2.", "conv_last.": "encoder.3."}
     for key in list(state):
         for part, duplicate in places.items():
@@ -155,8 +170,9 @@ def test_rrdb_has_no_scale_3():
         RRDBNet(3)
 
 
-def test_official_autoencoder_file_gives_the_same_images(tmp_path: Path):
-    state = official_autoencoder()
+@pytest.mark.parametrize("features", [16, 32, 48, 64])
+def test_official_autoencoder_file_of_any_width_gives_the_same_images(tmp_path: Path, features: int):
+    state = official_autoencoder(features)
     torch.save({"params_ema": state}, tmp_path / "ae.pth")
     loaded = AutoEncoder.load(tmp_path / "ae.pth")
     hr = torch.rand(1, 3, 16, 24)
@@ -311,11 +327,17 @@ def test_other_mistaken_models_are_named(tmp_path: Path):
     with pytest.raises(ModelError, match="not a run folder"):
         load_generator(tmp_path)
     torch.save(official_rrdb(), tmp_path / "generator.pth")
-    with pytest.raises(ModelError, match=r"generator\.pth"):
+    with pytest.raises(ModelError, match=r"generator\.pth: is not an auto-encoder"):
         AutoEncoder.load(tmp_path / "generator.pth")
     torch.save(official_autoencoder(), tmp_path / "ae.pth")
     with pytest.raises(ModelError, match="is an auto-encoder, not a generator"):
         load_generator(tmp_path / "ae.pth")
+    torch.save(official_rrdb() | {"body.3000.rdb1.conv1.weight": torch.ones(1)}, tmp_path / "tall.pth")
+    with pytest.raises(ModelError, match="do not fit"):
+        load_generator(tmp_path / "tall.pth")
+    torch.save(official_rrdb() | {"conv_first.weight": torch.ones(3)}, tmp_path / "flat.pth")
+    with pytest.raises(ModelError, match="do not fit"):
+        load_generator(str(tmp_path / "flat.pth"))
     incomplete = official_rrdb()
     del incomplete["conv_hr.weight"]
     torch.save(incomplete, tmp_path / "incomplete.pth")

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
+import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +28,7 @@ from aesop.networks.srvgg import SRVGGConfig
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
+from aesop.training.train import ddp
 from test_losses import slow_artifact_map
 
 SCALE, CROP, STEPS = 2, 16, 3
@@ -80,10 +86,10 @@ def batches() -> list[tuple[Tensor, Tensor]]:
     return [(draw(small), draw(large)) for _ in range(STEPS)]
 
 
-def stage(loss: str, nets: dict[str, Any], artifact: float = 1.0) -> PerceptualStage:
+def stage(loss: str, nets: dict[str, Any], artifact: float = 1.0, fabric: Fabric | None = None) -> PerceptualStage:
     fidelity = AESOPLoss(nets["autoencoder"]) if loss == "aesop" else PixelLoss()
     return PerceptualStage(
-        Fabric(accelerator="cpu", devices=1, precision="64-true"),
+        fabric or Fabric(accelerator="cpu", devices=1, precision="64-true"),
         recipe(loss, artifact),
         nets["generator"],
         nets["discriminator"],
@@ -252,6 +258,62 @@ def test_resuming_from_state_continues_bit_for_bit():
         assert torch.equal(mine, other)
     for mine, other in zip(straight.network_d.buffers(), resumed.network_d.buffers(), strict=True):
         assert torch.equal(mine, other)
+
+
+def train_in_one_of_two(folder: Path, alike: bool) -> None:
+    """Be one of two processes: train on the same batches as the other, or on mirrored ones; save what came out."""
+    torch.set_default_dtype(torch.float64)
+    fabric = Fabric(accelerator="cpu", devices=2, strategy=ddp(), precision="64-true")
+    fabric.launch()
+    trained = stage("aesop", networks(), fabric=fabric)
+    for lr, hr in batches():
+        if alike or fabric.global_rank == 0:
+            trained.step(lr, hr)
+        else:
+            trained.step(lr.flip(-1), hr.flip(-1))
+    pairs = {"generator": trained.network, "discriminator": trained.network_d, "ema": trained.ema.model}
+    parameters = {
+        f"{name}.{key}": value.detach() for name, network in pairs.items() for key, value in network.named_parameters()
+    }
+    torch.save(parameters, folder / f"{fabric.global_rank}.pt")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("alike", [True, False])
+def test_two_processes_average_their_gradients(tmp_path: Path, alike: bool):
+    """On the same batches two processes do what one does; on others they still end with one set of weights."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    here = Path(__file__).parent
+    call = f"from pathlib import Path; import {Path(__file__).stem} as t; t.train_in_one_of_two(Path({str(tmp_path)!r}), {alike})"
+    common = {
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+    }
+    common |= {"TORCHELASTIC_RUN_ID": "test", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", call], cwd=here, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    alone = stage("aesop", networks())
+    for lr, hr in batches():
+        alone.step(lr, hr)
+    expected = {f"generator.{key}": value for key, value in alone.network.named_parameters()}
+    expected |= {f"discriminator.{key}": value for key, value in alone.network_d.named_parameters()}
+    for key, value in first.items():
+        torch.testing.assert_close(second[key], value, rtol=0, atol=0)
+        if key in expected and alike:
+            torch.testing.assert_close(value, expected[key].detach(), rtol=1e-9, atol=1e-12)
+    same = [torch.equal(first[key], value) for key, value in expected.items()]
+    assert alike or not all(same)
 
 
 def test_bfloat16_autocast_trains():

@@ -73,7 +73,13 @@ def test_resolved_recipes_read_back_as_they_were(name: str, tmp_path: Path):
         ("fidelity.crop=130", r"fidelity.crop: 130 is no multiple of the scale 4"),
         ("perceptual.crop=100", r"perceptual.crop: the discriminator cannot halve 100"),
         ("autoencoder=null", r"needs a section `autoencoder`"),
+        ("perceptual.weights=x.pth", r"unknown key `perceptual.weights`"),
         ("generator.type=resnet", r"`generator`: .*'rrdb'"),
+        ("perceptual.betas=[1.5,0.9]", r"`perceptual.betas.0`: .*less than 1"),
+        ("seed=4294967296", r"`seed`: .*less than"),
+        ("perceptual.crop=16", r"VGG19 halves its input four times"),
+        ("perceptual.perceptual_loss.features.layers={conv1_1: -1}", r"greater than or equal to 0"),
+        ("generator={features: 8}", r"`generator` needs a `type`, one of rrdb, srvgg"),
         ("perceptual.batch", r"write key=value"),
         ("scale.x=1", r"`scale` is a value, not a section"),
         ("name=[unclosed", r"not valid YAML"),
@@ -98,7 +104,11 @@ def test_other_mistakes(tmp_path: Path):
         "short.yaml": "name: short\nscale: 4",
     }.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "latin.yaml").write_bytes("name: Zürich".encode("latin-1"))
+    (tmp_path / "winding.yaml").write_text(f"inherits: ../{tmp_path.name}/winding.yaml", encoding="utf-8")
     for name, message in {
+        "latin.yaml": "is not UTF-8",
+        "winding.yaml": "in a circle",
         "list.yaml": "is not a recipe",
         "bad.yaml": "not valid YAML",
         "circle.yaml": "in a circle",
@@ -126,6 +136,27 @@ def test_overrides_read_numbers_as_people_write_them():
     assert recipe.perceptual.learning_rate == 1e-5
     assert recipe.fidelity.weights == Path("some.pth")
     assert [recipe.iterations(name) for name in recipe.stages()] == [3, 3, 3]
+
+
+def test_one_override_makes_the_papers_comparison():
+    """Another type starts its section anew: weight 0.01, and no auto-encoder, which nothing would use."""
+    overridden = load_recipe("aesop-rrdb-128", ["perceptual.fidelity_loss.type=pixel"])
+    assert overridden.perceptual.fidelity_loss == load_recipe("ldl-rrdb-128").perceptual.fidelity_loss
+    assert overridden.stages() == ("fidelity", "perceptual")
+    weighed = ["perceptual.fidelity_loss.weight=1", "perceptual.fidelity_loss.type=pixel"]
+    assert load_recipe("aesop-rrdb-128", weighed).perceptual.fidelity_loss.weight == 1.0
+
+
+def test_a_section_may_be_a_file_alone(tmp_path: Path):
+    text = (
+        "name: files\nscale: 4\ngenerator: {type: rrdb}\nfidelity: {weights: rrdb.pth}\n"
+        "autoencoder: {weights: ae.pth}\nperceptual:\n  fidelity_loss: {type: aesop}\n"
+        "  perceptual_loss: {features: {type: vgg19}}"
+    )
+    (tmp_path / "files.yaml").write_text(text, encoding="utf-8")
+    recipe = load_recipe(str(tmp_path / "files.yaml"))
+    assert recipe.trained_stages() == ("perceptual",)
+    assert recipe.perceptual == load_recipe("aesop-rrdb-128").perceptual
 
 
 def test_a_recipe_does_not_change():

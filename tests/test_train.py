@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,9 +172,16 @@ def test_training_for_longer_continues_where_it_ended(photos: Path, tmp_path: Pa
     constant = [f"{stage}.cosine=false" for stage in STAGES]
     run_tiny(photos, tmp_path / "straight", *constant)
     run_tiny(photos, tmp_path / "longer", *constant, "perceptual.iterations=3")
-    (tmp_path / "longer" / "perceptual/generator.safetensors").unlink()
-    run_tiny(photos, tmp_path / "longer", *constant)
+    said = run_tiny(photos, tmp_path / "longer", *constant)
+    assert [line for line in said if "done before" in line] == ["fidelity: done before", "autoencoder: done before"]
     assert same_files(tmp_path / "straight", tmp_path / "longer", OUTPUTS[2])
+
+
+def test_a_trial_does_not_pass_for_the_whole_training(photos: Path, tmp_path: Path):
+    """After `steps=2`, the full recipe must neither call the stages done nor build on a network it would replace."""
+    run_tiny(photos, tmp_path / "run", "steps=2")
+    with pytest.raises(RunError, match="fidelity was trained for 2 of 6 iterations, and autoencoder builds on it"):
+        run_tiny(photos, tmp_path / "run")
 
 
 def test_swapping_the_fidelity_loss_is_the_papers_comparison(photos: Path, tmp_path: Path):
@@ -195,6 +203,9 @@ def test_weights_take_the_place_of_training(photos: Path, tmp_path: Path):
     ]
     said = run_tiny(photos, tmp_path / "second", *files)
     assert sum("taken from" in line for line in said) == 2
+    small = tmp_path / "small"  # too small for the stages that are not trained
+    synthetic_pictures(small, 4, 48)
+    run_tiny(small, tmp_path / "third", *files, "fidelity.crop=64", "autoencoder.crop=64", "steps=1")
     assert not (tmp_path / "second" / "fidelity").exists()
     assert same_files(tmp_path / "first", tmp_path / "second", OUTPUTS[2])
 
@@ -223,7 +234,7 @@ def test_a_run_of_another_recipe_or_other_pictures_is_refused(photos: Path, tmp_
         run_tiny(photos, tmp_path / "run", "perceptual.batch=3")
     synthetic_pictures(tmp_path / "others", 4, 48, seed=9)
     with pytest.raises(RunError, match="was trained on other pictures"):
-        run_tiny(tmp_path / "others", tmp_path / "run")
+        run_tiny(tmp_path / "others", tmp_path / "run", "steps=2")
     with pytest.raises(RunError, match="not empty and not a run"):
         run_tiny(photos, photos)
     with pytest.raises(RunError, match=r"000\.png: is a file; name a folder with --run"):
@@ -248,12 +259,14 @@ def test_pictures_that_cannot_train(photos: Path, tmp_path: Path):
 
 def test_a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_rest(photos: Path, tmp_path: Path):
     run_tiny(photos, tmp_path / "run", "steps=2")
-    told = r"perceptual: the .* loss is .* lower perceptual\.learning_rate"
+    told = r"perceptual: .* became (nan|inf|-inf) .* lower perceptual\.learning_rate"
     with pytest.raises(RunError, match=told):
         run_tiny(photos, tmp_path / "logged", "perceptual.learning_rate=1e30", "perceptual.checkpoint_every=100")
     with pytest.raises(RunError, match=told):
         run_tiny(photos, tmp_path / "wild", "perceptual.learning_rate=1e30", "perceptual.log_every=100")
-    assert load_generator(tmp_path / "wild").path == tmp_path / "wild" / OUTPUTS[0]
+    with pytest.raises(ModelError, match="perceptual network is not finished"):
+        load_generator(tmp_path / "wild")
+    assert load_generator(tmp_path / "wild" / OUTPUTS[0]).scale == 4
     checkpoint = tmp_path / "wild" / "perceptual" / "checkpoint.pt"
     assert not checkpoint.exists()
 
@@ -294,6 +307,13 @@ def test_a_corrupt_checkpoint_is_named(photos: Path, tmp_path: Path, monkeypatch
             run_tiny(photos, tmp_path / "run")
     (tmp_path / "run/fidelity/checkpoint.pt").write_bytes(b"garbage")
     with pytest.raises(RunError, match=r"checkpoint\.pt: is corrupt"):
+        run_tiny(photos, tmp_path / "run")
+    (tmp_path / "run/recipe.yaml").write_text("name: [")
+    with pytest.raises(RunError, match=r"recipe\.yaml: is not valid YAML.* damaged"):
+        run_tiny(photos, tmp_path / "run")
+    (tmp_path / "run/recipe.yaml").unlink()
+    (tmp_path / "run/run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json: is damaged"):
         run_tiny(photos, tmp_path / "run")
 
 
@@ -356,20 +376,43 @@ def test_two_processes_train_like_one_with_twice_the_batch(photos: Path, tmp_pat
         ours, theirs = read_state(tmp_path / "one" / name), read_state(tmp_path / "two" / name)
         for key, value in ours.items():
             torch.testing.assert_close(theirs[key], value, rtol=1e-3, atol=2e-5)
-    # Batch norm sees each process's own crops, so that the discriminator and all it teaches may differ.
-    assert load_generator(tmp_path / "two").architecture == load_generator(tmp_path / "one").architecture
+    # The perceptual stage's batch norm sees each process's own crops: its own test compares it.
+    alone = command(*common, "--run", tmp_path / "two", cwd=tmp_path)
+    assert alone.returncode == 2
+    assert "trained by 2 processes, not 1" in alone.stderr
+
+
+def start_endless(photos: Path, tmp_path: Path, *overrides: str) -> tuple[subprocess.Popen[str], Path]:
+    """Start a training that would take hours; return it and the log whose first line says that it runs."""
+    arguments = ["train", "laptop", *TINY, "fidelity.iterations=100000", "fidelity.checkpoint_every=100000", *overrides]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aesop", *arguments, "--data", str(photos), "--run", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "AESOP_CACHE": str(tmp_path / "cache")},
+        start_new_session=True,
+    )
+    return process, tmp_path / "run" / "fidelity" / "log.jsonl"
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups on this system")
+def test_a_signal_to_the_whole_group_finds_the_workers_still_at_work(photos: Path, tmp_path: Path):
+    """SLURM and systemd signal every process of a job; a worker that died first would cost the checkpoint."""
+    process, log = start_endless(photos, tmp_path, "data.workers=2")
+    while process.poll() is None and not (log.is_file() and log.read_text()):
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert (tmp_path / "run/fidelity/checkpoint.pt").is_file()
 
 
 @pytest.mark.long
 def test_ctrl_c_says_how_to_resume(photos: Path, tmp_path: Path):
-    arguments = ["train", "laptop", *TINY, "fidelity.iterations=100000", "fidelity.checkpoint_every=100000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aesop", *arguments, "--data", str(photos), "--run", str(tmp_path / "run")],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "AESOP_CACHE": str(tmp_path / "cache")},
-    )  # fmt: skip
-    log = tmp_path / "run" / "fidelity" / "log.jsonl"
+    process, log = start_endless(photos, tmp_path)
     while process.poll() is None and not (log.is_file() and log.read_text()):
-        pass
+        time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

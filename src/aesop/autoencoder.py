@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from aesop.data.bicubic import resize
 from aesop.errors import ModelError
 from aesop.networks.loading import generator_from_state
-from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, initialise_small
+from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
 from aesop.networks.state_dicts import read_state
 
 
@@ -77,20 +78,22 @@ class AutoEncoder(nn.Module):
         if path.is_dir():
             path = path / "autoencoder" / "autoencoder.safetensors"
         state = _ours(read_state(path))
+        if not any(key.startswith("encoder.") for key in state):
+            raise ModelError(f"{path}: is not an auto-encoder, since it has no encoder; name one here.")
         decoder, scale, _ = generator_from_state(
             {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}, path
         )
         encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
         try:
-            autoencoder = cls(
-                decoder,
-                scale,
-                features=encoder["conv_last.0.weight"].shape[0],
+            autoencoder = cls(decoder, scale)
+            autoencoder.encoder = _encoder(
+                squeezed=encoder["conv_first.0.weight"].shape[0],
+                scale=scale,
                 growth=encoder["body.0.rdb1.conv1.weight"].shape[0],
-                blocks=1 + max(int(key.split(".")[1]) for key in encoder if key.startswith("body.")),
+                blocks=count_blocks(encoder),
             )
             autoencoder.encoder.load_state_dict(encoder)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (IndexError, KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: is not an auto-encoder of scale {scale}; name one here.") from error
         return autoencoder.eval()
 
@@ -145,9 +148,8 @@ def initialise_as_downscaler(encoder: nn.Sequential, scale: int) -> None:
     # An RRDB of small weights multiplies by 1 + its residual scale; the last convolution sees 3 x 3 LR pixels, that
     # is 3 * scale HR pixels a side, of which the kernel's weights fall off around the middle.
     gain = (1 + RESIDUAL_SCALE) ** sum(isinstance(block, RRDB) for block in body.children())
-    position = (torch.arange(3 * scale, dtype=torch.float64) - (3 * scale - 1) / 2).abs() / scale
-    taps = _bicubic(position)
-    kernel = torch.outer(taps, taps).div(taps.sum() ** 2 * gain).float().to(last.weight.device)
+    taps = _downscaling_taps(scale)
+    kernel = torch.outer(taps, taps).div(taps.sum() ** 2 * gain).to(last.weight.device)
     for colour in range(3):
         for y in range(scale):
             for x in range(scale):
@@ -161,8 +163,7 @@ def _convs(module: nn.Module) -> list[nn.Conv2d]:
     return [layer for layer in module.children() if isinstance(layer, nn.Conv2d)]
 
 
-def _bicubic(distance: Tensor) -> Tensor:
-    """Keys' cubic convolution kernel, a = -1/2, at distances >= 0."""
-    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
-    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-    return torch.where(distance <= 1, near, torch.where(distance < 2, far, 0))
+def _downscaling_taps(scale: int) -> Tensor:
+    """Return the 3 * scale weights with which a bicubic downscaler sums the pixels of a column around an LR pixel."""
+    impulses = torch.eye(5 * scale).view(5 * scale, 1, 5 * scale, 1).expand(-1, 1, -1, scale)
+    return resize(impulses, 1 / scale)[scale : 4 * scale, 0, 2, 0]

@@ -141,5 +141,6 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _ignore_interrupts(_worker: int) -> None:
-    """Ctrl-C is the main process's to answer; a worker would only print a traceback into its message."""
+    """Signals to the whole group are the main process's to answer; it needs its workers until its checkpoint."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, NonNegativeFloat, field_validator
 from torch import Tensor, nn
 
 from aesop.config import Config
@@ -152,7 +152,7 @@ class VGG19Config(Config):
     """VGG19 features, and the weight of each layer in the perceptual loss."""
 
     type: Literal["vgg19"]
-    layers: dict[str, float] = Field(
+    layers: dict[str, NonNegativeFloat] = Field(
         default={"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0},
         min_length=1,
         description="weight of each convolution's output, taken before the ReLU",
@@ -176,7 +176,7 @@ class EfficientNetConfig(Config):
     """EfficientNet-lite0 features, and the weight of each block in the perceptual loss."""
 
     type: Literal["efficientnet-lite0"]
-    blocks: dict[int, float] = Field(
+    blocks: dict[int, NonNegativeFloat] = Field(
         default={0: 1.0, 2: 1.0, 4: 1.0, 10: 1.0}, min_length=1, description="weight of each block's output (0 to 15)"
     )
 

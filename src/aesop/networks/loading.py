@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from aesop.errors import ModelError
 from aesop.networks.rrdb import RRDBNet
 from aesop.networks.state_dicts import read_state
 
-#: A run folder's networks, the one to use first.
-RUN_GENERATORS = ("perceptual/generator.safetensors", "fidelity/generator.safetensors")
+#: A run folder's network: the end of its last stage.
+RUN_GENERATOR = "perceptual/generator.safetensors"
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,14 @@ class LoadedGenerator:
     path: Path
 
 
-def load_generator(path: Path) -> LoadedGenerator:
-    """Load a generator from a model file, or from a run folder: its perceptual network, else its fidelity network.
+def load_generator(path: Path | str) -> LoadedGenerator:
+    """Load a generator from a model file, or from a run folder: its perceptual network.
 
     Raises:
         ModelError: if there is none, it cannot be read, no known architecture fits or it is not for RGB pictures.
 
     """
+    path = Path(path)
     if path.is_dir():
         path = _of_run(path)
     state = read_state(path)
@@ -59,14 +59,14 @@ def generator_from_state(state: dict[str, Tensor], path: Path) -> tuple[nn.Modul
     if {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"} <= state.keys():
         try:
             rrdb = RRDBNet.from_state(state)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (IndexError, KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: looks like RRDB, but its parameters do not fit together.") from error
         return rrdb.eval().float(), rrdb.scale, "RRDB"
     try:
         descriptor = ModelLoader("cpu").load_from_state_dict(dict(state))
     except UnsupportedModelError as error:
         raise ModelError(f"{path}: no architecture known to spandrel has these parameters.") from error
-    except (KeyError, ValueError, RuntimeError, AssertionError) as error:
+    except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its parameters do not fit the architecture they look like ({error}).") from error
     if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != 3:
         raise ModelError(f"{path}: {descriptor.architecture.name} does not upscale RGB pictures.")
@@ -104,11 +104,11 @@ def _accept_every_size(model: nn.Module, requirements: SizeRequirements, scale: 
 
 
 def _of_run(folder: Path) -> Path:
-    for name in RUN_GENERATORS:
-        if (folder / name).is_file():
-            return folder / name
-    recipe = folder / "run.json"
-    if recipe.is_file():
-        stages = ", ".join(json.loads(recipe.read_text(encoding="utf-8")).get("stages", []))
-        raise ModelError(f"{folder}: this run ({stages}) has no finished network yet; train it to the end first.")
-    raise ModelError(f"{folder}: is not a run folder (no {' or '.join(RUN_GENERATORS)}); name a run or a model file.")
+    if (folder / RUN_GENERATOR).is_file():
+        return folder / RUN_GENERATOR
+    if (folder / "run.json").is_file():
+        raise ModelError(
+            f"{folder}: this run's perceptual network is not finished; train it to the end, or name another of its "
+            "files, such as fidelity/generator.safetensors."
+        )
+    raise ModelError(f"{folder}: is not a run folder (no {RUN_GENERATOR}); name a run or a model file.")

@@ -115,7 +115,7 @@ class RRDBNet(nn.Module):
         """Build the network whose parameters `state` holds; width, growth, depth and scale are read from the shapes.
 
         Raises:
-            KeyError, ValueError, RuntimeError: if `state` is not an RRDB network's.
+            IndexError, KeyError, ValueError, RuntimeError: if `state` is not an RRDB network's.
 
         """
         inputs = state["conv_first.weight"].shape[1]
@@ -124,12 +124,25 @@ class RRDBNet(nn.Module):
         network = cls(
             scale=2**doublings // unshuffle,
             features=state["conv_first.weight"].shape[0],
-            blocks=1 + max(int(key.split(".")[1]) for key in state if key.startswith("body.")),
+            blocks=count_blocks(state),
             growth=state["body.0.rdb1.conv1.weight"].shape[0],
             unshuffle=unshuffle,
         )
         network.load_state_dict(state)
         return network
+
+
+def count_blocks(state: dict[str, Tensor]) -> int:
+    """Count the RRDBs `body.0`, `body.1`, ... of `state`, so that a file cannot ask for more than it holds.
+
+    Raises:
+        ValueError: if one is missing.
+
+    """
+    numbers = {int(key.split(".")[1]) for key in state if key.startswith("body.")}
+    if numbers != set(range(len(numbers))):
+        raise ValueError("the numbers of the blocks have gaps")
+    return len(numbers)
 
 
 class RRDBConfig(Config):

@@ -17,6 +17,19 @@ from aesop.files import atomic_path
 #: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
 _WRAPPERS = ("params_ema", "params", "params-ema", "state_dict", "model", "generator")
 
+#: What safetensors, zip and the restricted unpickler raise on files that are corrupt or hold more than tensors.
+_UNREADABLE = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a file's parameters by name, on the CPU.
@@ -35,7 +48,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         else:
             state = _unwrap(torch.load(path, map_location="cpu", weights_only=True))
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise ModelError(
             f"{path}: is not a readable model file, or holds more than parameters; get it anew."
         ) from error

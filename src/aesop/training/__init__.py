@@ -1,1 +1,1 @@
-"""Package."""
+"""The three stages, one loop, and the runs that they leave."""

@@ -43,5 +43,5 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[int, dict[str, 
         loaded = torch.load(path, map_location=device, weights_only=True)
         torch.set_rng_state(loaded["rng"].cpu())
         return loaded["iteration"], loaded["state"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+    except (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
         raise RunError(f"{path}: is corrupt; delete it to train this stage anew.") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from aesop.errors import RunError
 from aesop.networks.state_dicts import write_state
@@ -105,11 +105,12 @@ def train_stage(
                     log.write(iteration, "validation", measured)
                     export(paths.snapshot(iteration), iteration, measured)
                 fabric.barrier()
-            # Processes agree to stop at log lines alone: asking each other means waiting for the device.
-            asked = fabric.world_size == 1 or iteration % config.log_every == 0
+            # Many processes agree to stop only now and then: asking each other means waiting for the device.
+            asked = fabric.world_size == 1 or iteration % 10 == 0
             stop = _anyone(fabric, interruption.signum) if asked else 0
             if iteration % config.checkpoint_every == 0 or iteration == iterations or stop:
                 _require_finite(losses.peek(), stage.name, iteration, paths)
+                _require_finite({"the network": _sum(stage.result)}, stage.name, iteration, paths)
                 if fabric.is_global_zero:
                     state = {name: part.state_dict() for name, part in stage.parts.items()}
                     save_checkpoint(paths.folder, iteration, state)
@@ -132,13 +133,18 @@ def _anyone(fabric: Fabric, signum: int | None) -> int:
     return int(fabric.all_reduce(heard, reduce_op="max").item())  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _require_finite(means: dict[str, float], stage: str, iteration: int, paths: Paths) -> None:
-    for name, value in means.items():
+def _require_finite(values: dict[str, float], stage: str, iteration: int, paths: Paths) -> None:
+    for name, value in values.items():
         if not math.isfinite(value):
             raise RunError(
-                f"{stage}: the {name} loss is {value} near iteration {iteration}; lower {stage}.learning_rate or that "
-                f"loss's weight and train into a new run folder (the last good checkpoint is {paths.folder})."
+                f"{stage}: {name} became {value} near iteration {iteration}; train into a new run folder with a lower "
+                f"{stage}.learning_rate or other loss weights (networks from before stand in {paths.folder}/snapshots)."
             )
+
+
+def _sum(network: nn.Module) -> float:
+    """Return a sum that is finite only if every weight is."""
+    return float(torch.stack([parameter.detach().float().sum() for parameter in network.parameters()]).sum())
 
 
 class _Means:

@@ -23,15 +23,17 @@ FeaturesConfig = Annotated[VGG19Config | EfficientNetConfig, Field(discriminator
 STAGES = ("fidelity", "autoencoder", "perceptual")
 
 
-class StageConfig(Config):
-    """How to train one stage, or where its network is found."""
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
-    weights: Path | None = Field(None, description="take the stage's network from this file instead of training it")
+
+class StageConfig(Config):
+    """How to train one stage. What is not said is the paper's."""
+
     iterations: int = Field(ge=1)
-    crop: int = Field(ge=8, description="side of the HR crops, a multiple of the scale")
-    batch: int = Field(ge=1, description="crops an iteration on each device")
-    learning_rate: float = Field(gt=0, description="Adam's, of every network of the stage")
-    betas: tuple[float, float] = Field((0.9, 0.99), description="Adam's")
+    crop: int = Field(128, ge=8, description="side of the HR crops, a multiple of the scale")
+    batch: int = Field(16, ge=1, description="crops an iteration on each device")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's, of every network of the stage")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.99), description="Adam's")
     warmup: int = Field(0, ge=0, description="iterations over which the learning rate rises from zero")
     milestones: tuple[int, ...] = Field((), description="iterations at which the learning rate is halved")
     cosine: bool = Field(False, description="let the learning rate fall to zero along half a cosine")
@@ -42,12 +44,19 @@ class StageConfig(Config):
 
 
 class FidelityConfig(StageConfig):
-    """Stage 1: the fidelity network, trained with the pixel loss alone."""
+    """Stage 1: the fidelity network, trained with the pixel loss alone, or found in a file."""
+
+    weights: Path | None = Field(None, description="take the network from this file instead of training it")
+    iterations: int = Field(1_000_000, ge=1)
+    learning_rate: float = Field(2e-4, gt=0, description="Adam's")
 
 
 class AutoEncoderConfig(StageConfig):
-    """Stage 2: the auto-encoder (eq. 4-6). Its decoder starts as the fidelity network."""
+    """Stage 2: the auto-encoder (eq. 4-6), or a file of one. Its decoder starts as the fidelity network."""
 
+    weights: Path | None = Field(None, description="take the auto-encoder from this file instead of training it")
+    iterations: int = Field(100_000, ge=1)
+    crop: int = Field(256, ge=8, description="side of the HR crops, a multiple of the scale")
     growth: int = Field(32, ge=1, description="growth of the encoder's RRDBs")
     blocks: int = Field(2, ge=1, description="number of the encoder's RRDBs")
     start: Literal["kaiming", "downscaler"] = Field(
@@ -79,6 +88,7 @@ class ArtifactLossConfig(Config):
 class PerceptualConfig(StageConfig):
     """Stage 3: the perceptual network (eq. 9; eq. 3 with the pixel loss). It starts as the fidelity network."""
 
+    iterations: int = Field(300_000, ge=1)
     fidelity_loss: FidelityLossConfig
     perceptual_loss: PerceptualLossConfig
     adversarial_loss: AdversarialLossConfig = AdversarialLossConfig(weight=0.005)
@@ -101,7 +111,7 @@ class Recipe(Config):
     name: str
     about: str = Field("", description="one line: what it is and which row of which table")
     scale: Literal[2, 3, 4, 8]
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**31)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     steps: int | None = Field(None, ge=1, description="cut every stage to this many iterations: a trial")
     generator: GeneratorConfig
@@ -116,7 +126,7 @@ class Recipe(Config):
             raise ValueError("perceptual.fidelity_loss is aesop, which needs a section `autoencoder`")
         if self.generator.type == "rrdb" and self.scale == 3:
             raise ValueError("generator: RRDB doubles its size, so it has no scale 3; take srvgg")
-        for name in self.stages():
+        for name in self.trained_stages():
             crop = self.stage(name).crop
             if crop % self.scale:
                 raise ValueError(f"{name}.crop: {crop} is no multiple of the scale {self.scale}")
@@ -128,11 +138,21 @@ class Recipe(Config):
                     "fewer; take 64, 96, 128, 192 or 256"
                 )
             size //= 2
+        if self.perceptual.perceptual_loss.features.type == "vgg19" and self.perceptual.crop < 32:
+            raise ValueError("perceptual.crop: VGG19 halves its input four times; take 32 pixels or more")
         return self
 
     def stages(self) -> tuple[str, ...]:
-        """Names of the stages that this recipe has, in order."""
-        return tuple(name for name in STAGES if getattr(self, name) is not None)
+        """Names of the stages that this recipe needs, in order: without the AESOP loss, no auto-encoder."""
+        return STAGES if self.perceptual.fidelity_loss.type == "aesop" else ("fidelity", "perceptual")
+
+    def weights(self, name: str) -> Path | None:
+        """Return the file that a stage's network is taken from, None if it is trained."""
+        return getattr(self.stage(name), "weights", None)
+
+    def trained_stages(self) -> tuple[str, ...]:
+        """Names of the stages that are trained, in order."""
+        return tuple(name for name in self.stages() if self.weights(name) is None)
 
     def stage(self, name: str) -> StageConfig:
         """Return a stage's section."""

@@ -30,7 +30,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     """
     values = _read(name, ())
-    for override in overrides:
+    # A new type starts its section anew, so that it must not undo what the other overrides say of it.
+    for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".type")):
         _override(values, override)
     return check_recipe(values, name)
 
@@ -58,28 +59,33 @@ def _shipped() -> Any:
 
 
 def _read(name: str, heirs: tuple[str, ...]) -> dict[str, Any]:
-    if name in heirs:
-        raise RecipeError(f"{' -> '.join((*heirs, name))}: recipes inherit in a circle; cut it at one of them.")
-    if name in recipe_names():
-        text, folder = (_shipped() / f"{name}.yaml").read_text(encoding="utf-8"), None
-    elif name.endswith((".yaml", ".yml")) and Path(name).is_file():
-        text, folder = Path(name).read_text(encoding="utf-8"), Path(name).parent
-    else:
+    shipped = name in recipe_names()
+    path = Path(name)
+    if not shipped and not (path.suffix in (".yaml", ".yml") and path.is_file()):
         near = difflib.get_close_matches(name, recipe_names(), 1)
         hint = f"did you mean {near[0]}" if near else f"the recipes are {', '.join(recipe_names())}"
         raise RecipeError(f"{name}: no such recipe; {hint}, or name a .yaml file.")
+    identity = name if shipped else str(path.resolve())
+    if identity in heirs:
+        raise RecipeError(f"{' -> '.join((*heirs, identity))}: recipes inherit in a circle; cut it at one of them.")
     try:
+        text = ((_shipped() / f"{name}.yaml") if shipped else path).read_text(encoding="utf-8")
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{name}: is not valid YAML ({' '.join(str(error).split())}).") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{name}: is not UTF-8 text; save it as such.") from error
+    except OSError as error:
+        raise RecipeError(f"{name}: cannot be read ({error.strerror}).") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{name}: is not a recipe; a recipe is a mapping of keys to values.")
     parent = values.pop("inherits", None)
     if parent is None:
         return values
-    if folder is not None and (folder / str(parent)).is_file():
-        parent = folder / str(parent)
-    return _merge(_read(str(parent), (*heirs, name)), values)
+    beside = path.parent / str(parent)
+    if not shipped and beside.is_file():
+        parent = beside
+    return _merge(_read(str(parent), (*heirs, identity)), values)
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +118,8 @@ def _override(values: dict[str, Any], override: str) -> None:
         section = section[part]
         if not isinstance(section, dict):
             raise RecipeError(f"{override}: `{part}` is a value, not a section.")
+    if last == "type" and section.get("type") != value:
+        section.clear()
     section[last] = value
 
 
@@ -134,9 +142,19 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key `{path}`; {hint}"
     if first["type"] == "missing":
         return f"`{path}` is missing; set it."
+    if first["type"] == "union_tag_not_found":
+        return f"`{path}` needs a `type`, one of {_tags_at(location)}."
     message = first["msg"].removeprefix("Value error, ").removesuffix(".")
     given = f" (it is {first['input']!r})" if path and not isinstance(first["input"], dict) else ""
     return f"`{path}`: {message}{given}." if path else f"{message}."
+
+
+def _tags_at(location: Sequence[str | int]) -> str:
+    """Return the types that the section at `location` may have."""
+    classes: list[type[Config]] = [Recipe]
+    for part in location:
+        classes = [found for cls in classes for found in _sections(cls, str(part))]
+    return ", ".join(str(tag) for cls in classes for tag in _types_of(cls))
 
 
 def _without_tags(location: Sequence[str | int]) -> Iterator[str | int]:

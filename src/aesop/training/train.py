@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,17 +87,18 @@ def train(
     """
     folder = Run(run)
     check_weights(recipe)
+    folder.check(recipe)
     fabric = _fabric(accelerator, devices, nodes, recipe)
     pictures = training_data(recipe, data, validation, store, say)
     fabric.launch()
     if fabric.is_global_zero:
-        folder.open(recipe, pictures.fingerprint)
+        folder.open(recipe, pictures.fingerprint, fabric.world_size)
     fabric.barrier()
     with caught_signals() as interruption:
         for name in recipe.stages():
-            if recipe.stage(name).weights is not None:
-                say(f"{name}: taken from {recipe.stage(name).weights}")
-            elif folder.is_done(name):
+            if (weights := recipe.weights(name)) is not None:
+                say(f"{name}: taken from {weights}")
+            elif folder.iterations(name) >= recipe.iterations(name):
                 say(f"{name}: done before")
             else:
                 _train_one(fabric, folder, recipe, name, pictures, interruption, say)
@@ -114,7 +116,7 @@ def check_weights(recipe: Recipe) -> None:
     """
     if recipe.fidelity.weights is not None:
         _load_fidelity(recipe, recipe.fidelity.weights)
-    autoencoder = recipe.autoencoder.weights if recipe.autoencoder else None
+    autoencoder = recipe.weights("autoencoder") if recipe.autoencoder else None
     if autoencoder is not None and (scale := AutoEncoder.load(autoencoder).scale) != recipe.scale:
         raise ModelError(f"autoencoder.weights: {autoencoder} is of scale {scale}; the recipe wants {recipe.scale}.")
     _perceptual_loss(recipe)
@@ -122,7 +124,7 @@ def check_weights(recipe: Recipe) -> None:
 
 def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Path | None, say: Say) -> TrainingData:
     """Prepare the pictures and hold some out."""
-    minimum = max(recipe.stage(name).crop for name in recipe.stages())
+    minimum = max(recipe.stage(name).crop for name in recipe.trained_stages())
     shrink = recipe.data.shrink
 
     def prepared(source: Path, least: int, target: Path | None) -> PreparedData:
@@ -251,13 +253,15 @@ def _perceptual_loss(recipe: Recipe) -> PerceptualLoss:
 
 
 def _fabric(accelerator: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
+    if nodes > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & os.environ.keys():
+        raise RunError(f"--nodes {nodes}: start the command on each machine by torchrun or SLURM.")
     try:
         return Fabric(
             accelerator=accelerator,
             devices=devices,
             num_nodes=nodes,
             precision=recipe.precision,
-            strategy=_ddp() if devices * nodes > 1 else "auto",
+            strategy=ddp() if devices * nodes > 1 else "auto",
         )
     except (ValueError, RuntimeError) as error:
         raise RunError(
@@ -265,7 +269,7 @@ def _fabric(accelerator: str, devices: int, nodes: int, recipe: Recipe) -> Fabri
         ) from error
 
 
-def _ddp() -> DDPStrategy:
+def ddp() -> DDPStrategy:
     """One process a device; batch norm's statistics stay each process's own.
 
     Broadcasting them between D's two passes would overwrite what the first pass keeps for its gradient.
