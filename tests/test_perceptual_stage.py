@@ -61,7 +61,8 @@ WEIGHTS = [0.1, 1.0]
 def recipe(loss: str, artifact: float = 1.0) -> Recipe:
     system = "aesop-rrdb-128" if loss == "aesop" else "ldl-rrdb-128"
     sizes = [f"perceptual.crop={CROP}", f"scale={SCALE}", "perceptual.ema=0.9", "perceptual.learning_rate=0.01"]
-    return load_recipe(system, [*sizes, f"perceptual.artifact_loss.weight={artifact}"])
+    features = "perceptual.perceptual_loss.features.type=efficientnet-lite0"  # takes such crops; a stand-in is used
+    return load_recipe(system, [*sizes, features, f"perceptual.artifact_loss.weight={artifact}"])
 
 
 def networks() -> dict[str, Any]:
@@ -286,7 +287,8 @@ def test_two_processes_average_their_gradients(tmp_path: Path, alike: bool):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     here = Path(__file__).parent
-    call = f"from pathlib import Path; import {Path(__file__).stem} as t; t.train_in_one_of_two(Path({str(tmp_path)!r}), {alike})"
+    module = f"from pathlib import Path; from {Path(__file__).stem} import train_in_one_of_two as train"
+    call = f"{module}; train(Path({str(tmp_path)!r}), {alike})"
     common = {
         **os.environ,
         "MASTER_ADDR": "127.0.0.1",
