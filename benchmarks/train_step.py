@@ -65,12 +65,17 @@ def main() -> None:
     for step, seconds in measured.items():
         print(f"{step:42} {seconds:8.3f} s/it")
     print(f"{'ratio to that alternative':42} {measured[alternative] / measured['perceptual']:8.2f} x as fast")
-    parts = timings(components(fabric, recipe, perceptual))
-    print("of the perceptual iteration, each part measured alone:")
-    for part, seconds in parts.items():
-        print(f"  {part:40} {seconds:8.3f} s  {100 * seconds / sum(parts.values()):5.1f} %")
+    if autoencoder is not None:
+        print_parts("autoencoder", timings(autoencoder_components(fabric, recipe, autoencoder)))
+    print_parts("perceptual", timings(components(fabric, recipe, perceptual)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"peak memory {peak / (1024**3 if sys.platform == 'darwin' else 1024**2):.2f} GiB")
+
+
+def print_parts(stage: str, parts: dict[str, float]) -> None:
+    print(f"of the {stage} iteration, each part measured alone:")
+    for part, seconds in parts.items():
+        print(f"  {part:40} {seconds:8.3f} s  {100 * seconds / sum(parts.values()):5.1f} %")
 
 
 def timings(steps: dict[str, Callable[[], object]]) -> dict[str, float]:
@@ -170,6 +175,15 @@ def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
     stage.optimizer_d.step()
     stage.optimizer_d.zero_grad()
     stage.ema.update(stage.network)
+
+
+def autoencoder_components(fabric: Fabric, recipe: Recipe, autoencoder: AutoEncoder) -> dict[str, Callable[[], object]]:
+    lr, hr = crops(fabric, recipe, "autoencoder")
+    network = copy.deepcopy(autoencoder)
+    return {
+        "encoder": lambda: network.encode(hr).sum().backward(),
+        "decoder": lambda: network.decoder(lr).sum().backward(),
+    }
 
 
 def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[str, Callable[[], object]]:
