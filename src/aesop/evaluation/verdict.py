@@ -9,8 +9,8 @@ from aesop.evaluation.evaluate import Evaluation
 from aesop.metrics import METRICS
 
 #: Differences of means below these are called ties. Twice the standard deviation of the twins' difference over three
-#: seeds of the perceptual stage is 0.025, 0.0004, 0.42, 0.07 and 0.0075 (recipe `laptop`, the demo's held-out pictures);
-#: rounded up, since three seeds tell a deviation badly.
+#: seeds of the perceptual stage is 0.025, 0.0004, 0.42, 0.07 and 0.0075 (recipe `laptop`, held-out pictures of
+#: the demo); rounded up, since three seeds tell a deviation badly.
 NOISE = {"psnr": 0.05, "ssim": 0.002, "lr-psnr": 0.8, "ae-psnr": 0.10, "lpips-proxy": 0.015}
 
 
