@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from aesop import cli_demo, cli_evaluate, cli_upscale
+from aesop.cores import share_cores
 from aesop.errors import AesopError
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ def train(
     accelerator: Annotated[str, typer.Option(help="kind of device: auto, cpu, cuda, mps")] = "auto",
 ) -> None:
     """Train a recipe's stages: fidelity network, auto-encoder, perceptual network; finished ones are skipped."""
+    share_cores()
     from aesop.training.interruption import Interrupted
     from aesop.training.recipe_files import load_recipe
 

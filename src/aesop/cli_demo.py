@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from aesop.cores import share_cores
 
 
 def demo(
@@ -20,9 +21,7 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", hidden=True, help="A trial of seconds.")] = False,
 ) -> None:
     """Train AESOP and its pixel-loss twin on photographs, in minutes on a CPU, and write a report on both."""
-    # Read when torch is loaded. Threads that wait by spinning are a sixth faster on an idle machine, but where another
-    # program wants the cores too, an iteration takes seconds instead of a tenth of one (measured on two cores).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    share_cores()
     from aesop.demo.demo import QUICK
     from aesop.demo.demo import demo as run_demo
     from aesop.evaluation.table import print_tables
