@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from aesop.data.bicubic import resize
-from aesop.data.crops import Crops, batches, to_float
+from aesop.data.crops import Crops, batches
 from aesop.data.pictures import write_picture
 from aesop.data.prepare import prepare
 from aesop.data.prepared import PreparedData
@@ -150,16 +152,22 @@ def test_a_lost_store_is_told_in_one_sentence(tmp_path: Path, workers: int) -> N
         stream(data, 0, 1, workers=workers)
 
 
+def test_a_stream_that_is_not_read_to_its_end_does_not_keep_python_from_ending(synthetic: PreparedData) -> None:
+    code = (
+        "import sys; from pathlib import Path; from aesop.data.crops import Crops, batches; "
+        "from aesop.data.prepare import prepare; "
+        f"data = prepare(Path(sys.argv[1]), Path(sys.argv[2]), {SCALE}, minimum={CROP}); "
+        f"stream = batches(Crops(data, {CROP}, 0), 2, 0, 100, workers=1); next(stream); raise LookupError"
+    )
+    command = [sys.executable, "-c", code, str(synthetic.folder.parent), str(synthetic.folder)]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.strip().endswith("LookupError")
+
+
 def test_a_long_stream_starts_at_once(synthetic: PreparedData) -> None:
     lr, _ = next(batches(Crops(synthetic, CROP, seed=2), 4, 10**12, 10**13, workers=0))
     assert lr.shape == (4, 3, 4, 4)
-
-
-def test_to_float() -> None:
-    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    expected = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16) / 255
-    assert to_float(levels).dtype == torch.float32
-    torch.testing.assert_close(to_float(levels).double(), expected, rtol=1e-7, atol=0)
 
 
 def test_crops_that_cannot_be_are_refused(coordinates: PreparedData) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,18 @@ from torch import Tensor, nn
 from typer import Typer
 from typer.testing import CliRunner
 
+from aesop.cli import main
 from aesop.cli_evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
-from aesop.data.pictures import write_picture
-from aesop.errors import AesopError, DataError, ModelError
+from aesop.data.pictures import read_picture, to_planes, to_tensor, write_picture
+from aesop.errors import AesopError, DataError, ModelError, RunError
 from aesop.evaluation.benchmarks import open_benchmark
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.table import print_tables
-from aesop.metrics import MetricUnavailable
+from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
+from aesop.metrics.luma import eight_bit
+from aesop.metrics.metric import Measure
+from aesop.metrics.psnr import psnr
 from aesop.networks.loading import LoadedGenerator
 
 
@@ -136,7 +142,7 @@ def test_an_lr_picture_of_the_wrong_size_is_marked(bench: Path) -> None:
     evaluation = evaluate(["bicubic"], [bench], metrics=["psnr"])
     assert evaluation.result("bicubic", "bench", "psnr").pictures["a"] is not None
     assert [failure.picture for failure in evaluation.failures] == ["b"]
-    assert "20x24 pixels, 10x12 belong" in evaluation.failures[0].reason
+    assert "b.png: 40 x 48 pixels are not 4 times those of its LR picture, 20 x 24" in evaluation.failures[0].reason
 
 
 def test_a_model_that_fails_leaves_the_others_alone(bench: Path, files: dict[str, nn.Module]) -> None:
@@ -225,13 +231,49 @@ def test_mistakes_are_named_before_work_starts(bench: Path, tmp_path: Path) -> N
     with pytest.raises(DataError, match=r"several benchmarks; name one, such as .*bench"):
         evaluate(["bicubic"], [tmp_path])
     (tmp_path / "x2/HRx2").mkdir(parents=True)
-    with pytest.raises(DataError, match="but HRx2; choose another --scale"):
+    with pytest.raises(DataError, match=r"has HRx2, but neither HRx4 nor HR .* choose another scale"):
         evaluate(["bicubic"], [tmp_path / "x2"])
     write_picture(bench / "LRx4/a.png", half(picture()))
-    with pytest.raises(DataError, match=r"no LR picture for b\.png"):
+    with pytest.raises(DataError, match=r"b\.png has no LR picture b or bx4 in .*LRx4"):
         evaluate(["bicubic"], [bench])
     with pytest.raises(AesopError, match="Nothing to evaluate"):
         evaluate([], [bench])
+
+
+@pytest.mark.usefixtures("files")
+def test_a_metric_that_fails_on_one_picture_marks_it_alone(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(settings: Settings) -> Measure:
+        def measure(sample: Sample) -> float:
+            calls.append(sample)
+            raise (TypeError("no float64 here") if len(calls) == 1 else MemoryError)
+
+        return measure
+
+    calls: list[Sample] = []
+    monkeypatch.setitem(METRICS, "lpips", replace(METRICS["lpips"], prepare=prepare))
+    evaluation = evaluate(["runs/good"], [bench], metrics=["lpips", "psnr"])
+    assert len(evaluation.result("good", "bench", "psnr").measured) == 2
+    found = [(failure.picture, failure.metric, failure.reason) for failure in evaluation.failures]
+    assert found == [("a", "lpips", "no float64 here"), ("b", "lpips", "MemoryError")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX systems only")
+def test_names_that_are_not_utf8_are_marked_and_can_be_printed(bench: Path) -> None:
+    write_picture(bench / "HR" / os.fsdecode(b"caf\xe9.png"), picture(seed=3))
+    evaluation = evaluate(["bicubic"], [bench], metrics=["psnr"])
+    assert len(evaluation.result("bicubic", "bench", "psnr").measured) == 2
+    assert [failure.picture for failure in evaluation.failures] == ["caf\\xe9"]
+    assert "caf\\xe9.png: the name is not UTF-8; rename it" in table(evaluation)
+    (table(evaluation) + evaluation.to_json()).encode()
+
+
+def test_one_name_twice_and_a_folder_of_pictures_called_hr(bench: Path, tmp_path: Path) -> None:
+    for name in ("nested/HR1.png", "nested/sub/HR2.png"):
+        write_picture(tmp_path / name, picture())
+    assert [pair.name for pair in open_benchmark(tmp_path / "nested", 4).pairs] == ["HR1", "sub/HR2"]
+    write_picture(bench / "HR/a.tif", picture())
+    with pytest.raises(DataError, match=r"a\.png and a\.tif are one name"):
+        open_benchmark(bench, 4)
 
 
 def test_ae_psnr_with_an_auto_encoder(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,3 +307,70 @@ def test_command_prints_a_table_and_writes_json(bench: Path, tmp_path: Path) -> 
     assert result.exit_code == 2
     assert "broken.png" in result.stdout
     assert "(2 of 3)" in result.stdout
+
+
+def test_a_json_target_that_cannot_be_is_told_before_the_work(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("aesop.evaluation.evaluate.evaluate", pytest.fail)
+    for target, reason in ((tmp_path, "is a folder; name a file"), (bench / "HR/a.png/x/o.json", "cannot be written")):
+        monkeypatch.setattr(
+            "sys.argv", ["aesop", "evaluate", "bicubic", "--benchmark", str(bench), "--json", str(target)]
+        )
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 2
+        assert capsys.readouterr().err.startswith(f"aesop: {target}: {reason}")
+
+
+def test_the_table_is_printed_even_if_the_json_file_cannot_be_written(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr(Evaluation, "to_json", full)
+    app = Typer()
+    app.command()(evaluate_command)
+    arguments = ["bicubic", "--benchmark", str(bench), "--metrics", "psnr", "--json", str(tmp_path / "o.json")]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, RunError)
+    assert "bench, x4, 2 pictures" in result.stdout
+
+
+def test_run_folders_from_training_to_pictures(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`aesop evaluate RUN --autoencoder RUN` and `aesop upscale --model RUN`, on the files that training writes."""
+    from aesop.autoencoder import AutoEncoder
+    from aesop.networks.srvgg import SRVGGConfig
+    from aesop.networks.state_dicts import write_state
+
+    run = tmp_path / "run"
+    generator = SRVGGConfig(type="srvgg", features=8, convs=1).build(4)
+    autoencoder = AutoEncoder(SRVGGConfig(type="srvgg", features=16, convs=1).build(4), 4, growth=4, blocks=1).eval()
+    write_state(run / "perceptual/generator.safetensors", generator.state_dict(), {})
+    write_state(run / "autoencoder/autoencoder.safetensors", autoencoder.state_dict(), {})
+
+    def aesop(*arguments: object) -> str:
+        monkeypatch.setattr("sys.argv", ["aesop", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    aesop("upscale", bench / "HR", "--model", run, "--output", tmp_path / "large")
+    aesop(
+        "evaluate", run, "--autoencoder", run, "--benchmark", bench, "--metrics", "psnr,ae-psnr",
+        "--json", tmp_path / "o.json",
+    )  # fmt: skip
+    results = {entry["metric"]: entry["pictures"] for entry in json.loads((tmp_path / "o.json").read_text())["results"]}
+    with torch.no_grad():
+        for seed, name in enumerate("ab"):
+            hr = to_tensor(picture(seed=seed))[None]
+            large = generator(hr).clamp(0, 1)[0] * 255
+            assert (to_planes(read_picture(tmp_path / f"large/{name}.png")) - large).abs().max() <= 0.5 + 1e-3
+            sr = generator(to_tensor(half(picture(seed=seed)))[None])
+            assert results["psnr"][name] == pytest.approx(psnr(sr, hr, border=4).item(), abs=0.01)
+            encoded = [autoencoder(eight_bit(images).float() / 255) for images in (sr, hr)]
+            assert results["ae-psnr"][name] == pytest.approx(psnr(*encoded, border=4).item(), abs=0.01)

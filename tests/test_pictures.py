@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,17 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from aesop.data import pictures
-from aesop.data.pictures import find_pictures, read_picture, read_size, to_picture, to_tensor, write_picture
+from aesop.data.pictures import (
+    PictureAccessError,
+    find_pictures,
+    read_picture,
+    read_size,
+    to_float,
+    to_picture,
+    to_planes,
+    to_tensor,
+    write_picture,
+)
 from aesop.errors import DataError
 from helpers import synthetic_picture
 
@@ -229,17 +241,64 @@ def test_find_pictures_refuses_missing_and_empty_folders(tmp_path: Path) -> None
         find_pictures(tmp_path)
 
 
+def cut_bmp(width: int, height: int) -> bytes:
+    """A BMP file's header and none of its pixels."""
+    return b"BM" + struct.pack("<IHHI IiiHHIIiiII", 54, 0, 0, 54, 40, width, height, 1, 24, 0, 0, 2835, 2835, 0, 0)
+
+
+def test_bmp_files_are_under_the_same_limit_as_all_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.bmp"
+    path.write_bytes(cut_bmp(19000, 19000))  # more than Pillow's own limit, less than ours
+    assert read_size(path) == (19000, 19000)
+    with pytest.raises(DataError, match=r"a\.bmp: no complete picture"):
+        read_picture(path)
+    path.write_bytes(cut_bmp(21000, 21000))
+    for read in (read_picture, read_size):
+        with pytest.raises(DataError, match="21000 x 21000 pixels are more than 400 million"):
+            read(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX systems only")
+@pytest.mark.parametrize("suffix", [".png", ".bmp"])
+def test_a_name_that_is_not_utf8_is_named_so_that_it_can_be_printed(
+    tmp_path: Path, picture: np.ndarray, suffix: str
+) -> None:
+    path = tmp_path / (os.fsdecode(b"caf\xe9") + suffix)
+    write_picture(path, picture)
+    for read in (read_picture, read_size):
+        with pytest.raises(DataError, match=rf"caf\\xe9{suffix}: the name is not UTF-8; rename it") as refusal:
+            read(path)
+        str(refusal.value).encode()
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here whose reading fails")
+def test_what_the_system_refuses_is_told_from_a_corrupt_file(tmp_path: Path, picture: np.ndarray) -> None:
+    (tmp_path / "a.png").symlink_to("/proc/self/mem")
+    (tmp_path / "b.png").write_bytes(b"corrupt")
+    for read in (read_picture, read_size):
+        with pytest.raises(PictureAccessError, match=r"a\.png: cannot be read \(Input/output error\)"):
+            read(tmp_path / "a.png")
+        with pytest.raises(DataError, match="no complete picture") as refusal:
+            read(tmp_path / "b.png")
+        assert not isinstance(refusal.value, PictureAccessError)
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 99), channels=st.sampled_from([1, 3, 4]))
 def test_tensors_and_back(seed: int, channels: int) -> None:
     levels = np.random.default_rng(seed).integers(0, 256, (5, 7, channels), dtype=np.uint8)
-    tensor = to_tensor(levels)
-    assert tensor.shape == (channels, 5, 7)
+    levels.flags.writeable = False
+    tensor, planes = to_tensor(levels), to_planes(levels)
+    assert tensor.shape == planes.shape == (channels, 5, 7)
     assert tensor.is_contiguous()
     np.testing.assert_allclose(tensor.numpy().transpose(1, 2, 0), levels / 255, rtol=1e-6)
-    np.testing.assert_array_equal(to_picture(tensor), levels)
+    np.testing.assert_array_equal(to_picture(planes), levels)
+    planes.add_(1)  # their own memory
+    np.testing.assert_array_equal(to_tensor(levels).numpy(), tensor.numpy())
 
 
-def test_to_picture_clamps_and_rounds() -> None:
-    image = torch.tensor([-1.0, 0.4 / 255, 0.6 / 255, 254.4 / 255, 254.6 / 255, 7.0]).view(1, 1, 6)
-    assert to_picture(image).ravel().tolist() == [0, 0, 1, 254, 255, 255]
+def test_to_float() -> None:
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    expected = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16) / 255
+    assert to_float(levels).dtype == torch.float32
+    torch.testing.assert_close(to_float(levels).double(), expected, rtol=1e-7, atol=0)

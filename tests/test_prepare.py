@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from aesop.data import prepare as preparation
+from aesop.data import sources
 from aesop.data.bicubic import resize
-from aesop.data.pictures import read_picture, write_picture
+from aesop.data.pictures import PictureAccessError, read_picture, write_picture
 from aesop.data.prepare import default_store, prepare
 from aesop.errors import DataError, RunError
 from helpers import synthetic_picture, synthetic_pictures
@@ -63,7 +64,7 @@ def test_a_second_call_prepares_nothing(
     (pictures / "bad.png").write_bytes(b"bad")
     first = prepare(pictures, tmp_path / "store", 4, minimum=16)
     assert "Preparing pictures: 7/7" in capfd.readouterr().err
-    monkeypatch.setattr(preparation, "read_picture", None)
+    monkeypatch.setattr(sources, "read_picture", None)
     monkeypatch.setattr(preparation, "read_size", None)
     assert prepare(pictures, tmp_path / "store", 4, minimum=16) == first
     assert capfd.readouterr().err == ""
@@ -76,7 +77,7 @@ def test_only_what_changed_is_prepared_again(pictures: Path, tmp_path: Path, mon
     (pictures / "002.png").unlink()
     write_picture(pictures / "new.png", synthetic_picture(40, 40, seed=78))
     read = []
-    monkeypatch.setattr(preparation, "read_picture", lambda path: (read.append(path.name), read_picture(path))[1])
+    monkeypatch.setattr(sources, "read_picture", lambda path: (read.append(path.name), read_picture(path))[1])
     second = prepare(pictures, tmp_path / "store", 4, minimum=16)
     assert sorted(read) == ["001.png", "new.png"]
     assert [e.name for e in second.entries] == ["000.png", "001.png", "003.png", "004.png", "more/a.tif", "new.png"]
@@ -104,7 +105,7 @@ def test_an_interrupted_preparation_goes_on(pictures: Path, tmp_path: Path, monk
         p.name for p in (tmp_path / "store/lr").rglob("*.npy")
     }
     assert done
-    monkeypatch.setattr(preparation, "read_picture", lambda path: (read.append(path.name), read_picture(path))[1])
+    monkeypatch.setattr(sources, "read_picture", lambda path: (read.append(path.name), read_picture(path))[1])
     resumed = prepare(pictures, tmp_path / "store", 4, minimum=16)
     assert len(read) == 6 - len(done)
     assert resumed.entries == expected.entries
@@ -126,6 +127,68 @@ def test_a_lost_array_is_made_anew(pictures: Path, tmp_path: Path) -> None:
         data.read(2)
     assert prepare(pictures, tmp_path / "store", 4, minimum=16) == data
     assert lost.is_file()
+
+
+@pytest.mark.parametrize("kind", ["hr", "lr"])
+@pytest.mark.parametrize("size", [0, 60, 500, -1])
+def test_an_array_cut_short_is_made_anew(pictures: Path, tmp_path: Path, kind: str, size: int) -> None:
+    store = tmp_path / "store"
+    data = prepare(pictures, store, 4, minimum=16)
+    path = store / kind / data.entries[2].file
+    whole = path.read_bytes()
+    path.write_bytes(whole[:size])
+    assert prepare(pictures, store, 4, minimum=16) == data
+    assert path.read_bytes() == whole
+    path.write_bytes(whole[:size])
+    (store / "index.json").unlink()
+    assert prepare(pictures, store, 4, minimum=16) == data
+    assert path.read_bytes() == whole
+
+
+def test_only_young_temporary_files_are_left_alone(pictures: Path, tmp_path: Path) -> None:
+    data = prepare(pictures, tmp_path / "store", 4, minimum=16)
+    old, young = (tmp_path / "store/hr/more" / f".a.tif.npy.{number}.part" for number in (1, 2))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    assert prepare(pictures, tmp_path / "store", 4, minimum=16) == data
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_what_the_system_refuses_is_not_remembered(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepare(pictures, tmp_path / "other", 4, minimum=16)
+    for function in ("read_size", "read_picture"):
+        module = preparation if function == "read_size" else sources
+
+        def refused(path: Path, function: object = getattr(module, function)) -> object:
+            if path.name == "001.png":
+                raise PictureAccessError(f"{path}: cannot be read (Permission denied); see to it.")
+            assert callable(function)
+            return function(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, function, refused)
+            data = prepare(pictures, tmp_path / function, 4, minimum=16)
+            assert data.left_out == (("001.png", "cannot be read (Permission denied); see to it."),)
+        assert prepare(pictures, tmp_path / function, 4, minimum=16).entries == whole.entries
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX systems only")
+def test_a_name_that_is_not_utf8_is_left_out(pictures: Path, tmp_path: Path) -> None:
+    bad = pictures / os.fsdecode(b"caf\xe9.png")
+    (pictures / "001.png").rename(bad)
+    for _ in range(2):
+        data = prepare(pictures, tmp_path / "store", 4, minimum=16)
+        assert data.left_out == (("caf\\xe9.png", "the name is not UTF-8; rename it."),)
+        assert len(data) == 5
+        data.split(2)
+    bad.rename(pictures / "café.png")
+    assert len(prepare(pictures, tmp_path / "store", 4, minimum=16)) == 6
+    folder = pictures.rename(tmp_path / os.fsdecode(b"\xe9"))
+    with pytest.raises(DataError, match="rename it"):
+        prepare(folder, default_store(folder, 4).parent / tmp_path / "new", 4, minimum=16)
 
 
 def test_bad_pictures_are_named_and_the_rest_goes_on(pictures: Path, tmp_path: Path) -> None:
@@ -153,7 +216,7 @@ def test_nothing_usable_is_an_error_with_reasons(tmp_path: Path) -> None:
         prepare(tmp_path / "pictures", tmp_path / "store", 4, minimum=128)
 
 
-@pytest.mark.parametrize(("hr_name", "lr_name"), [("HR", "LR"), ("HRx2", "LRx2"), ("HR", "LRx2")])
+@pytest.mark.parametrize(("hr_name", "lr_name"), [("HR", "LR"), ("HRx2", "LRx2"), ("HR", "LRx2"), ("HR", "LR/X2")])
 @pytest.mark.parametrize("suffix", ["", "x2"])
 def test_given_lr_pictures_are_taken(tmp_path: Path, hr_name: str, lr_name: str, suffix: str) -> None:
     source = tmp_path / "pictures"

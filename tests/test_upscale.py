@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -294,3 +295,9 @@ def test_command_exits_with_2_if_a_picture_failed(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "1 skipped" in result.output
     assert "b.png" in result.output
+    if os.name == "posix":
+        (tmp_path / "in/a.png").rename(tmp_path / "in" / os.fsdecode(b"caf\xe9.png"))
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 2
+        assert result.stderr.count("caf\\xe9.png") == 1
+        assert "not UTF-8; rename it" in result.stderr

@@ -25,13 +25,15 @@ def evaluate(
     """
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.table import print_tables
+    from aesop.files import printable, require_writable
 
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    evaluation = run(models, benchmark, scale=scale, metrics=names, autoencoder=autoencoder, device=device)
     if json is not None:
-        evaluation.to_json(json)
+        require_writable(json)
+    evaluation = run(models, benchmark, scale=scale, metrics=names, autoencoder=autoencoder, device=device)
     print_tables(evaluation)
     if json is not None:
-        print(json)
+        evaluation.to_json(json)
+        print(printable(json))
     if evaluation.failures:
         raise typer.Exit(2)

@@ -25,15 +25,17 @@ def upscale(
     Originals are never touched. Results that exist already are skipped. Exit status 2 if a picture could not be
     upscaled; all others are written.
     """
+    from aesop.files import printable
     from aesop.upscaling.upscale import upscale as run
 
     report = run(inputs, model, output, tile=tile, device=device, keep_format=keep_format, overwrite=overwrite)
-    print(f"{len(report.written)} written to {output}")
+    print(f"{len(report.written)} written to {printable(output)}")
     if report.skipped:
         print(f"{len(report.skipped)} skipped: they exist already; --overwrite makes them anew")
     if report.seams:
         print("This model looks at more of a picture than tiles can overlap: look for seams, or take a larger --tile.")
     for source, reason in report.failed.items():
-        print(reason if str(source) in reason else f"{source}: {reason}", file=sys.stderr)
+        named = printable(source)
+        print(reason if named in reason else f"{named}: {reason}", file=sys.stderr)
     if report.failed:
         raise typer.Exit(2)

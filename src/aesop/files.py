@@ -38,6 +38,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def require_writable(path: Path) -> None:
+    """Raise RunError where no file could be written to `path`, before any work is done that it should hold."""
+    if path.is_dir():
+        raise RunError(f"{path}: is a folder; name a file.")
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise RunError(f"{path}: cannot be written; choose another folder.")
+
+
+def printable(path: Path | str) -> str:
+    r"""`path` as text that can be printed and stored: bytes of a name that are not UTF-8 become `\xe9` and the like."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to `path`, atomically."""
     with atomic_path(path) as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import signal
 import struct
@@ -78,7 +79,8 @@ def batches(
 
     Iteration i of process `rank` of `world` takes the `batch` crops from number (i * world + rank) * batch on: a
     resumed stream continues the interrupted one, and neither the number of `workers` (processes; 0 reads in this one)
-    nor the state of any random generator matters. `to_float` makes them the networks' input.
+    nor the state of any random generator matters. `aesop.data.pictures.to_float` makes them the networks'
+    input.
     Raises DataError where the store has lost a picture.
     """
     starts = ((i * world + rank) * batch for i in range(first, last))
@@ -93,16 +95,19 @@ def batches(
         # Its own generator: the loader draws a seed, which must not come from the one that training draws from.
         generator=torch.Generator(),
     )
+    stream = iter(loader)
+    # Workers ignore the signal by which Python ends, and waits for, those that are left over: they are told otherwise,
+    # also where an exception's traceback keeps the stream alive.
+    end = getattr(stream, "_shutdown_workers", _nothing)
+    atexit.register(end)
     try:
-        yield from loader
+        yield from stream
     except DataError as error:
         # What a worker raises arrives with its traceback in front.
         raise DataError(str(error).strip().split("DataError: ")[-1]) from error
-
-
-def to_float(images: Tensor) -> Tensor:
-    """Turn uint8 images into float32 in [0, 1], on their device."""
-    return images.float().div_(255)
+    finally:
+        atexit.unregister(end)
+        end()
 
 
 class _Numbers:
@@ -134,6 +139,10 @@ def _cut(picture: np.ndarray, top: int, left: int, side: int, symmetry: int) -> 
     if symmetry & 2:
         square = square[:, :, ::-1]
     return square.transpose(0, 2, 1) if symmetry & 4 else square
+
+
+def _nothing() -> None:
+    """End no workers where there are none."""
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from aesop.errors import DataError
-from aesop.files import atomic_path
+from aesop.files import atomic_path, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,6 +38,10 @@ _SAVING: dict[str, dict[str, Any]] = {
     ".tif": {"compression": "lzw"},
     ".tiff": {"compression": "lzw"},
 }
+
+
+class PictureAccessError(DataError):
+    """A picture that the system does not give (permissions, a failing disk): the file itself may be as it should."""
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -64,7 +68,8 @@ def find_pictures(folder: Path) -> list[Path]:
 def read_size(path: Path) -> tuple[int, int]:
     """Height and width of a picture as `read_picture` gives it, from its header alone.
 
-    Raises DataError for a file that is missing, no picture, or of more than `PIXEL_LIMIT` pixels.
+    Raises DataError for a file that is missing, no picture, or of more than `PIXEL_LIMIT` pixels; PictureAccessError
+    where the system does not give it.
     """
     with _refusals(path):
         if path.suffix.lower() == ".bmp":
@@ -79,7 +84,8 @@ def read_picture(path: Path, *, alpha: bool = False) -> np.ndarray:
     """Read a picture as uint8, H x W x 3, sRGB: any profile applied, grey repeated, 16 bit rounded, EXIF turn made.
 
     Alpha is dropped; with `alpha`, a file that has it gives H x W x 4 instead.
-    Raises DataError for a file that is missing, corrupt, cut short, or of more than `PIXEL_LIMIT` pixels.
+    Raises DataError for a file that is missing, corrupt, cut short, or of more than `PIXEL_LIMIT` pixels;
+    PictureAccessError where the system does not give it.
     """
     with _refusals(path):
         if path.suffix.lower() == ".bmp":
@@ -126,15 +132,24 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         temporary.write_bytes(encoded)
 
 
+def to_planes(picture: np.ndarray) -> Tensor:
+    """Turn a uint8 H x W x C picture into a uint8 C x H x W tensor of its own memory."""
+    return torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C"))
+
+
+def to_picture(planes: Tensor) -> np.ndarray:
+    """Turn a uint8 C x H x W tensor on the CPU into a uint8 H x W x C picture."""
+    return np.ascontiguousarray(planes.permute(1, 2, 0).numpy())
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Turn uint8 images of any shape into float32 in [0, 1], on their device."""
+    return images.float().div_(255)
+
+
 def to_tensor(picture: np.ndarray) -> Tensor:
     """Turn a uint8 H x W x C picture into a float32 C x H x W tensor in [0, 1]."""
-    return torch.tensor(picture).permute(2, 0, 1).float().div(255).contiguous()
-
-
-def to_picture(image: Tensor) -> np.ndarray:
-    """Turn a C x H x W tensor into a uint8 H x W x C picture: clamped to [0, 1], rounded to 8 bit."""
-    levels = image.detach().cpu().float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())
+    return to_float(to_planes(picture))
 
 
 @lru_cache(maxsize=1)
@@ -155,9 +170,9 @@ def _open(path: Path) -> Any:
 
 
 def _open_bmp(path: Path) -> Image.Image:
-    from PIL import Image
+    from PIL.BmpImagePlugin import BmpImageFile
 
-    image = Image.open(path, formats=("BMP",))
+    image = BmpImageFile(path)  # not Image.open, which has another limit, and errors of its own for it
     _check_size(path, image.height, image.width)
     return image
 
@@ -171,12 +186,27 @@ def _check_size(path: Path, height: int, width: int) -> None:
 @contextmanager
 def _refusals(path: Path) -> Iterator[None]:
     """Turn what libvips and Pillow say of an unreadable file into a DataError."""
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file.")
+    if (named := printable(path)) != str(path):
+        raise DataError(f"{named}: the name is not UTF-8; rename it.")
     try:
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file.")
         yield
     except (_vips().Error, OSError, SyntaxError, ValueError) as error:
+        _require_access(path)
         raise DataError(f"{path}: no complete picture ({_reason(error)}); replace the file or remove it.") from error
+
+
+def _require_access(path: Path) -> None:
+    """Raise PictureAccessError where the bytes of `path` cannot be read; libvips' messages do not tell."""
+    try:
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    except OSError as error:
+        raise PictureAccessError(
+            f"{path}: cannot be read ({error.strerror}); see to the file's permissions and the disk."
+        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -12,21 +12,21 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 
-from aesop.data.bicubic import resize
-from aesop.data.pictures import read_picture, read_size
+from aesop.data.pictures import PictureAccessError, read_size, to_picture
 from aesop.data.prepared import Entry, PreparedData
 from aesop.data.sources import Source, find_sources
 from aesop.errors import DataError
-from aesop.files import atomic_path, write_atomically
+from aesop.files import atomic_path, printable, write_atomically
 from aesop.progress import progress
 
 __all__ = ["PreparedData", "default_store", "prepare"]
@@ -34,7 +34,21 @@ __all__ = ["PreparedData", "default_store", "prepare"]
 #: Changes whenever the same pictures would be prepared otherwise.
 FORMAT = 1
 
+#: Seconds after which a file that nobody has written to is what a killed process left behind.
+ABANDONED = 600.0
+
+#: Bytes before the pixels in a .npy file.
+HEADER = 128
+
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Why a picture is not used; `passing` where the next call may find it otherwise though the file is the same."""
+
+    reason: str
+    passing: bool = False
 
 
 def default_store(source: Path, scale: int, shrink: int = 1) -> Path:
@@ -68,6 +82,7 @@ def prepare(
     sources, unpaired = find_sources(source, scale, lr)
     if shrink > 1 and any(s.lr for s in sources):
         raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
+    _clear_leftovers(store)
     known = _read_index(store, scale, shrink)
     jobs = [_Job(s, store, scale, shrink) for s in sources]
     results = {job.source.name: known[job.key] for job in jobs if job.key in known}
@@ -79,8 +94,8 @@ def prepare(
     left_out = dict(unpaired)
     entries = []
     for name, result in results.items():
-        if isinstance(result, str):
-            left_out[name] = result
+        if isinstance(result, LeftOut):
+            left_out[name] = result.reason
         elif min(result.height, result.width) < minimum:
             left_out[name] = f"{result.width} x {result.height} pixels, where at least {minimum} a side are needed"
         else:
@@ -125,37 +140,21 @@ class _Job:
     def run(self) -> Entry:
         """Prepare the picture, or take up what an interrupted run has left; raises DataError where it is unusable."""
         hr_path, lr_path = self.paths()
-        if hr_path.is_file() and lr_path.is_file():
+        try:
             hr, lr = np.load(hr_path), np.load(lr_path)
-        else:
-            hr, lr = self._make()
+        except (OSError, ValueError, EOFError):  # not there, or damaged
+            hr, lr = map(to_picture, self.source.read(self.scale, self.shrink))
             _save(hr_path, hr)
             _save(lr_path, lr)
         digest = hashlib.sha256(hr.tobytes())
         digest.update(lr.tobytes())
         return Entry(self.source.name, hr.shape[0], hr.shape[1], self.file, digest.hexdigest())
 
-    def _make(self) -> tuple[np.ndarray, np.ndarray]:
-        hr = read_picture(self.source.hr)
-        if self.shrink > 1:
-            hr = _downscale(_crop_to_multiple(hr, self.shrink), self.shrink)
-        height, width = hr.shape[:2]
-        hr = _crop_to_multiple(hr, self.scale)
-        if not self.source.lr:
-            return hr, _downscale(hr, self.scale)
-        lr = read_picture(self.source.lr)
-        if lr.shape[0] * self.scale != hr.shape[0] or lr.shape[1] * self.scale != hr.shape[1]:
-            raise DataError(
-                f"{self.source.hr}: {width} x {height} pixels are not {self.scale} times those of its LR picture, "
-                f"{lr.shape[1]} x {lr.shape[0]}"
-            )
-        return hr, lr
 
-
-def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | str]:
+def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | LeftOut]:
     """Prepare all pictures on all cores; gives an entry, or the reason why there is none, for each name."""
     sizes = _in_parallel(_Job.bytes_needed, pending, "Reading sizes", 0)
-    results: dict[str, Entry | str] = {name: size for name, size in sizes.items() if isinstance(size, str)}
+    results: dict[str, Entry | LeftOut] = {name: size for name, size in sizes.items() if isinstance(size, LeftOut)}
     pending = [job for job in pending if job.source.name not in results]
     if pending:
         _check_space(pending[0].store, sum(size for size in sizes.values() if isinstance(size, int)))
@@ -164,12 +163,12 @@ def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | str]:
 
 def _in_parallel(
     work: Callable[[_Job], Result], jobs: Sequence[_Job], description: str, completed: int
-) -> dict[str, Result | str]:
+) -> dict[str, Result | LeftOut]:
     """What `work` gives for each job by name, a DataError's message instead where it raises one.
 
     Threads do: libvips, torch and writing leave the interpreter free.
     """
-    results: dict[str, Result | str] = {}
+    results: dict[str, Result | LeftOut] = {}
     with (
         ThreadPoolExecutor(os.cpu_count()) as executor,
         progress(description, completed + len(jobs), completed, unit="pictures") as advance,
@@ -181,7 +180,8 @@ def _in_parallel(
                 try:
                     results[source.name] = future.result()
                 except DataError as error:
-                    results[source.name] = str(error).removeprefix(f"{source.hr}: ")
+                    reason = str(error).removeprefix(f"{printable(source.hr)}: ")
+                    results[source.name] = LeftOut(reason, passing=isinstance(error, PictureAccessError))
                 advance(note=source.name)
         except BaseException:  # a full disk, Ctrl-C: those not begun yet must not hold up the message
             executor.shutdown(wait=False, cancel_futures=True)
@@ -199,30 +199,26 @@ def _check_space(store: Path, needed: int) -> None:
         )
 
 
-def _crop_to_multiple(picture: np.ndarray, multiple: int) -> np.ndarray:
-    height, width = (length // multiple * multiple for length in picture.shape[:2])
-    if 0 in (height, width):
-        raise DataError(f"{picture.shape[1]} x {picture.shape[0]} pixels are too few")
-    return picture[:height, :width]
-
-
-def _downscale(picture: np.ndarray, factor: int) -> np.ndarray:
-    image = torch.tensor(picture).permute(2, 0, 1)
-    return np.ascontiguousarray(resize(image, 1 / factor).permute(1, 2, 0).numpy())
-
-
 def _save(path: Path, picture: np.ndarray) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, np.ascontiguousarray(picture))
 
 
-def _read_index(store: Path, scale: int, shrink: int) -> dict[str, Entry | str]:
+def _clear_leftovers(store: Path) -> None:
+    """Remove the temporary files of killed processes; those of others that prepare now are young."""
+    for path in store.rglob(".*.part"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+
+
+def _read_index(store: Path, scale: int, shrink: int) -> dict[str, Entry | LeftOut]:
     """The results of an earlier call by the jobs' keys, as far as their arrays are there; a damaged index is none."""
     try:
         index = json.loads((store / "index.json").read_text(encoding="utf-8"))
         if (index["format"], index["scale"], index["shrink"]) != (FORMAT, scale, shrink):
             return {}
-        known: dict[str, Entry | str] = dict(index["left_out"])
+        known: dict[str, Entry | LeftOut] = {key: LeftOut(reason) for key, reason in index["left_out"].items()}
         entries = {key: Entry(**fields) for key, fields in index["pictures"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
@@ -235,19 +231,22 @@ def _is_whole(store: Path, scale: int, entry: Entry) -> bool:
     except OSError:
         return False
     pixels = 3 * entry.height * entry.width
-    return hr > pixels and lr > pixels // scale**2
+    return hr >= HEADER + pixels and lr >= HEADER + pixels // scale**2
 
 
-def _write_index(store: Path, scale: int, shrink: int, results: dict[str, Entry | str]) -> None:
+def _write_index(store: Path, scale: int, shrink: int, results: dict[str, Entry | LeftOut]) -> None:
     index = {
         "format": FORMAT,
         "scale": scale,
         "shrink": shrink,
         "pictures": {key: asdict(result) for key, result in results.items() if isinstance(result, Entry)},
-        "left_out": {key: reason for key, reason in results.items() if isinstance(reason, str)},
+        "left_out": {
+            key: result.reason for key, result in results.items() if isinstance(result, LeftOut) and not result.passing
+        },
     }
     write_atomically(store / "index.json", json.dumps(index, indent=1, ensure_ascii=False))
 
 
 def _hash(*parts: object) -> str:
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]
+    # The path of a source need not be UTF-8.
+    return hashlib.sha256("\n".join(map(str, parts)).encode(errors="surrogatepass")).hexdigest()[:12]

@@ -5,25 +5,26 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from aesop.data.bicubic import resize
+from aesop.data.pictures import to_float
+from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError
-from aesop.evaluation.benchmarks import Benchmark, Pair, open_benchmark
-from aesop.files import write_atomically
+from aesop.evaluation.benchmarks import Benchmark, open_benchmark
+from aesop.files import printable, write_atomically
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
 from aesop.metrics.metric import Measure
 from aesop.networks.loading import load_generator
 from aesop.progress import progress
 from aesop.upscaling.device import choose_device
 from aesop.upscaling.tiles import Upscaler
+from aesop.versions import versions
 
 #: The model that needs no file: bicubic interpolation.
 BICUBIC = "bicubic"
@@ -141,7 +142,7 @@ def evaluate(
     sets = [open_benchmark(folder, scale) for folder in benchmarks]
     _require_different([benchmark.name for benchmark in sets])
 
-    evaluation = Evaluation(list(run), [benchmark.name for benchmark in sets], names, versions=_versions())
+    evaluation = Evaluation(list(run), [benchmark.name for benchmark in sets], names, versions=versions())
     settings = Settings(scale, chosen, _load_autoencoder(autoencoder, scale, chosen))
     measures, unavailable = _prepare(names, settings)
     with progress("evaluate", sum(len(benchmark.pairs) for benchmark in sets), unit="pictures") as advance:
@@ -159,7 +160,7 @@ def evaluate(
 
 
 def _measure_picture(
-    pair: Pair,
+    pair: Source,
     benchmark: Benchmark,
     run: dict[str, Callable[[Tensor], Tensor]],
     measures: dict[str, Measure],
@@ -180,21 +181,21 @@ def _measure_picture(
     except (AesopError, OSError, RuntimeError) as error:
         fail(None, None, error)
         return
-    hr_values, lr_values = (pixels.unsqueeze(0).float() / 255 for pixels in (hr, lr))
+    hr_values, lr_values = (to_float(pixels.unsqueeze(0)) for pixels in (hr, lr))
     for model, upscale in run.items():
         try:
             sr = upscale(lr)
-        except (AesopError, RuntimeError) as error:
+        except Exception as error:  # whatever one network does with one picture, the others go on
             fail(model, None, error)
             continue
-        sample = Sample(sr.unsqueeze(0).float() / 255, hr_values, lr_values, benchmark.scale)
+        sample = Sample(to_float(sr.unsqueeze(0)), hr_values, lr_values, benchmark.scale)
         for metric, measure in measures.items():
             try:
                 value = measure(sample)
                 if math.isnan(value):
                     raise AesopError(f"{metric} is not a number for this picture")
                 values[model, metric][pair.name] = value
-            except (AesopError, RuntimeError, ValueError) as error:
+            except Exception as error:  # likewise
                 fail(model, metric, error)
 
 
@@ -224,7 +225,7 @@ def _labels(models: Sequence[str | Path]) -> dict[str, str]:
     given = list(dict.fromkeys(str(model) for model in models))
     parts = {model: (BICUBIC,) if model == BICUBIC else Path(model).resolve().with_suffix("").parts for model in given}
     for count in range(1, max(map(len, parts.values()), default=0) + 1):
-        labels = {model: "/".join(part[-count:]) for model, part in parts.items()}
+        labels = {model: printable("/".join(part[-count:])) for model, part in parts.items()}
         if len(set(labels.values())) == len(labels):
             return labels
     return {model: model for model in given}
@@ -261,13 +262,3 @@ def _prepare(names: Sequence[str], settings: Settings) -> tuple[dict[str, Measur
 
 def _json_value(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else "inf"
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("aesop-sr", "torch", "torchvision", "torchmetrics", "numpy", "spandrel"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from aesop.data.bicubic import resize
-from aesop.data.pictures import PICTURE_SUFFIXES, find_pictures, read_picture, write_picture
+from aesop.data.pictures import PICTURE_SUFFIXES, find_pictures, read_picture, to_picture, to_planes, write_picture
 from aesop.errors import AesopError, DataError, RunError
 from aesop.networks.loading import load_generator
 from aesop.progress import Advance, progress
@@ -74,7 +74,7 @@ def upscale(
 
 
 def _upscale_one(source: Path, target: Path, upscaler: Upscaler, advance: Advance) -> None:
-    pixels = torch.from_numpy(read_picture(source, alpha=True)).permute(2, 0, 1).contiguous()
+    pixels = to_planes(read_picture(source, alpha=True))
 
     def tile_done(done: int, tiles: int) -> None:
         if tiles > 1:
@@ -83,7 +83,7 @@ def _upscale_one(source: Path, target: Path, upscaler: Upscaler, advance: Advanc
     result = upscaler(pixels[:3], tile_done)
     if len(pixels) == 4:
         result = torch.cat([result, resize(pixels[3:], upscaler.scale)])
-    write_picture(target, result.permute(1, 2, 0).contiguous().numpy())
+    write_picture(target, to_picture(result))
 
 
 def _plan(inputs: Sequence[Path], output: Path, keep_format: bool) -> dict[Path, Path]:

@@ -1,0 +1,21 @@
+"""What a number came from: the versions that a run and an evaluation record."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+_PACKAGES = (
+    "aesop-sr", "torch", "torchvision", "torchmetrics", "lightning-fabric", "spandrel", "numpy", "pyvips",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, the platform and the packages that decide numbers, as far as installed."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
