@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from aesop.data.bicubic import resize
-from aesop.errors import DataError
+from aesop.errors import DataError, ModelError
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings, backbones
 from aesop.metrics.ae_psnr import ae_psnr
 from aesop.metrics.lr_psnr import lr_psnr
@@ -24,6 +25,8 @@ from aesop.metrics.luma import eight_bit, luma
 from aesop.metrics.proxy import feature_distance
 from aesop.metrics.psnr import psnr
 from aesop.metrics.ssim import ssim
+from aesop.networks import downloads
+from aesop.networks.features import VGG19Features
 
 CPU = torch.device("cpu")
 
@@ -279,20 +282,23 @@ def test_dists_of_equal_images_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _no_cache(tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    backbones._why_missing.cache_clear()
+    downloads._why_missing.cache_clear()
     yield
-    backbones._why_missing.cache_clear()
+    downloads._why_missing.cache_clear()
 
 
 @pytest.mark.usefixtures("_no_cache")
 def test_a_server_that_never_answers_costs_one_timeout_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbones, "TIMEOUT", 0.3)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/weights-12345678.pth"
         started = time.monotonic()
         for _ in range(3):
             with pytest.raises(MetricUnavailable, match=r"weights-12345678\.pth could not be downloaded; put it into"):
                 backbones.require_weights(url)
+        monkeypatch.setattr("torchvision.models.VGG19_Weights", SimpleNamespace(IMAGENET1K_V1=SimpleNamespace(url=url)))
+        with pytest.raises(ModelError, match=r"weights-12345678\.pth could not be downloaded.*features\.weights=FILE"):
+            VGG19Features(["conv1_1"])
         assert time.monotonic() - started < 2
 
 

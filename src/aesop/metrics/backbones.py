@@ -1,76 +1,12 @@
-"""ImageNet weights that torchmetrics takes from torchvision: cached, else fetched once, never waited for long."""
+"""ImageNet weights that torchmetrics takes from torchvision."""
 
 from __future__ import annotations
 
-import socket
-import threading
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from urllib.parse import urlparse
-
-import torch
-
 from aesop.metrics.metric import MetricUnavailable
-
-#: Seconds within which a server must answer, and go on answering.
-TIMEOUT = 10.0
+from aesop.networks.downloads import why_missing
 
 
 def require_weights(url: str) -> None:
-    """See to it that torchvision's weight file `url` is in torch's cache.
-
-    Raises MetricUnavailable, after at most about TIMEOUT seconds and without a second try in this process, where it is
-    neither there nor to be had.
-    """
-    if reason := _why_missing(url, torch.hub.get_dir()):
+    """See to it that torchvision's file `url` is in torch's cache; MetricUnavailable where it is not to be had."""
+    if reason := why_missing(url):
         raise MetricUnavailable(reason)
-
-
-@cache
-def _why_missing(url: str, hub: str) -> str | None:
-    name = Path(urlparse(url).path).name
-    target = Path(hub) / "checkpoints" / name
-    if target.is_file():
-        return None
-    mend = f"no backbone weights: {name} could not be downloaded; put it into {target.parent}"
-    if not _answers(url):
-        return mend
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout():
-            torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
-        return f"{mend} ({error})"
-    return None
-
-
-def _answers(url: str) -> bool:
-    """Whether the server of `url` sends the file. In a thread: looking up a name has no timeout of its own."""
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT):
-                answered.set()
-        except OSError:
-            pass
-        finally:
-            done.set()
-
-    done = threading.Event()
-    threading.Thread(target=ask, daemon=True).start()
-    done.wait(TIMEOUT)
-    return answered.is_set()
-
-
-@contextmanager
-def _socket_timeout() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from aesop.config import Config
 from aesop.errors import MissingExtraError, ModelError
+from aesop.networks.downloads import why_missing
 from aesop.networks.state_dicts import read_state
 
 #: Index of each named convolution in torchvision's `vgg19().features`; its output is taken before the ReLU.
@@ -94,6 +95,8 @@ def _vgg19(weights: Path | None) -> list[nn.Module]:
     if weights is None:
         published = VGG19_Weights.IMAGENET1K_V1
         try:
+            if reason := why_missing(published.url):
+                raise OSError(reason)
             state = published.get_state_dict(progress=True, check_hash=True)
         except (OSError, RuntimeError) as error:
             raise ModelError(
