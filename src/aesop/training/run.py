@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from aesop.training.checkpoint import FILE as CHECKPOINT
 from aesop.training.loop import Paths
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import dump_recipe, load_recipe
+from aesop.versions import versions
 
 #: The file that each stage's finished network goes to.
 NETWORKS = {
@@ -160,17 +159,6 @@ class Run:
                     f"{self.folder}: was trained with {key} = {before.get(key)}, not {now.get(key)}; "
                     "name a new folder with --run, or take the value back."
                 )
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what decides the numbers of a run."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("aesop-sr", "torch", "lightning-fabric", "spandrel", "numpy", "pyvips"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

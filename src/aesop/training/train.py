@@ -32,8 +32,9 @@ from aesop.training.interruption import Interruption, caught_signals
 from aesop.training.loop import train_stage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import STAGES, Recipe
-from aesop.training.run import Run, versions
+from aesop.training.run import Run
 from aesop.training.stage import Pairs, Stage
+from aesop.versions import versions
 
 #: What a training says to its user, a line at a time.
 Say = Callable[[str], None]
