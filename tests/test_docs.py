@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,19 @@ def test_links_lead_somewhere(document: Path):
 def test_recipes_that_are_named_exist(document: Path):
     for name in re.findall(r"aesop train ([a-z0-9-]+)", document.read_text(encoding="utf-8")):
         assert name in recipe_names()
+
+
+def test_evaluation_names_every_key_and_option():
+    from typer.main import get_command
+
+    from aesop.cli import app
+    from aesop.evaluation.evaluate import Evaluation, Failure, Result
+
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for key in (field.name for kind in (Evaluation, Result, Failure) for field in fields(kind)):
+        assert f'"{key}"' in text
+    for name in ("evaluate", "upscale"):
+        synopsis = next(line for line in text.splitlines() if line.startswith(f"aesop {name} "))
+        command = get_command(app).commands[name]  # type: ignore[attr-defined]
+        options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        assert options == set(re.findall(r"--[a-z-]+", synopsis))
