@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from aesop.data.pictures import to_float
 from aesop.errors import RunError
 from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
@@ -90,7 +91,7 @@ def train_stage(
             for optimizer in stage.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, iteration - 1, iterations)
-            lr, hr = (fabric.to_device(images).float() / 255 for images in batch)
+            lr, hr = (to_float(fabric.to_device(images)) for images in batch)
             losses.add(stage.step(lr, hr))
             if iteration % config.log_every == 0 or iteration == iterations:
                 means = losses.take()
