@@ -86,25 +86,35 @@ class Run:
                     "it; name a new folder with --run."
                 )
 
-    def open(self, recipe: Recipe, fingerprint: str, processes: int) -> None:
-        """Make the folder, or check that it was trained on these pictures by as many processes.
+    def check_data(self, fingerprint: str, processes: int) -> None:
+        """Check that a run that has begun was trained on these pictures, by as many processes.
 
         Raises:
             RunError: naming what differs.
 
         """
+        if not self._record_path.is_file():
+            return
+        record = self._record()
+        if record["data"] != fingerprint:
+            raise RunError(
+                f"{self.folder}: was trained on other pictures (or they have changed); "
+                "name a new folder with --run, or the pictures it was trained on with --data."
+            )
+        if record["processes"] != processes:
+            raise RunError(
+                f"{self.folder}: was trained by {record['processes']} processes, not {processes}, each with its "
+                "own batch; give the same --devices and --nodes, or name a new folder with --run."
+            )
+
+    def open(self, recipe: Recipe, fingerprint: str, processes: int) -> None:
+        """Make the folder, or clear what a killed process left in it, and record the recipe.
+
+        Raises:
+            RunError: if the folder cannot be written.
+
+        """
         if self._record_path.is_file():
-            record = self._record()
-            if record["data"] != fingerprint:
-                raise RunError(
-                    f"{self.folder}: was trained on other pictures (or they have changed); "
-                    "name a new folder with --run, or the pictures it was trained on with --data."
-                )
-            if record["processes"] != processes:
-                raise RunError(
-                    f"{self.folder}: was trained by {record['processes']} processes, not {processes}, each with its "
-                    "own batch; give the same --devices and --nodes, or name a new folder with --run."
-                )
             for leftover in self.folder.rglob(".*.part"):
                 leftover.unlink(missing_ok=True)
         else:

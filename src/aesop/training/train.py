@@ -91,6 +91,8 @@ def train(
     folder.check(recipe)
     fabric = _fabric(accelerator, devices, nodes, recipe)
     pictures = training_data(recipe, data, validation, store, say)
+    # Every process checks before any is launched, so that none waits for one that has given up.
+    folder.check_data(pictures.fingerprint, devices * nodes)
     fabric.launch()
     if fabric.is_global_zero:
         folder.open(recipe, pictures.fingerprint, fabric.world_size)
