@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers import synthetic_pictures
+
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
@@ -20,3 +22,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no benchmark images: {folder.name} is not there")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AESOP_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of four small pictures."""
+    synthetic_pictures(tmp_path / "photos", 4, 48)
+    return tmp_path / "photos"

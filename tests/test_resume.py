@@ -1,0 +1,91 @@
+"""Stopping and resuming: signals, kills, several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from aesop.training.interruption import Interrupted
+from aesop.training.loop import read_log
+from tiny_training import OUTPUTS, STAGES, run_tiny, same_files, start_endless, stop_at
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_interrupted_run_resumes_bit_for_bit(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+):
+    run_tiny(photos, tmp_path / "straight")
+    with monkeypatch.context() as patched:
+        stop_at(patched, stage, 3, lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(Interrupted, match="SIGTERM after iteration 3"):
+            run_tiny(photos, tmp_path / "resumed")
+    assert not (tmp_path / "resumed" / OUTPUTS[list(STAGES).index(stage)]).exists()
+    run_tiny(photos, tmp_path / "resumed")
+    for name in OUTPUTS:
+        assert same_files(tmp_path / "straight", tmp_path / "resumed", name), name
+    for name in STAGES:
+        straight, resumed = ([
+            {key: value for key, value in line.items() if key != "seconds"}
+            for line in read_log(tmp_path / run / name) if line["iteration"] % 2 == 0 and line["iteration"] != 4
+        ] for run in ("straight", "resumed"))  # fmt: skip
+        assert straight == resumed  # the line of iteration 4 covers the iterations since the resume only
+
+
+def test_a_killed_run_loses_only_what_came_after_its_checkpoint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Killed(BaseException):
+        pass
+
+    def die() -> None:
+        raise Killed
+
+    run_tiny(photos, tmp_path / "straight")
+    with monkeypatch.context() as patched:
+        stop_at(patched, "perceptual", 6, die)
+        with pytest.raises(Killed):
+            run_tiny(photos, tmp_path / "killed")
+    run_tiny(photos, tmp_path / "killed")
+    for name in OUTPUTS:
+        assert same_files(tmp_path / "straight", tmp_path / "killed", name), name
+
+
+def test_the_second_signal_kills_as_usual():
+    from aesop.training.interruption import caught_signals
+
+    with caught_signals() as noted:
+        signal.raise_signal(signal.SIGINT)
+        assert noted.signum == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups on this system")
+def test_a_signal_to_the_whole_group_finds_the_workers_still_at_work(photos: Path, tmp_path: Path):
+    """SLURM and systemd signal every process of a job; a worker that died first would cost the checkpoint."""
+    process, log = start_endless(photos, tmp_path, "data.workers=2")
+    while process.poll() is None and not (log.is_file() and log.read_text()):
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert (tmp_path / "run/fidelity/checkpoint.pt").is_file()
+
+
+@pytest.mark.long
+def test_ctrl_c_says_how_to_resume(photos: Path, tmp_path: Path):
+    process, log = start_endless(photos, tmp_path)
+    while process.poll() is None and not (log.is_file() and log.read_text()):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped by SIGINT" in errors
+    assert "call the same command again to resume" in errors
+    assert (tmp_path / "run/fidelity/checkpoint.pt").is_file()

@@ -1,0 +1,142 @@
+"""What is refused, in which words, and what stays intact."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from aesop.autoencoder import AutoEncoder
+from aesop.errors import DataError, ModelError, RunError
+from aesop.networks.loading import load_generator
+from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.state_dicts import write_state
+from aesop.training.interruption import Interrupted
+from aesop.training.recipe_files import load_recipe
+from aesop.training.train import train
+from helpers import synthetic_pictures
+from tiny_training import OUTPUTS, TINY, command, run_tiny, stop_at
+
+
+def test_a_network_of_another_scale_is_refused_before_work(photos: Path, tmp_path: Path):
+    generator = SRVGGConfig(type="srvgg", features=4, convs=1).build(2)
+    write_state(tmp_path / "x2.safetensors", generator.state_dict(), {})
+    write_state(tmp_path / "ae2.safetensors", AutoEncoder(generator, 2, 4, 4, 1).state_dict(), {})
+    with pytest.raises(ModelError, match=r"fidelity\.weights: .*x2\.safetensors is of scale 2; the recipe wants 4"):
+        run_tiny(photos, tmp_path / "run", f"fidelity.weights={tmp_path / 'x2.safetensors'}")
+    with pytest.raises(ModelError, match=r"autoencoder\.weights: .*ae2\.safetensors is of scale 2"):
+        run_tiny(photos, tmp_path / "run", f"autoencoder.weights={tmp_path / 'ae2.safetensors'}")
+    wider = SRVGGConfig(type="srvgg", features=6, convs=1).build(4)
+    write_state(tmp_path / "wide.safetensors", wider.state_dict(), {})
+    with pytest.raises(ModelError, match=r"wide\.safetensors holds .* parameters, not the recipe's generator"):
+        run_tiny(photos, tmp_path / "run", f"fidelity.weights={tmp_path / 'wide.safetensors'}")
+    with pytest.raises(ModelError, match=r"missing\.pth: no such model file"):
+        run_tiny(photos, tmp_path / "run", f"fidelity.weights={tmp_path / 'missing.pth'}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_another_recipe_or_other_pictures_is_refused(photos: Path, tmp_path: Path):
+    run_tiny(photos, tmp_path / "run", "steps=2")
+    before = (tmp_path / "run" / OUTPUTS[2]).read_bytes()
+    with pytest.raises(RunError, match=r"was trained with perceptual\.batch = 2, not 3"):
+        run_tiny(photos, tmp_path / "run", "perceptual.batch=3")
+    synthetic_pictures(tmp_path / "others", 4, 48, seed=9)
+    with pytest.raises(RunError, match="was trained on other pictures"):
+        run_tiny(tmp_path / "others", tmp_path / "run", "steps=2")
+    with pytest.raises(RunError, match="not empty and not a run"):
+        run_tiny(photos, photos)
+    with pytest.raises(RunError, match=r"000\.png: is a file; name a folder with --run"):
+        run_tiny(photos, photos / "000.png")
+    assert (tmp_path / "run" / OUTPUTS[2]).read_bytes() == before
+
+
+def test_pictures_that_cannot_train(photos: Path, tmp_path: Path):
+    with pytest.raises(DataError, match="nowhere"):
+        run_tiny(tmp_path / "nowhere", tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty"):
+        run_tiny(tmp_path / "empty", tmp_path / "run")
+    with pytest.raises(DataError, match="64"):
+        run_tiny(photos, tmp_path / "run", "fidelity.crop=64")
+    (photos / "broken.png").write_bytes((photos / "000.png").read_bytes()[:500])
+    said = run_tiny(photos, tmp_path / "run", "steps=1")
+    assert any("left out" in line and "broken.png" in line for line in said)
+    with pytest.raises(DataError, match="hold"):
+        run_tiny(photos, tmp_path / "other", "data.held_out=4")
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_rest(photos: Path, tmp_path: Path):
+    run_tiny(photos, tmp_path / "run", "steps=2")
+    told = r"perceptual: .* became (nan|inf|-inf) .* lower perceptual\.learning_rate"
+    with pytest.raises(RunError, match=told):
+        run_tiny(photos, tmp_path / "logged", "perceptual.learning_rate=1e30", "perceptual.checkpoint_every=100")
+    with pytest.raises(RunError, match=told):
+        run_tiny(photos, tmp_path / "wild", "perceptual.learning_rate=1e30", "perceptual.log_every=100")
+    with pytest.raises(ModelError, match="perceptual network is not finished"):
+        load_generator(tmp_path / "wild")
+    assert load_generator(tmp_path / "wild" / OUTPUTS[0]).scale == 4
+    checkpoint = tmp_path / "wild" / "perceptual" / "checkpoint.pt"
+    assert not checkpoint.exists()
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    original, saved = torch.save, 0
+
+    def save(obj: object, file: Path) -> None:
+        nonlocal saved
+        saved += 1
+        if saved == 2:
+            file.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(obj, file)
+
+    monkeypatch.setattr("aesop.training.checkpoint.torch.save", save)
+    with pytest.raises(RunError, match=r"checkpoint\.pt: the disk is full"):
+        run_tiny(photos, tmp_path / "run")
+    monkeypatch.undo()
+    assert sorted(path.name for path in (tmp_path / "run" / "fidelity").glob("*checkpoint*")) == ["checkpoint.pt"]
+    assert torch.load(tmp_path / "run" / "fidelity" / "checkpoint.pt", weights_only=True)["iteration"] == 2
+
+
+@pytest.mark.parametrize("accelerator", ["warp", "cuda"])
+def test_a_device_that_is_not_there_is_named(photos: Path, tmp_path: Path, accelerator: str):
+    if accelerator == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(RunError, match=f"--accelerator {accelerator}"):
+        train(load_recipe("laptop", TINY), photos, tmp_path / "run", accelerator=accelerator, say=lambda _: None)
+
+
+def test_a_corrupt_checkpoint_is_named(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patched:
+        stop_at(patched, "fidelity", 2, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(Interrupted):
+            run_tiny(photos, tmp_path / "run")
+    (tmp_path / "run/fidelity/checkpoint.pt").write_bytes(b"garbage")
+    with pytest.raises(RunError, match=r"checkpoint\.pt: is corrupt"):
+        run_tiny(photos, tmp_path / "run")
+    (tmp_path / "run/recipe.yaml").write_text("name: [")
+    with pytest.raises(RunError, match=r"recipe\.yaml: is not valid YAML.* damaged"):
+        run_tiny(photos, tmp_path / "run")
+    (tmp_path / "run/recipe.yaml").unlink()
+    (tmp_path / "run/run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json: is damaged"):
+        run_tiny(photos, tmp_path / "run")
+
+
+def test_mistakes_on_the_command_line_are_one_sentence_and_status_2(photos: Path, tmp_path: Path):
+    for arguments, message in (
+        (["labtop", "--data", photos, "--run", tmp_path / "run"], "did you mean laptop"),
+        (["laptop", "seeed=1", "--data", photos, "--run", tmp_path / "run"], "did you mean `seed`"),
+        (["laptop", "--data", tmp_path / "none", "--run", tmp_path / "run"], "none"),
+    ):
+        result = command("train", *arguments, cwd=tmp_path)
+        assert result.returncode == 2, result.stderr
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1

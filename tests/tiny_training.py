@@ -1,0 +1,93 @@
+"""Trainings of a moment, and the commands for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from aesop.networks.state_dicts import read_state
+from aesop.training.autoencoder import AutoEncoderStage
+from aesop.training.fidelity import FidelityStage
+from aesop.training.perceptual import PerceptualStage
+from aesop.training.recipe_files import load_recipe
+from aesop.training.train import train
+
+TINY = [
+    "generator.features=4",
+    "generator.convs=1",
+    "data.held_out=1",
+    *(f"{stage}.{setting}" for stage in ("fidelity", "autoencoder", "perceptual") for setting in (
+        "iterations=6", "crop=32", "batch=2", "log_every=2", "validate_every=4", "checkpoint_every=2", "warmup=0",
+    )),
+    "perceptual.discriminator.features=4",
+    "perceptual.perceptual_loss.features.blocks={0: 1.0}",
+]  # fmt: skip
+
+STAGES: dict[str, type] = {
+    "fidelity": FidelityStage,
+    "autoencoder": AutoEncoderStage,
+    "perceptual": PerceptualStage,
+}
+
+
+def run_tiny(photos: Path, run: Path, *overrides: str, recipe: str = "laptop") -> list[str]:
+    said: list[str] = []
+    tiny = [setting for setting in TINY if recipe == "laptop" or not setting.startswith("autoencoder")]
+    train(load_recipe(recipe, [*tiny, *overrides]), photos, run, accelerator="cpu", say=said.append)
+    return said
+
+
+def same_files(first: Path, second: Path, name: str) -> bool:
+    ours, theirs = read_state(first / name), read_state(second / name)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+OUTPUTS = (
+    "fidelity/generator.safetensors",
+    "autoencoder/autoencoder.safetensors",
+    "perceptual/generator.safetensors",
+)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, stage: str, iteration: int, stop: Callable[[], None]) -> None:
+    """Call `stop` in the given iteration of a stage, once."""
+    original = STAGES[stage].step
+    calls = 0
+
+    def step(self: Any, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        nonlocal calls
+        calls += 1
+        if calls == iteration:
+            stop()
+        return original(self, lr, hr)
+
+    monkeypatch.setattr(STAGES[stage], "step", step)
+
+
+def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "AESOP_CACHE": str(cwd / "cache")}
+    return subprocess.run(
+        [sys.executable, "-m", "aesop", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, env=environment, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def start_endless(photos: Path, tmp_path: Path, *overrides: str) -> tuple[subprocess.Popen[str], Path]:
+    """Start a training that would take hours; return it and the log whose first line says that it runs."""
+    arguments = ["train", "laptop", *TINY, "fidelity.iterations=100000", "fidelity.checkpoint_every=100000", *overrides]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aesop", *arguments, "--data", str(photos), "--run", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "AESOP_CACHE": str(tmp_path / "cache")},
+        start_new_session=True,
+    )
+    return process, tmp_path / "run" / "fidelity" / "log.jsonl"
