@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from aesop.autoencoder import AutoEncoder
 from aesop.losses import adversarial
-from aesop.losses.aesop import AESOPLoss
 from aesop.losses.artifact import artifact_loss
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.networks.features import VGG19_LAYERS, FrozenFeatures, ImageNetNormalise
 from aesop.training.autoencoder import AutoEncoderStage
 from aesop.training.fidelity import FidelityStage
+from aesop.training.networks import required
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
@@ -133,25 +133,20 @@ class RandomVGG19(FrozenFeatures):
 def perceptual_stage(
     fabric: Fabric, recipe: Recipe, generator: nn.Module, autoencoder: AutoEncoder | None
 ) -> PerceptualStage:
-    features = recipe.perceptual.perceptual_loss.features
+    config = required(recipe.perceptual, "perceptual")
+    features = config.perceptual_loss.features
     if features.type == "vgg19":
         loss = PerceptualLoss(RandomVGG19(list(features.layers)), list(features.layers.values()))
     else:
         loss = PerceptualLoss(*features.build())
-    config = recipe.perceptual.fidelity_loss
-    if config.type == "pixel":
-        fidelity: nn.Module = config.build()
-    elif autoencoder is not None:
-        fidelity = AESOPLoss(copy.deepcopy(autoencoder))
-    else:
-        raise SystemExit("this recipe has no auto-encoder")
-    discriminator = recipe.perceptual.discriminator.build(recipe.perceptual.crop)
-    return PerceptualStage(fabric, recipe, copy.deepcopy(generator), discriminator, fidelity, loss)
+    fidelity = config.fidelity_loss.build(recipe.scale, copy.deepcopy(autoencoder))
+    discriminator = config.discriminator.build(config.crop)
+    return PerceptualStage(fabric, recipe, config, copy.deepcopy(generator), discriminator, fidelity, loss)
 
 
 def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
     """Do the same iteration as the reference code does it."""
-    config, discriminator = stage.config, stage.network_d
+    config, discriminator = stage.config, stage.adversary.network
     discriminator.requires_grad_(False)
     sr = stage.network(lr)
     with torch.no_grad():
@@ -172,8 +167,8 @@ def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
     nn.functional.softplus(fake.mean() - real).mean().mul(0.5).backward()
     fake = discriminator(sr.detach())
     nn.functional.softplus(fake - real.mean().detach()).mean().mul(0.5).backward()
-    stage.optimizer_d.step()
-    stage.optimizer_d.zero_grad()
+    stage.adversary.optimizer.step()
+    stage.adversary.optimizer.zero_grad()
     stage.ema.update(stage.network)
 
 
@@ -199,9 +194,9 @@ def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[s
             stage.ema.model(lr)
 
     def discriminator() -> None:
-        real, fake = stage.network_d(hr), stage.network_d(sr)
+        real, fake = stage.adversary.network(hr), stage.adversary.network(sr)
         adversarial.generator_loss(real, fake).backward(inputs=[sr], retain_graph=True)
-        adversarial.discriminator_loss(real, fake).backward(inputs=list(stage.network_d.parameters()))
+        adversarial.discriminator_loss(real, fake).backward(inputs=list(stage.adversary.network.parameters()))
 
     def optimizers() -> None:
         for optimizer in stage.optimizers:
@@ -210,9 +205,7 @@ def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[s
 
     parts: dict[str, Callable[[], object]] = {
         "generator": generator,
-        f"{recipe.perceptual.fidelity_loss.type} loss (AE twice, once back)": lambda: stage.fidelity_loss(
-            sr, hr
-        ).backward(),
+        f"{stage.config.fidelity_loss.type} loss (AE twice, once back)": lambda: stage.fidelity_loss(sr, hr).backward(),
         "features (twice, once back)": lambda: stage.perceptual_loss(sr, hr).backward(),
         "discriminator (twice, back to both)": discriminator,
         "artifact loss": lambda: artifact_loss(sr, hr, ema_sr).backward(),

@@ -26,6 +26,7 @@ from aesop.errors import AesopError, DataError, MissingExtraError, RunError
 from aesop.training.recipe_files import dump_recipe, load_recipe
 from aesop.training.run import Run
 from helpers import synthetic_picture, synthetic_pictures
+from sections import perceptual_of
 
 
 def ignore(line: str) -> None:
@@ -203,7 +204,7 @@ class TestWhole:
         assert all(any(not torch.equal(a[key], b[key]) for key in a) for a, b in ((fidelity, aesop), (aesop, pixel)))
         record = load_recipe(str(run / "pixel/recipe.yaml"))
         assert record.fidelity.weights == run / "aesop/fidelity/generator.safetensors"
-        assert record.perceptual.fidelity_loss.type == PIXEL.model
+        assert perceptual_of(record).fidelity_loss.type == PIXEL.model
 
         # A second call trains nothing.
         before = (run / "aesop/perceptual/generator.safetensors").stat().st_mtime_ns

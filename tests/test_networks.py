@@ -16,7 +16,6 @@ from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
 from aesop.data.bicubic import resize
 from aesop.errors import ModelError
 from aesop.losses.aesop import AESOPLoss
-from aesop.networks.discriminators import VGGDiscriminator
 from aesop.networks.features import EfficientNetFeatures, VGG19Config, VGG19Features
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBNet
@@ -227,32 +226,6 @@ def test_downscaler_start_is_a_bicubic_downscaler(scale: int):
 def test_autoencoder_refuses_odd_sizes_by_name():
     with pytest.raises(ValueError, match="50x48 are no multiple of the scale 4"):
         AutoEncoder(nn.Identity(), 4, 8)(torch.rand(1, 3, 50, 48))
-
-
-def test_discriminator_has_the_published_layers():
-    """ESRGAN's for crops of 128: widths 64 to 512, the first convolution alone with a bias, then 100 and 1 outputs."""
-    convolutions = [(3, 64, 9), (64, 64, 16)]
-    for inputs, width in ((64, 128), (128, 256), (256, 512), (512, 512)):
-        convolutions += [(inputs, width, 9), (width, width, 16)]
-    expected = sum(a * b * taps for a, b, taps in convolutions) + 64  # the bias
-    expected += 2 * sum(width for _, width, _ in convolutions[1:])  # batch norm
-    expected += 512 * 4 * 4 * 100 + 100 + 100 + 1
-    network = VGGDiscriminator(128)
-    assert sum(p.numel() for p in network.parameters()) == expected
-    assert network(torch.rand(2, 3, 128, 128)).shape == (2, 1)
-    keys = set(network.state_dict())
-    assert {
-        "conv0_0.bias",
-        "conv0_1.weight",
-        "bn0_1.weight",
-        "conv4_1.weight",
-        "linear1.weight",
-        "linear2.bias",
-    } <= keys
-    assert "bn0_0.weight" not in keys
-    assert VGGDiscriminator(256, features=4)(torch.rand(1, 3, 256, 256)).shape == (1, 1)
-    with pytest.raises(ValueError, match="100"):
-        VGGDiscriminator(100)
 
 
 def test_vgg_features_are_taken_before_the_relu(tmp_path: Path):

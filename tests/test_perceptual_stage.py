@@ -29,6 +29,7 @@ from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import ddp
+from sections import perceptual_of
 from test_losses import slow_artifact_map
 
 SCALE, CROP, STEPS = 2, 16, 3
@@ -89,9 +90,11 @@ def batches() -> list[tuple[Tensor, Tensor]]:
 
 def stage(loss: str, nets: dict[str, Any], artifact: float = 1.0, fabric: Fabric | None = None) -> PerceptualStage:
     fidelity = AESOPLoss(nets["autoencoder"]) if loss == "aesop" else PixelLoss()
+    said = recipe(loss, artifact)
     return PerceptualStage(
         fabric or Fabric(accelerator="cpu", devices=1, precision="64-true"),
-        recipe(loss, artifact),
+        said,
+        perceptual_of(said),
         nets["generator"],
         nets["discriminator"],
         fidelity,
@@ -167,7 +170,7 @@ def test_first_steps_are_those_of_the_equations(loss: str):
         found = trained.step(lr, hr)
         for name, value in values.items():
             assert found[name].item() == pytest.approx(value, rel=1e-9), name
-    pairs = [("generator", trained.network), ("discriminator", trained.network_d), ("ema", trained.ema.model)]
+    pairs = [("generator", trained.network), ("discriminator", trained.adversary.network), ("ema", trained.ema.model)]
     for name, network in pairs:
         for (key, parameter), (_, other) in zip(
             network.named_parameters(), theirs[name].named_parameters(), strict=True
@@ -195,7 +198,7 @@ def test_passes_of_an_iteration(artifact: float):
 
     count("generator", trained.network)
     count("ema", trained.ema.model)
-    count("discriminator", trained.network_d)
+    count("discriminator", trained.adversary.network)
     count("autoencoder", nets["autoencoder"])
     count("features", nets["features"])
     trained.step(*batches()[0])
@@ -257,7 +260,7 @@ def test_resuming_from_state_continues_bit_for_bit():
         resumed.step(lr, hr)
     for mine, other in zip(straight.network.parameters(), resumed.network.parameters(), strict=True):
         assert torch.equal(mine, other)
-    for mine, other in zip(straight.network_d.buffers(), resumed.network_d.buffers(), strict=True):
+    for mine, other in zip(straight.adversary.network.buffers(), resumed.adversary.network.buffers(), strict=True):
         assert torch.equal(mine, other)
 
 
@@ -272,7 +275,7 @@ def train_in_one_of_two(folder: Path, alike: bool) -> None:
             trained.step(lr, hr)
         else:
             trained.step(lr.flip(-1), hr.flip(-1))
-    pairs = {"generator": trained.network, "discriminator": trained.network_d, "ema": trained.ema.model}
+    pairs = {"generator": trained.network, "discriminator": trained.adversary.network, "ema": trained.ema.model}
     parameters = {
         f"{name}.{key}": value.detach() for name, network in pairs.items() for key, value in network.named_parameters()
     }
@@ -309,7 +312,7 @@ def test_two_processes_average_their_gradients(tmp_path: Path, alike: bool):
     for lr, hr in batches():
         alone.step(lr, hr)
     expected = {f"generator.{key}": value for key, value in alone.network.named_parameters()}
-    expected |= {f"discriminator.{key}": value for key, value in alone.network_d.named_parameters()}
+    expected |= {f"discriminator.{key}": value for key, value in alone.adversary.network.named_parameters()}
     for key, value in first.items():
         torch.testing.assert_close(second[key], value, rtol=0, atol=0)
         if key in expected and alike:
@@ -328,6 +331,7 @@ def test_bfloat16_autocast_trains():
         trained = PerceptualStage(
             Fabric(accelerator="cpu", devices=1, precision=precision),
             recipe("aesop"),
+            perceptual_of(recipe("aesop")),
             nets["generator"],
             nets["discriminator"],
             AESOPLoss(nets["autoencoder"]),

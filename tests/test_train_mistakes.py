@@ -76,7 +76,7 @@ def test_a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_rest(photos: Pa
         run_tiny(photos, tmp_path / "logged", "perceptual.learning_rate=1e30", "perceptual.checkpoint_every=100")
     with pytest.raises(RunError, match=told):
         run_tiny(photos, tmp_path / "wild", "perceptual.learning_rate=1e30", "perceptual.log_every=100")
-    with pytest.raises(ModelError, match="perceptual network is not finished"):
+    with pytest.raises(ModelError, match="last network is not finished"):
         load_generator(tmp_path / "wild")
     assert load_generator(tmp_path / "wild" / OUTPUTS[0]).scale == 4
     checkpoint = tmp_path / "wild" / "perceptual" / "checkpoint.pt"

@@ -17,7 +17,7 @@ from aesop.data.bicubic import resize
 from aesop.errors import ModelError
 from aesop.networks.loading import generator_from_state
 from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
-from aesop.networks.state_dicts import read_state
+from aesop.networks.state_dicts import read_metadata, read_state
 
 
 class AutoEncoder(nn.Module):
@@ -41,7 +41,7 @@ class AutoEncoder(nn.Module):
         # Unshuffling makes scale^2 channels of each, so that few suffice before it: 64 / 4^2 = 4 in the paper. Fewer
         # than three could not tell colours apart, and what scale^2 does not divide (64 / 3^2) is rounded.
         squeezed = max(3, round(features / scale**2))
-        self.encoder = _encoder(squeezed, scale, growth, blocks)
+        self.encoder: nn.Module = _encoder(squeezed, scale, growth, blocks)
         self.decoder = decoder
 
     def forward(self, hr: Tensor) -> Tensor:
@@ -65,10 +65,24 @@ class AutoEncoder(nn.Module):
         return bottleneck, self.decoder(bottleneck)
 
     @classmethod
-    def load(cls, path: Path | str) -> AutoEncoder:
+    def collapsed(cls, fidelity: nn.Module, scale: int) -> AutoEncoder:
+        """Build config (a) of table 3: a plain bicubic downscaler, then the fidelity network; nothing to train.
+
+        What downscaling removes costs nothing under it (bottleneck collapse).
+        """
+        autoencoder = cls(fidelity, scale, features=1, growth=1, blocks=0)
+        autoencoder.encoder = BicubicEncoder(scale)
+        return autoencoder.eval()
+
+    @classmethod
+    def load(cls, path: Path | str, decoder: nn.Module | None = None) -> AutoEncoder:
         """Load an auto-encoder trained here, a run folder's, or one of the official releases; widths come from shapes.
 
         The official files name the encoder's layers at the top level and, again, under `encoder.0`, `.2` and `.3`.
+
+        Args:
+            path: the file, or the run folder.
+            decoder: a network to load the decoder's parameters into; unset, one is built by what the file tells.
 
         Raises:
             ModelError: if the file is missing, corrupt or not an auto-encoder's.
@@ -80,22 +94,41 @@ class AutoEncoder(nn.Module):
         state = _ours(read_state(path))
         if not any(key.startswith("encoder.") for key in state):
             raise ModelError(f"{path}: is not an auto-encoder, since it has no encoder; name one here.")
-        decoder, scale, _ = generator_from_state(
-            {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}, path
-        )
+        inner = {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}
+        if decoder is None:
+            decoder = generator_from_state(inner, path, read_metadata(path))[0]
+            inner = decoder.state_dict()
         encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
         try:
+            decoder.load_state_dict(inner)
+            squeezed = encoder["conv_first.0.weight"].shape[0]
+            scale = round((encoder["conv_last.0.weight"].shape[1] / squeezed) ** 0.5)
             autoencoder = cls(decoder, scale)
             autoencoder.encoder = _encoder(
-                squeezed=encoder["conv_first.0.weight"].shape[0],
-                scale=scale,
+                squeezed,
+                scale,
                 growth=encoder["body.0.rdb1.conv1.weight"].shape[0],
                 blocks=count_blocks(encoder),
             )
             autoencoder.encoder.load_state_dict(encoder)
         except (IndexError, KeyError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{path}: is not an auto-encoder of scale {scale}; name one here.") from error
+            raise ModelError(f"{path}: is not an auto-encoder, or not one with that decoder; name one here.") from error
+        with torch.no_grad():
+            if autoencoder(torch.zeros(1, 3, 8 * scale, 8 * scale)).shape[-1] != 8 * scale:
+                raise ModelError(f"{path}: its decoder does not undo its encoder's scale of {scale}; get it anew.")
         return autoencoder.eval()
+
+
+class BicubicEncoder(nn.Module):
+    """A downscaler in the encoder's place: HR (N, 3, H, W) to LR."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, hr: Tensor) -> Tensor:
+        """Downscale `hr` as the LR images were."""
+        return resize(hr, 1 / self.scale)
 
 
 def _encoder(squeezed: int, scale: int, growth: int, blocks: int) -> nn.Sequential:
@@ -132,13 +165,13 @@ def _ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def initialise_as_downscaler(encoder: nn.Sequential, scale: int) -> None:
+def initialise_as_downscaler(encoder: nn.Module, scale: int) -> None:
     """Let a fresh encoder begin as a bicubic downscaler, to within about 50 dB.
 
     The paper's encoder begins near zero and spends thousands of iterations on finding the LR image; a short training
     has none to spare. Nothing but the start differs: small random weights beside the kernel leave every channel free.
     """
-    conv_first, down, body, conv_last = encoder
+    conv_first, down, body, conv_last = encoder.children()
     for conv in (*_convs(conv_first), *_convs(conv_last)):
         conv.weight.mul_(0.01)
     last = _convs(conv_last)[1]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aesop import cli_demo, cli_evaluate, cli_upscale
+from aesop import cli_degrade, cli_demo, cli_evaluate, cli_upscale
 from aesop.cores import share_cores
 from aesop.errors import AesopError
 
@@ -83,6 +83,7 @@ def recipes() -> None:
         print(f"{name:24} {load_recipe(name).about}")
 
 
+app.command()(cli_degrade.degrade)
 app.command()(cli_demo.demo)
 app.command()(cli_evaluate.evaluate)
 app.command()(cli_upscale.upscale)

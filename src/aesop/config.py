@@ -2,10 +2,58 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
 
 
 class Config(BaseModel):
     """Base of every section of a recipe; a section stands in the file of what it configures."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _own_or_known(value: Any, known: Any) -> Any:
+    """Check a section by the class that its `type` names as `module:Class`, or else as one of the known types."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or ":" not in kind:
+        return known(value)
+    try:
+        return imported_config(kind).model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ValueError(f"{kind}: {f'`{place}`: ' if place else ''}{message}") from error
+
+
+#: Lets a section's `type` be `module:Class` as well: a Config of the user's own, whose field `type` is a plain `str`.
+#: Its module is imported from the present folder or wherever Python looks.
+Extendable = WrapValidator(_own_or_known)
+
+
+def imported_config(kind: str) -> type[Config]:
+    """Import the Config class that `module:Class` names.
+
+    Raises:
+        ValueError: if there is none.
+
+    """
+    module, _, name = kind.partition(":")
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise ValueError(f"{kind} cannot be imported ({error}); call from the folder of {module}.py") from error
+    finally:
+        if added:
+            sys.path.remove(here)
+    if not (isinstance(found, type) and issubclass(found, Config)):
+        raise ValueError(f"{kind}: {module} has no Config class {name}; see docs/extending.md")
+    return found

@@ -1,12 +1,18 @@
-"""The adversarial loss L_adv: the relativistic average GAN of ESRGAN (Jolicoeur-Martineau 2018).
+"""The adversarial loss L_adv: the relativistic average GAN of ESRGAN (Jolicoeur-Martineau 2018), and two others.
 
-With C the discriminator's logits, D(a, b) = sigmoid(C(a) - mean C(b)) is the belief that a looks more real than b.
+With C the discriminator's logits, D(a, b) = sigmoid(C(a) - mean C(b)) is the belief that a looks more real than b; the
+plain GAN believes D(a) = sigmoid(C(a)). Logits are one a picture, (N, 1), or maps, (N, 1, h, w): means are over all.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
+
+from aesop.config import Config
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -23,3 +29,58 @@ def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """1/2 (-log(1 - D(y, G(x))) - log D(G(x), y)) from the same logits: a scalar whose gradient is in `fake` alone."""
     real = real.detach()
     return 0.5 * (F.softplus(real - fake.mean()).mean() + F.softplus(real.mean() - fake).mean())
+
+
+def plain_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """-log D(y) - log(1 - D(G(x))), both halves whole, as Real-ESRGAN steps (realesrgan/models/realesrgan_model.py)."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def plain_generator_loss(fake: Tensor) -> Tensor:
+    """-log D(G(x)) from the logits of SR images, (N, ...): a scalar."""
+    return F.softplus(-fake).mean()
+
+
+class RelativisticGANConfig(Config):
+    """Relativistic average GAN, the paper's."""
+
+    type: Literal["relativistic"] = "relativistic"
+    weight: float = Field(default=0.005, ge=0, description="of the generator's loss; the discriminator's has weight 1")
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the generator's loss from the logits of HR and SR images, unweighted."""
+        return generator_loss(real, fake)
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the discriminator's loss from the same logits."""
+        return discriminator_loss(real, fake)
+
+
+class PlainGANConfig(Config):
+    """Plain GAN: Real-ESRGAN's, and its weight (options/train_realesrgan_x4plus.yml)."""
+
+    type: Literal["plain"]
+    weight: float = Field(default=0.1, ge=0, description="of the generator's loss; the discriminator's has weight 1")
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002 - the other GAN compares
+        """Return the generator's loss from the logits of SR images, unweighted."""
+        return plain_generator_loss(fake)
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the discriminator's loss from the logits of HR and SR images."""
+        return plain_discriminator_loss(real, fake)
+
+
+class LeastSquaresGANConfig(Config):
+    """Least-squares GAN (Mao 2017): BSRGAN's, and its weight. Logits are drawn to 1 for HR and to 0 for SR."""
+
+    type: Literal["least-squares"]
+    weight: float = Field(0.1, ge=0, description="of the generator's loss; the discriminator's has weight 1")
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002 - the relativistic GAN compares
+        """Return mean (D(G(x)) - 1)^2 from the logits of SR images, unweighted."""
+        return ((fake - 1) ** 2).mean()
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return 1/2 (mean (D(y) - 1)^2 + mean D(G(x))^2) from the logits of HR and SR images."""
+        return 0.5 * (((real - 1) ** 2).mean() + (fake**2).mean())

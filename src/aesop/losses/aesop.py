@@ -8,7 +8,7 @@ perceptual variance, the textures, to the perceptual and adversarial losses.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.autoencoder import AutoEncoder
-from aesop.config import Config
+from aesop.losses.fidelity import FidelityLossConfig
 
 
 class AESOPLoss(nn.Module):
@@ -60,12 +60,16 @@ class AESOPLoss(nn.Module):
         return F.l1_loss(self.autoencoder(seen), target) + F.l1_loss(sr, seen.detach())
 
 
-class AESOPLossConfig(Config):
+class AESOPLossConfig(FidelityLossConfig):
     """AESOP loss as the fidelity loss: eq. 9. The auto-encoder is the recipe's."""
+
+    uses_autoencoder: ClassVar[bool] = True
 
     type: Literal["aesop"]
     weight: float = Field(1.0, ge=0)
 
-    def build(self, autoencoder: AutoEncoder) -> AESOPLoss:
+    def build(self, scale: int, autoencoder: AutoEncoder | None) -> AESOPLoss:
         """Build the loss around the frozen `autoencoder`."""
+        if autoencoder is None or autoencoder.scale != scale:
+            raise ValueError(f"the AESOP loss needs an auto-encoder of scale {scale}")
         return AESOPLoss(autoencoder)

@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.config import Config
+from aesop.autoencoder import AutoEncoder
+from aesop.losses.fidelity import FidelityLossConfig
 
 
 class PixelLoss(nn.Module):
@@ -19,12 +20,12 @@ class PixelLoss(nn.Module):
         return F.l1_loss(sr, hr)
 
 
-class PixelLossConfig(Config):
+class PixelLossConfig(FidelityLossConfig):
     """Pixel loss as the fidelity loss: eq. 3."""
 
     type: Literal["pixel"]
     weight: float = Field(0.01, ge=0)
 
-    def build(self) -> PixelLoss:
+    def build(self, scale: int = 1, autoencoder: AutoEncoder | None = None) -> PixelLoss:  # noqa: ARG002
         """Build the loss."""
         return PixelLoss()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from spandrel import ImageModelDescriptor, ModelLoader, SizeRequirements, UnsupportedModelError
+from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from aesop.errors import ModelError
+from aesop.networks.recorded import recorded_generator
 from aesop.networks.rrdb import RRDBNet
-from aesop.networks.state_dicts import read_state
-
-#: A run folder's network: the end of its last stage.
-RUN_GENERATOR = "perceptual/generator.safetensors"
+from aesop.networks.spandrel_any import prepare
+from aesop.networks.spsr import SPSRNet, is_spsr
+from aesop.networks.srresnet import is_srresnet, srresnet_from_state
+from aesop.networks.state_dicts import read_metadata, read_state
 
 
 @dataclass(frozen=True)
@@ -43,72 +47,83 @@ def load_generator(path: Path | str) -> LoadedGenerator:
     state = read_state(path)
     if any(key.startswith("decoder.") for key in state) and any("conv_first.0." in key for key in state):
         raise ModelError(f"{path}: is an auto-encoder, not a generator; name a generator here.")
-    model, scale, architecture = generator_from_state(state, path)
+    model, scale, architecture = generator_from_state(state, path, read_metadata(path))
     return LoadedGenerator(model, scale, architecture, path)
 
 
-def generator_from_state(state: dict[str, Tensor], path: Path) -> tuple[nn.Module, int, str]:
+def generator_from_state(
+    state: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> tuple[nn.Module, int, str]:
     """Build the generator whose parameters `state` holds: (model, scale, architecture's name).
 
-    RRDB in its present layout is ours, since spandrel fixes its growth; all else is spandrel's.
+    RRDB in its present layout is ours, since spandrel fixes its growth, and so are the networks that it lacks; a file
+    of ours that records its network is built by that; all else is spandrel's.
 
     Raises:
         ModelError: naming `path`, if no architecture fits.
 
     """
-    if {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"} <= state.keys():
-        try:
-            rrdb = RRDBNet.from_state(state)
-        except (IndexError, KeyError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{path}: looks like RRDB, but its parameters do not fit together.") from error
-        return rrdb.eval().float(), rrdb.scale, "RRDB"
+    for architecture, recognise, from_state in _OURS:
+        if recognise(state):
+            try:
+                model = from_state(state)
+            except (IndexError, KeyError, ValueError, RuntimeError) as error:
+                raise ModelError(
+                    f"{path}: looks like {architecture}, but its parameters do not fit together."
+                ) from error
+            return model.eval().float(), model.scale, architecture
+    if (recorded := recorded_generator(state, metadata or {}, path)) is not None:
+        return recorded
     try:
-        descriptor = ModelLoader("cpu").load_from_state_dict(dict(state))
+        descriptor = ModelLoader("cpu").load_from_state_dict(_as_spandrel_wants(state))
     except UnsupportedModelError as error:
         raise ModelError(f"{path}: no architecture known to spandrel has these parameters.") from error
     except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its parameters do not fit the architecture they look like ({error}).") from error
     if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != 3:
         raise ModelError(f"{path}: {descriptor.architecture.name} does not upscale RGB pictures.")
-    model = descriptor.model.eval().float()
-    _accept_every_size(model, descriptor.size_requirements, descriptor.scale)
+    model = prepare(descriptor.model.eval().float(), descriptor.size_requirements, descriptor.scale)
     return model, descriptor.scale, descriptor.architecture.name
 
 
-def _accept_every_size(model: nn.Module, requirements: SizeRequirements, scale: int) -> None:
-    """Let a network that wants certain sizes take any: its input is padded by reflection, its output cut.
+def _is_rrdb(state: dict[str, Tensor]) -> bool:
+    return {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"} <= state.keys()
 
-    By hooks, so that the parameters keep their names.
-    """
-    if requirements.none:
-        return
-    sizes: list[tuple[int, int]] = []
 
-    def pad(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        lr, *others = inputs
-        height, width = lr.shape[-2:]
-        sizes.append((height, width))
-        right, below = requirements.get_padding(width, height)
-        # Reflection cannot reach beyond a tiny picture; its last pixels are repeated there.
-        reflected = (0, min(right, width - 1), 0, min(below, height - 1))
-        lr = F.pad(lr, reflected, mode="reflect")
-        lr = F.pad(lr, (0, right - reflected[1], 0, below - reflected[3]), mode="replicate")
-        return (lr, *others)
+#: What spandrel does not know, or knows less of: name, recognition and construction.
+_OURS: tuple[tuple[str, Callable[[dict[str, Tensor]], bool], Callable[[dict[str, Tensor]], Any]], ...] = (
+    ("RRDB", _is_rrdb, RRDBNet.from_state),
+    ("SPSR", is_spsr, SPSRNet.from_state),
+    ("SRResNet", is_srresnet, srresnet_from_state),
+)
 
-    def cut(_: nn.Module, __: tuple[Tensor, ...], sr: Tensor) -> Tensor:
-        height, width = sizes.pop()
-        return sr[..., : height * scale, : width * scale]
 
-    model.register_forward_pre_hook(pad)
-    model.register_forward_hook(cut)
+def _as_spandrel_wants(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state` with DRCT's 1x1 convolutions, which the paper's files hold as matrices, in four dimensions."""
+    adjust = re.compile(r"layers\.\d+\.adjust\d\.weight")
+    return {
+        key: value[..., None, None] if adjust.fullmatch(key) and value.dim() == 2 else value
+        for key, value in state.items()
+    }
 
 
 def _of_run(folder: Path) -> Path:
-    if (folder / RUN_GENERATOR).is_file():
-        return folder / RUN_GENERATOR
-    if (folder / "run.json").is_file():
-        raise ModelError(
-            f"{folder}: this run's perceptual network is not finished; train it to the end, or name another of its "
-            "files, such as fidelity/generator.safetensors."
-        )
-    raise ModelError(f"{folder}: is not a run folder (no {RUN_GENERATOR}); name a run or a model file.")
+    """Return a run folder's generator: that of its last stage that trains one."""
+    perceptual, fidelity = (folder / stage / "generator.safetensors" for stage in ("perceptual", "fidelity"))
+    if perceptual.is_file():
+        return perceptual
+    if not (folder / "run.json").is_file():
+        raise ModelError(f"{folder}: is not a run folder (no run.json); name a run or a model file.")
+    if "perceptual" not in _stages(folder / "run.json") and fidelity.is_file():
+        return fidelity
+    raise ModelError(
+        f"{folder}: this run's last network is not finished; train it to the end, or name another of its files, such "
+        "as fidelity/generator.safetensors."
+    )
+
+
+def _stages(record: Path) -> list[str]:
+    try:
+        return list(json.loads(record.read_text(encoding="utf-8"))["stages"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{record}: is damaged; name one of the run's model files.") from error

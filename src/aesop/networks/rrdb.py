@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.config import Config
+from aesop.networks.section import GeneratorSection
 
 #: Residual branches are scaled by this before they are added (ESRGAN, section 3.1).
 RESIDUAL_SCALE = 0.2
@@ -145,13 +145,18 @@ def count_blocks(state: dict[str, Tensor]) -> int:
     return len(numbers)
 
 
-class RRDBConfig(Config):
+class RRDBConfig(GeneratorSection):
     """RRDB generator."""
 
     type: Literal["rrdb"]
     features: int = Field(64, ge=1, description="width of the trunk")
     blocks: int = Field(23, ge=1, description="number of RRDBs")
     growth: int = Field(32, ge=1, description="channels each dense layer adds; spandrel reads 32 only")
+
+    def check(self, scale: int) -> None:
+        """Refuse a scale that doubling does not reach."""
+        if scale & (scale - 1):
+            raise ValueError(f"RRDB doubles its size, so it has no scale {scale}; take srvgg or swinir")
 
     def build(self, scale: int) -> RRDBNet:
         """Build the network with fresh weights."""

@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import Field
 from spandrel.architectures.Compact import Compact
 
-from aesop.config import Config
+from aesop.networks.section import GeneratorSection
 
 
-class SRVGGConfig(Config):
+class SRVGGConfig(GeneratorSection):
     """SRVGG generator."""
 
     type: Literal["srvgg"]

@@ -40,11 +40,14 @@ class AutoEncoderStage:
     ) -> None:
         self.fabric, self.config, self.scale = fabric, config, recipe.scale
         fabric.to_device(autoencoder)
+        if config.freeze_decoder:
+            autoencoder.decoder.requires_grad_(False).eval()
         self.fidelity = fabric.to_device(fidelity).requires_grad_(False).eval()
         self.fidelity_psnr: float | None = None
         self.ema = EMA(autoencoder, self.config.ema)
         self.network = autoencoder
-        self.autoencoder, self.optimizer = fabric.setup(autoencoder, adam(autoencoder.parameters(), self.config))
+        trained = [parameter for parameter in autoencoder.parameters() if parameter.requires_grad]
+        self.autoencoder, self.optimizer = fabric.setup(autoencoder, adam(trained, self.config))
         self.autoencoder.mark_forward_method("bottleneck_and_output")
         self.optimizers = [self.optimizer]
         self.result = self.ema.model

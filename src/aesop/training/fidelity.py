@@ -10,17 +10,17 @@ from aesop.losses.pixel import PixelLoss
 from aesop.metrics.psnr import psnr
 from aesop.training.ema import EMA
 from aesop.training.recipe import Recipe
-from aesop.training.stage import Pairs, adam
+from aesop.training.stage import Pairs, Sharpen, adam, as_it_is
 
 
 class FidelityStage:
-    """Train `generator` with the pixel loss alone."""
+    """Train `generator` with the pixel loss alone; `sharpen` makes its target (Real-ESRNet)."""
 
     name = "fidelity"
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, generator: nn.Module) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, generator: nn.Module, sharpen: Sharpen = as_it_is) -> None:
         config = recipe.fidelity
-        self.fabric, self.scale = fabric, recipe.scale
+        self.fabric, self.scale, self.sharpen = fabric, recipe.scale, sharpen
         generator = fabric.to_device(generator)
         self.ema = EMA(generator, config.ema)
         self.network = generator
@@ -32,7 +32,7 @@ class FidelityStage:
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Take one iteration."""
-        loss = self.loss(self.generator(lr), hr)
+        loss = self.loss(self.generator(lr), self.sharpen(hr))
         self.fabric.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()

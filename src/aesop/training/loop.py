@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -15,13 +16,14 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from aesop.data.pictures import to_float
+from aesop.degradation import Degradation
 from aesop.errors import RunError
 from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
 from aesop.training.checkpoint import load_checkpoint, save_checkpoint
 from aesop.training.interruption import Interrupted, Interruption
 from aesop.training.recipe import StageConfig
-from aesop.training.stage import Pairs, Stage
+from aesop.training.stage import WAITS, Pairs, Stage
 
 Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
 
@@ -44,6 +46,19 @@ class Paths:
         return self.folder / "snapshots" / f"{iteration:08d}.safetensors"
 
 
+@dataclass(frozen=True)
+class Degrading:
+    """A degradation, and the seed of the stage that it serves."""
+
+    degradation: Degradation
+    seed: int
+
+    def __call__(self, hr: Tensor, iteration: int, rank: int) -> tuple[Tensor, Tensor]:
+        """Degrade the crops of an iteration: the same way however often training was resumed."""
+        text = f"{self.seed} {iteration} {rank}".encode()
+        return self.degradation(hr, seed=int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "little"))
+
+
 def learning_rate(config: StageConfig, iteration: int, iterations: int) -> float:
     """Return the learning rate of iteration 0, 1, ...: warmup, halvings at the milestones, half a cosine."""
     rate = config.learning_rate * 0.5 ** sum(iteration >= milestone for milestone in config.milestones)
@@ -62,11 +77,12 @@ def train_stage(
     paths: Paths,
     metadata: dict[str, object],
     interruption: Interruption,
+    degrading: Degrading | None = None,
 ) -> dict[str, float]:
     """Train `stage` to the end, from its checkpoint if there is one; return its last validation.
 
     `batches(first, last)` yields the uint8 (LR, HR) batches of iterations first to last-1, the same ones however
-    often training was resumed.
+    often training was resumed. `degrading` makes LR anew from HR crops that are larger than the stage's.
 
     Raises:
         Interrupted: after a signal, with a checkpoint written.
@@ -74,10 +90,13 @@ def train_stage(
 
     """
     done = 0
+    parts = dict(stage.parts)
+    if degrading is not None:
+        parts["degradation"] = degrading.degradation
     checkpoint = load_checkpoint(paths.folder, fabric.device)
     if checkpoint is not None:
         done, state = checkpoint
-        for name, part in stage.parts.items():
+        for name, part in parts.items():
             part.load_state_dict(state[name])
 
     def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
@@ -90,8 +109,11 @@ def train_stage(
         for iteration, batch in enumerate(batches(done, iterations), start=done + 1):
             for optimizer in stage.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(config, iteration - 1, iterations)
+                    waits = iteration <= group.get(WAITS, 0)
+                    group["lr"] = 0.0 if waits else learning_rate(config, iteration - 1, iterations)
             lr, hr = (to_float(fabric.to_device(images)) for images in batch)
+            if degrading is not None:
+                lr, hr = degrading(hr, iteration, fabric.global_rank)
             losses.add(stage.step(lr, hr))
             if iteration % config.log_every == 0 or iteration == iterations:
                 means = losses.take()
@@ -113,7 +135,7 @@ def train_stage(
                 _require_finite(losses.peek(), stage.name, iteration, paths)
                 _require_finite({"the network": _sum(stage.result)}, stage.name, iteration, paths)
                 if fabric.is_global_zero:
-                    state = {name: part.state_dict() for name, part in stage.parts.items()}
+                    state = {name: part.state_dict() for name, part in parts.items()}
                     save_checkpoint(paths.folder, iteration, state)
                 fabric.barrier()
             if stop and iteration < iterations:

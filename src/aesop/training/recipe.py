@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
-from aesop.config import Config
+from aesop.config import Config, Extendable
+from aesop.degradation import BSRGANDegradationConfig, RealESRGANDegradationConfig
+from aesop.losses.adversarial import LeastSquaresGANConfig, PlainGANConfig, RelativisticGANConfig
 from aesop.losses.aesop import AESOPLossConfig
+from aesop.losses.gradient import GradientLossConfig
+from aesop.losses.low_pass import LowPassLossConfig
+from aesop.losses.lr_consistency import LRConsistencyLossConfig
 from aesop.losses.pixel import PixelLossConfig
-from aesop.networks.discriminators import VGGDiscriminatorConfig
+from aesop.networks.discriminators import DiscriminatorConfig
+from aesop.networks.discriminators.vgg import VGGDiscriminatorConfig
 from aesop.networks.features import EfficientNetConfig, VGG19Config
-from aesop.networks.rrdb import RRDBConfig
-from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.generators import GeneratorConfig
+from aesop.networks.spsr import SPSRConfig
 
-GeneratorConfig = Annotated[RRDBConfig | SRVGGConfig, Field(discriminator="type")]
-FidelityLossConfig = Annotated[PixelLossConfig | AESOPLossConfig, Field(discriminator="type")]
+FidelityLossConfig = Annotated[
+    SerializeAsAny[
+        Annotated[
+            PixelLossConfig | LowPassLossConfig | LRConsistencyLossConfig | AESOPLossConfig,
+            Field(discriminator="type"),
+        ]
+    ],
+    Extendable,
+]
+AdversarialLossConfig = Annotated[
+    RelativisticGANConfig | PlainGANConfig | LeastSquaresGANConfig, Field(discriminator="type")
+]
+DegradationConfig = Annotated[
+    SerializeAsAny[Annotated[RealESRGANDegradationConfig | BSRGANDegradationConfig, Field(discriminator="type")]],
+    Extendable,
+]
 FeaturesConfig = Annotated[VGG19Config | EfficientNetConfig, Field(discriminator="type")]
 
 #: The stages in the order in which they are trained.
@@ -57,12 +78,20 @@ class AutoEncoderConfig(StageConfig):
     weights: Path | None = Field(None, description="take the auto-encoder from this file instead of training it")
     iterations: int = Field(100_000, ge=1)
     crop: int = Field(256, ge=8, description="side of the HR crops, a multiple of the scale")
+    encoder: Literal["learned", "bicubic"] = Field(
+        "learned",
+        description="bicubic: a plain downscaler before the fidelity network, nothing to train (table 3, config (a))",
+    )
+    features: int | None = Field(None, ge=1, description="width of the encoder's body; unset, the decoder's")
     growth: int = Field(32, ge=1, description="growth of the encoder's RRDBs")
     blocks: int = Field(2, ge=1, description="number of the encoder's RRDBs")
+    decoder: GeneratorConfig | None = Field(None, description="another decoder than the recipe's generator")
+    decoder_weights: Path | None = Field(None, description="fidelity network that the decoder starts as")
+    freeze_decoder: bool = Field(False, description="keep the decoder as it starts (the real-world auto-encoder)")
     start: Literal["kaiming", "downscaler"] = Field(
         "kaiming", description="the encoder's first weights: the paper's, or a bicubic downscaler's (short trainings)"
     )
-    lr_weight: float = Field(1.0, ge=0, description="weight of |E(y) - x|_1 (eq. 4)")
+    lr_weight: float = Field(1.0, ge=0, description="weight of |E(y) - x|_1 (eq. 4); 0 is table 3's config (b)")
     hr_weight: float = Field(1.0, gt=0, description="weight of |D(E(y)) - y|_1 (eq. 5)")
 
 
@@ -71,12 +100,6 @@ class PerceptualLossConfig(Config):
 
     weight: float = Field(1.0, ge=0)
     features: FeaturesConfig
-
-
-class AdversarialLossConfig(Config):
-    """L_adv: the relativistic average GAN."""
-
-    weight: float = Field(0.005, gt=0)
 
 
 class ArtifactLossConfig(Config):
@@ -89,11 +112,16 @@ class PerceptualConfig(StageConfig):
     """Stage 3: the perceptual network (eq. 9; eq. 3 with the pixel loss). It starts as the fidelity network."""
 
     iterations: int = Field(300_000, ge=1)
+    generator: SPSRConfig | None = Field(
+        None, description="a network built around the recipe's generator; unset, that generator itself"
+    )
     fidelity_loss: FidelityLossConfig
     perceptual_loss: PerceptualLossConfig
-    adversarial_loss: AdversarialLossConfig = AdversarialLossConfig(weight=0.005)
+    adversarial_loss: AdversarialLossConfig = RelativisticGANConfig()
     artifact_loss: ArtifactLossConfig = ArtifactLossConfig(weight=1.0)
-    discriminator: VGGDiscriminatorConfig = VGGDiscriminatorConfig(features=64)
+    gradient_loss: GradientLossConfig | None = Field(None, description="SPSR's losses on gradient maps")
+    discriminator: DiscriminatorConfig = VGGDiscriminatorConfig()
+    discriminator_weights: Path | None = Field(None, description="file that the discriminator starts from")
 
 
 class DataConfig(Config):
@@ -116,49 +144,95 @@ class Recipe(Config):
     steps: int | None = Field(None, ge=1, description="cut every stage to this many iterations: a trial")
     generator: GeneratorConfig
     data: DataConfig = Field(default_factory=lambda: DataConfig.model_validate({}))
+    degradation: DegradationConfig | None = Field(
+        None, description="how LR is made of HR in the fidelity and perceptual stages; unset, as the pictures have it"
+    )
     fidelity: FidelityConfig
     autoencoder: AutoEncoderConfig | None = None
-    perceptual: PerceptualConfig
+    perceptual: PerceptualConfig | None = Field(None, description="unset, training ends with the stages before")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        if self.perceptual.fidelity_loss.type == "aesop" and self.autoencoder is None:
-            raise ValueError("perceptual.fidelity_loss is aesop, which needs a section `autoencoder`")
-        if self.generator.type == "rrdb" and self.scale == 3:
-            raise ValueError("generator: RRDB doubles its size, so it has no scale 3; take srvgg")
+        if self.perceptual and self.perceptual.fidelity_loss.uses_autoencoder and self.autoencoder is None:
+            kind = self.perceptual.fidelity_loss.type
+            raise ValueError(f"perceptual.fidelity_loss is {kind}, which needs a section `autoencoder`")
+        _prefixed("generator", self.generator.check, self.scale)
+        if self.autoencoder and self.autoencoder.decoder:
+            _prefixed("autoencoder.decoder", self.autoencoder.decoder.check, self.scale)
         for name in self.trained_stages():
             crop = self.stage(name).crop
             if crop % self.scale:
                 raise ValueError(f"{name}.crop: {crop} is no multiple of the scale {self.scale}")
-        size = self.perceptual.crop
-        while size > 4:
-            if size % 2:
-                raise ValueError(
-                    f"perceptual.crop: the discriminator cannot halve {self.perceptual.crop} down to 4 pixels or "
-                    "fewer; take 64, 96, 128, 192 or 256"
-                )
-            size //= 2
-        if self.perceptual.perceptual_loss.features.type == "vgg19" and self.perceptual.crop < 32:
-            raise ValueError("perceptual.crop: VGG19 halves its input four times; take 32 pixels or more")
+            multiple = self.network(name).multiple * self.scale
+            if crop % multiple:
+                kind = self.network(name).type
+                raise ValueError(f"{name}.crop: {crop}; {kind} works in windows, so take a multiple of {multiple}")
+            if self.degradation is not None and name != "autoencoder":
+                self.degradation.check(self.scale, crop)
+        if self.perceptual:
+            self._check_perceptual(self.perceptual)
         return self
+
+    def _check_perceptual(self, perceptual: PerceptualConfig) -> None:
+        _prefixed("perceptual.crop", perceptual.discriminator.check, perceptual.crop)
+        if perceptual.perceptual_loss.features.type == "vgg19" and perceptual.crop < 32:
+            raise ValueError("perceptual.crop: VGG19 halves its input four times; take 32 pixels or more")
+        if perceptual.generator is not None:
+            around, within = (
+                section.model_dump(exclude={"type"}) for section in (perceptual.generator, self.generator)
+            )
+            if self.generator.type != "rrdb" or around != within:
+                raise ValueError(
+                    "perceptual.generator: spsr is built around the recipe's generator; let that be an rrdb of the "
+                    "same features, blocks and growth"
+                )
+            if perceptual.gradient_loss is None:
+                raise ValueError("perceptual.generator: its branch needs a section `perceptual.gradient_loss`")
 
     def stages(self) -> tuple[str, ...]:
         """Names of the stages that this recipe needs, in order: without the AESOP loss, no auto-encoder."""
-        return STAGES if self.perceptual.fidelity_loss.type == "aesop" else ("fidelity", "perceptual")
+        if self.perceptual is None:
+            return ("fidelity", "autoencoder") if self.autoencoder else ("fidelity",)
+        return STAGES if self.perceptual.fidelity_loss.uses_autoencoder else ("fidelity", "perceptual")
 
     def weights(self, name: str) -> Path | None:
         """Return the file that a stage's network is taken from, None if it is trained."""
         return getattr(self.stage(name), "weights", None)
 
     def trained_stages(self) -> tuple[str, ...]:
-        """Names of the stages that are trained, in order."""
-        return tuple(name for name in self.stages() if self.weights(name) is None)
+        """Names of the stages that are trained, in order: not those of a file, nor a bicubic encoder."""
+        return tuple(
+            name
+            for name in self.stages()
+            if self.weights(name) is None and getattr(self.stage(name), "encoder", None) != "bicubic"
+        )
 
     def stage(self, name: str) -> StageConfig:
         """Return a stage's section."""
         return getattr(self, name)
 
+    def source_crop(self, name: str) -> int:
+        """Return the side of the HR crops that a stage cuts from pictures: a degradation wants room around its own."""
+        crop = self.stage(name).crop
+        return crop if self.degradation is None or name == "autoencoder" else self.degradation.source_crop
+
+    def network(self, name: str) -> GeneratorConfig:
+        """Return the section of the generator that a stage trains: the auto-encoder's is its decoder."""
+        own = {
+            "autoencoder": self.autoencoder and self.autoencoder.decoder,
+            "perceptual": self.perceptual and self.perceptual.generator,
+        }
+        return own.get(name) or self.generator
+
     def iterations(self, name: str) -> int:
         """Return how many iterations a stage is trained for."""
         planned = self.stage(name).iterations
         return planned if self.steps is None else min(planned, self.steps)
+
+
+def _prefixed(key: str, check: Callable[[Any], object], value: object) -> None:
+    """Call `check`; let what it refuses begin with its key."""
+    try:
+        check(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from error

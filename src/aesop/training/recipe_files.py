@@ -79,13 +79,14 @@ def _read(name: str, heirs: tuple[str, ...]) -> dict[str, Any]:
         raise RecipeError(f"{name}: cannot be read ({error.strerror}).") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{name}: is not a recipe; a recipe is a mapping of keys to values.")
-    parent = values.pop("inherits", None)
-    if parent is None:
-        return values
-    beside = path.parent / str(parent)
-    if not shipped and beside.is_file():
-        parent = beside
-    return _merge(_read(str(parent), (*heirs, identity)), values)
+    parents = values.pop("inherits", None) or []
+    inherited: dict[str, Any] = {}
+    for parent in parents if isinstance(parents, list) else [parents]:
+        beside = path.parent / str(parent)
+        if not shipped and beside.is_file():
+            parent = beside
+        inherited = _merge(inherited, _read(str(parent), (*heirs, identity)))
+    return _merge(inherited, values)
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

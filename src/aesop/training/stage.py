@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -12,6 +12,18 @@ from aesop.training.recipe import StageConfig
 
 #: Held-out (LR, HR) pairs, (1, 3, h, w) and (1, 3, H, W) in [0, 1].
 Pairs = Sequence[tuple[Tensor, Tensor]]
+
+#: Makes of HR crops the targets that a network is drawn to.
+Sharpen = Callable[[Tensor], Tensor]
+
+
+def as_it_is(hr: Tensor) -> Tensor:
+    """Return `hr`: what a network is drawn to where nothing is sharpened."""
+    return hr
+
+
+#: Key of an optimizer's group of parameters: how many iterations it waits before it is trained.
+WAITS = "waits"
 
 
 class Part(Protocol):
@@ -55,6 +67,6 @@ class Stage(Protocol):
         ...
 
 
-def adam(parameters: Iterable[nn.Parameter], config: StageConfig) -> Adam:
-    """Build the optimizer that every network of every stage uses."""
+def adam(parameters: Iterable[nn.Parameter] | list[dict[str, Any]], config: StageConfig) -> Adam:
+    """Build the optimizer that every network of every stage uses, of parameters or of groups of them."""
     return Adam(parameters, lr=config.learning_rate, betas=config.betas, fused=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +23,17 @@ from aesop.data.pictures import to_tensor
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
 from aesop.errors import ModelError, RunError
-from aesop.losses.perceptual import PerceptualLoss
-from aesop.networks.loading import load_generator
+from aesop.networks.discriminators.loading import load_discriminator
+from aesop.networks.rrdb import RRDBNet
 from aesop.training.autoencoder import AutoEncoderStage, verdict
 from aesop.training.fidelity import FidelityStage
 from aesop.training.interruption import Interruption, caught_signals
-from aesop.training.loop import train_stage
+from aesop.training.loop import Degrading, train_stage
+from aesop.training.networks import perceptual_loss, required, starting_network
 from aesop.training.perceptual import PerceptualStage
-from aesop.training.recipe import STAGES, Recipe
+from aesop.training.recipe import STAGES, AutoEncoderConfig, Recipe
 from aesop.training.run import Run
-from aesop.training.stage import Pairs, Stage
+from aesop.training.stage import Pairs, Sharpen, Stage, as_it_is
 from aesop.versions import versions
 
 #: What a training says to its user, a line at a time.
@@ -101,6 +101,8 @@ def train(
         for name in recipe.stages():
             if (weights := recipe.weights(name)) is not None:
                 say(f"{name}: taken from {weights}")
+            elif name not in recipe.trained_stages():
+                say(f"{name}: a bicubic downscaler and the fidelity network, nothing to train")
             elif folder.iterations(name) >= recipe.iterations(name):
                 say(f"{name}: done before")
             else:
@@ -118,16 +120,25 @@ def check_weights(recipe: Recipe) -> None:
 
     """
     if recipe.fidelity.weights is not None:
-        _load_fidelity(recipe, recipe.fidelity.weights)
-    autoencoder = recipe.weights("autoencoder") if recipe.autoencoder else None
-    if autoencoder is not None and (scale := AutoEncoder.load(autoencoder).scale) != recipe.scale:
-        raise ModelError(f"autoencoder.weights: {autoencoder} is of scale {scale}; the recipe wants {recipe.scale}.")
-    _perceptual_loss(recipe)
+        starting_network(recipe.generator, recipe.scale, recipe.fidelity.weights)
+    autoencoder, perceptual = recipe.autoencoder, recipe.perceptual
+    if autoencoder is not None and "autoencoder" in recipe.stages():
+        if autoencoder.weights is not None and (scale := AutoEncoder.load(autoencoder.weights).scale) != recipe.scale:
+            raise ModelError(
+                f"autoencoder.weights: {autoencoder.weights} is of scale {scale}; the recipe wants {recipe.scale}."
+            )
+        if autoencoder.decoder_weights is not None:
+            section = autoencoder.decoder or recipe.generator
+            starting_network(section, recipe.scale, autoencoder.decoder_weights, "autoencoder.decoder")
+    if perceptual is not None:
+        if perceptual.discriminator_weights is not None:
+            load_discriminator(perceptual.discriminator.build(perceptual.crop), perceptual.discriminator_weights)
+        perceptual_loss(perceptual)
 
 
 def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Path | None, say: Say) -> TrainingData:
     """Prepare the pictures and hold some out."""
-    minimum = max(recipe.stage(name).crop for name in recipe.trained_stages())
+    minimum = max((recipe.source_crop(name) for name in recipe.trained_stages()), default=8 * recipe.scale)
     shrink = recipe.data.shrink
 
     def prepared(source: Path, least: int, target: Path | None) -> PreparedData:
@@ -171,11 +182,18 @@ def _train_one(
     # get the same first weights and the same crops.
     number = STAGES.index(name)
     seed_everything(recipe.seed + number, verbose=False)
-    stage = build_stage(fabric, run, recipe, name)
     config = recipe.stage(name)
-    crops = Crops(pictures.training, config.crop, seed=recipe.seed * len(STAGES) + number)
+    degradation = None
+    held_out = pictures.held_out
+    if recipe.degradation is not None and name != "autoencoder":
+        degradation = recipe.degradation.build(recipe.scale, config.crop)
+        # Seeds of their own, the same ones at every validation.
+        held_out = [(degradation.degrade_whole(hr, seed=index), hr) for index, (_, hr) in enumerate(held_out)]
+    stage = build_stage(fabric, run, recipe, name, degradation.sharpen if degradation else as_it_is)
+    seed = recipe.seed * len(STAGES) + number
+    crops = Crops(pictures.training, recipe.source_crop(name), seed)
 
-    def stream(first: int, last: int):
+    def stream(first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
         return batches(
             crops,
             config.batch,
@@ -192,7 +210,7 @@ def _train_one(
         "data": pictures.fingerprint,
         "versions": versions(),
     }
-    pairs = [(fabric.to_device(lr), fabric.to_device(hr)) for lr, hr in pictures.held_out]
+    pairs = [(fabric.to_device(lr), fabric.to_device(hr)) for lr, hr in held_out]
     measured = train_stage(
         fabric,
         stage,
@@ -203,6 +221,7 @@ def _train_one(
         run.paths(name),
         metadata,
         interruption,
+        degradation and Degrading(degradation, seed),
     )
     if fabric.is_global_zero:
         numbers = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
@@ -210,49 +229,61 @@ def _train_one(
         say(f"{name}: {told}; {run.paths(name).output}{_peak_memory(fabric.device)}")
 
 
-def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str) -> Stage:
+def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sharpen = as_it_is) -> Stage:
     """Build a stage with its networks, those of earlier stages taken from the recipe's files or from the run."""
     if name == "fidelity":
-        return FidelityStage(fabric, recipe, recipe.generator.build(recipe.scale))
-    fidelity = _load_fidelity(recipe, recipe.fidelity.weights or run.paths("fidelity").output)
+        return FidelityStage(fabric, recipe, recipe.generator.build(recipe.scale), sharpen)
+    fidelity = starting_network(recipe.generator, recipe.scale, recipe.fidelity.weights or run.paths("fidelity").output)
     if name == "autoencoder":
-        config = recipe.autoencoder
-        if config is None:
-            raise ValueError("the recipe has no section `autoencoder`")
-        autoencoder = AutoEncoder(copy.deepcopy(fidelity), recipe.scale, growth=config.growth, blocks=config.blocks)
+        config = required(recipe.autoencoder, "autoencoder")
+        autoencoder = AutoEncoder(
+            _decoder(recipe, config, fidelity), recipe.scale, config.features, config.growth, config.blocks
+        )
         if config.start == "downscaler":
             initialise_as_downscaler(autoencoder.encoder, recipe.scale)
         return AutoEncoderStage(fabric, recipe, config, autoencoder, fidelity)
+    config = required(recipe.perceptual, "perceptual")
     # Before the losses: the networks that they load draw random numbers too, and twins must get one discriminator.
-    discriminator = recipe.perceptual.discriminator.build(recipe.perceptual.crop)
-    loss = recipe.perceptual.fidelity_loss
-    fidelity_loss = loss.build(_autoencoder(run, recipe)) if loss.type == "aesop" else loss.build()
-    return PerceptualStage(fabric, recipe, fidelity, discriminator, fidelity_loss, _perceptual_loss(recipe))
+    discriminators = [config.discriminator.build(config.crop) for _ in range(1 + (config.gradient_loss is not None))]
+    if config.discriminator_weights is not None:
+        load_discriminator(discriminators[0], config.discriminator_weights)
+    loss = config.fidelity_loss
+    autoencoder = _autoencoder(run, recipe, fidelity) if loss.uses_autoencoder else None
+    fidelity_loss = loss.build(recipe.scale, autoencoder)
+    generator = fidelity
+    if config.generator is not None:
+        if not isinstance(fidelity, RRDBNet):
+            raise ModelError("fidelity.weights: SPSR starts from an RRDB in its present layout; name such a file.")
+        generator = config.generator.build(recipe.scale)
+        generator.start_from(fidelity)
+    return PerceptualStage(
+        fabric,
+        recipe,
+        config,
+        generator,
+        discriminators[0],
+        fidelity_loss,
+        perceptual_loss(config),
+        *discriminators[1:],
+        sharpen=sharpen,
+    )
 
 
-def _load_fidelity(recipe: Recipe, path: Path) -> nn.Module:
-    loaded = load_generator(path)
-    if loaded.scale != recipe.scale:
-        raise ModelError(f"fidelity.weights: {path} is of scale {loaded.scale}; the recipe wants {recipe.scale}.")
-    with torch.device("meta"):
-        wanted = recipe.generator.build(recipe.scale)
-    shapes, expected = ([tuple(p.shape) for p in model.parameters()] for model in (loaded.model, wanted))
-    if shapes != expected:
-        raise ModelError(
-            f"fidelity.weights: {path} holds {loaded.architecture} of {sum(map(math.prod, shapes)):,} parameters, "
-            f"not the recipe's generator ({recipe.generator.type}, {sum(map(math.prod, expected)):,}); "
-            "set `generator` to what the file holds."
-        )
-    return loaded.model.train()
+def _decoder(recipe: Recipe, config: AutoEncoderConfig, fidelity: nn.Module) -> nn.Module:
+    """Return the decoder's start: the fidelity network, or the network that the recipe names."""
+    section = config.decoder or recipe.generator
+    if config.decoder_weights is not None:
+        return starting_network(section, recipe.scale, config.decoder_weights, "autoencoder.decoder")
+    return copy.deepcopy(fidelity) if config.decoder is None else section.build(recipe.scale)
 
 
-def _autoencoder(run: Run, recipe: Recipe) -> AutoEncoder:
-    weights = recipe.autoencoder.weights if recipe.autoencoder else None
-    return AutoEncoder.load(weights or run.paths("autoencoder").output)
-
-
-def _perceptual_loss(recipe: Recipe) -> PerceptualLoss:
-    return PerceptualLoss(*recipe.perceptual.perceptual_loss.features.build())
+def _autoencoder(run: Run, recipe: Recipe, fidelity: nn.Module) -> AutoEncoder:
+    config = required(recipe.autoencoder, "autoencoder")
+    if config.encoder == "bicubic":
+        return AutoEncoder.collapsed(_decoder(recipe, config, fidelity), recipe.scale)
+    if config.weights is not None:
+        return AutoEncoder.load(config.weights)
+    return AutoEncoder.load(run.paths("autoencoder").output, (config.decoder or recipe.generator).build(recipe.scale))
 
 
 def _fabric(accelerator: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:

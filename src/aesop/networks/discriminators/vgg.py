@@ -1,4 +1,8 @@
-"""Discriminators: one judgement (a logit) for each picture of a batch."""
+"""VGG-style: ESRGAN's discriminator, one logit for each picture.
+
+Layers and names are those of BasicSR's `VGGStyleDiscriminator` (basicsr/archs/discriminator_arch.py), which knows
+crops of 128 and 256 only.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +12,29 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
-from aesop.config import Config
+from aesop.networks.section import DiscriminatorSection
+
+#: Below this there is nothing to halve.
+SMALLEST_CROP = 8
 
 
 class VGGDiscriminator(nn.Sequential):
-    """ESRGAN's VGG-style discriminator: (N, 3, crop, crop) to logits (N, 1).
+    """(N, 3, crop, crop) in [0, 1] to logits (N, 1).
 
     Each level is a 3x3 convolution and a 4x4 one of stride 2, with batch norm (but for the first) and LeakyReLU 0.2;
-    levels halve the size until at most 4x4 pixels are left: 5 for a crop of 128, 6 for 256. Widths double up to
-    8 * features. Parameter names are those of the published files (`conv0_0`, `bn0_1`, ..., `linear2`).
+    levels halve the size, rounding down, until at most 4x4 pixels are left: 5 for a crop of 128, 6 for 256. Widths
+    double up to 8 * features. Parameter names are those of the published files (`conv0_0`, `bn0_1`, ..., `linear2`).
 
     Raises:
-        ValueError: if `crop` cannot be halved often enough.
+        ValueError: if `crop` is smaller than `SMALLEST_CROP`.
 
     """
 
     def __init__(self, crop: int, features: int = 64) -> None:
+        _check(crop)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         inputs, size, level = 3, crop, 0
         while size > 4:
-            if size % 2:
-                raise ValueError(f"a crop of {crop} cannot be halved down to 4 pixels or fewer; take 64, 96, 128, ...")
             width = features * min(2**level, 8)
             layers[f"conv{level}_0"] = nn.Conv2d(inputs, width, 3, padding=1, bias=level == 0)
             if level:
@@ -45,12 +51,21 @@ class VGGDiscriminator(nn.Sequential):
         super().__init__(layers)
 
 
-class VGGDiscriminatorConfig(Config):
+class VGGDiscriminatorConfig(DiscriminatorSection):
     """VGG-style discriminator."""
 
     type: Literal["vgg"] = "vgg"
-    features: int = Field(64, ge=1, description="width of the first level")
+    features: int = Field(default=64, ge=1, description="width of the first level")
+
+    def check(self, crop: int) -> None:
+        """Raise ValueError if `crop` is too small to be halved."""
+        _check(crop)
 
     def build(self, crop: int) -> VGGDiscriminator:
         """Build the discriminator for HR crops of `crop` pixels, with fresh weights."""
         return VGGDiscriminator(crop, self.features)
+
+
+def _check(crop: int) -> None:
+    if crop < SMALLEST_CROP:
+        raise ValueError(f"{crop} is too small for the VGG discriminator; take {SMALLEST_CROP} pixels or more")

@@ -1,0 +1,59 @@
+"""Real-ESRGAN's pool of training pairs, from which a batch gets pairs of different degradations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from aesop.data.pictures import to_float
+from aesop.degradation.draws import Draws
+from aesop.degradation.levels import to_levels
+
+
+class PairPool:
+    """Exchange the pairs of a batch, which share a resizing factor and more, for pairs of earlier batches.
+
+    At first it only takes; full, it hands out as many random pairs as come in, which take their places
+    (Real-ESRGAN, realesrgan/models/realesrgan_model.py, _dequeue_and_enqueue). Pairs are kept as 8-bit levels, in a
+    quarter of the memory: LR images are such, and so are HR crops of pictures.
+
+    Args:
+        size: number of pairs; 0 passes all batches through.
+
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._lr = self._hr = torch.empty(0, dtype=torch.uint8)
+
+    def exchange(self, lr: Tensor, hr: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Take the pairs `lr` (N, 3, h, w) and `hr` (N, 3, H, W) in [0, 1]; return as many, these or earlier ones."""
+        if not self.size:
+            return lr, hr
+        free = self.size - len(self._lr)
+        if free > 0:
+            self._lr, self._hr = (
+                torch.cat([kept.to(new.device), to_levels(new[:free])]) if len(kept) else to_levels(new[:free])
+                for kept, new in ((self._lr, lr), (self._hr, hr))
+            )
+            return lr, hr
+        places = torch.tensor(draws.order(self.size)[: len(lr)], dtype=torch.long, device=lr.device)
+        self._lr, lr = _swap(self._lr, lr, places)
+        self._hr, hr = _swap(self._hr, hr, places)
+        return lr, hr
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return copies of the pairs."""
+        return {"lr": self._lr.clone(), "hr": self._hr.clone()}
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Continue with the pairs of `state_dict`."""
+        self._lr, self._hr = state_dict["lr"].clone(), state_dict["hr"].clone()
+
+
+def _swap(kept: Tensor, new: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Put as many of the `new` images as there are places into `kept`; return both, the new ones replaced."""
+    kept = kept.to(new.device)
+    out = torch.cat([to_float(kept[places]), new[len(places) :]])
+    kept[places] = to_levels(new[: len(places)])
+    return kept, out

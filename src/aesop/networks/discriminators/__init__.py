@@ -1,0 +1,41 @@
+"""Discriminators: (N, 3, crop, crop) in [0, 1] to logits (N, ...), or to a `Judgement` that has a regulariser too.
+
+One file each. All but CALGAN's carry the parameter names of the published files.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SerializeAsAny
+
+from aesop.config import Extendable
+from aesop.networks.discriminators.calgan import CALGANDiscriminator, CALGANDiscriminatorConfig
+from aesop.networks.discriminators.judgement import Judgement
+from aesop.networks.discriminators.patchgan import PatchGANDiscriminator, PatchGANDiscriminatorConfig
+from aesop.networks.discriminators.unet import UNetDiscriminator, UNetDiscriminatorConfig
+from aesop.networks.discriminators.vgg import VGGDiscriminator, VGGDiscriminatorConfig
+
+#: The discriminators that a recipe can name.
+DiscriminatorConfig = Annotated[
+    SerializeAsAny[
+        Annotated[
+            VGGDiscriminatorConfig | UNetDiscriminatorConfig | PatchGANDiscriminatorConfig | CALGANDiscriminatorConfig,
+            Field(discriminator="type"),
+        ]
+    ],
+    Extendable,
+]
+
+__all__ = [
+    "CALGANDiscriminator",
+    "CALGANDiscriminatorConfig",
+    "DiscriminatorConfig",
+    "Judgement",
+    "PatchGANDiscriminator",
+    "PatchGANDiscriminatorConfig",
+    "UNetDiscriminator",
+    "UNetDiscriminatorConfig",
+    "VGGDiscriminator",
+    "VGGDiscriminatorConfig",
+]

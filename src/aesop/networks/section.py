@@ -1,0 +1,40 @@
+"""What a generator and a discriminator say of themselves in a recipe; a user's own derive from these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from aesop.config import Config
+
+
+class GeneratorSection(Config):
+    """A generator: it maps LR images (N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w)."""
+
+    type: Any
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of an LR crop must be a multiple of: the window's side, where attention works in windows."""
+        return 1
+
+    def check(self, scale: int) -> None:
+        """Raise ValueError, with the mend, if there is no such network of that scale."""
+
+    def build(self, scale: int) -> nn.Module:
+        """Build the network with fresh weights."""
+        raise NotImplementedError
+
+
+class DiscriminatorSection(Config):
+    """A discriminator: it maps images (N, 3, crop, crop) in [0, 1] to logits (N, ...), or to a `Judgement`."""
+
+    type: Any
+
+    def check(self, crop: int) -> None:
+        """Raise ValueError, with the mend, if it cannot take HR crops of `crop` pixels."""
+
+    def build(self, crop: int) -> nn.Module:
+        """Build the discriminator for HR crops of `crop` pixels, with fresh weights."""
+        raise NotImplementedError

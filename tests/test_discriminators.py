@@ -1,0 +1,460 @@
+"""Discriminators: the published layers and files, gradients, CALGAN's routing and regularisers, and the GAN losses."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesop.errors import ModelError
+from aesop.losses.adversarial import PlainGANConfig, RelativisticGANConfig
+from aesop.networks.discriminators import (
+    CALGANDiscriminator,
+    CALGANDiscriminatorConfig,
+    DiscriminatorConfig,
+    Judgement,
+    PatchGANDiscriminator,
+    PatchGANDiscriminatorConfig,
+    UNetDiscriminator,
+    UNetDiscriminatorConfig,
+    VGGDiscriminator,
+    VGGDiscriminatorConfig,
+    calgan,
+)
+from aesop.networks.discriminators.loading import load_discriminator
+
+SMALL = [
+    VGGDiscriminatorConfig(features=4),
+    UNetDiscriminatorConfig(type="unet", features=4),
+    PatchGANDiscriminatorConfig(type="patchgan", features=4, layers=2),
+    CALGANDiscriminatorConfig(type="calgan", features=4, experts=3),
+]
+each = pytest.mark.parametrize("config", SMALL, ids=lambda config: config.type)
+
+
+def judge(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and regulariser, which is zero for those that have none."""
+    judged = network(images)
+    if isinstance(judged, Judgement):
+        assert judged.regulariser is not None
+        return judged.logits, judged.regulariser
+    return judged, judged.new_zeros(())
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+# What every discriminator promises.
+
+
+@each
+def test_logits_of_each_picture(config):
+    images = torch.rand(3, 3, 16, 16, requires_grad=True)
+    logits, regulariser = judge(config.build(16), images)
+    assert logits.shape[0] == 3
+    assert logits.isfinite().all()
+    assert regulariser.shape == ()
+    assert gradient_of(logits.sum(), images).abs().sum() > 0
+
+
+def gradient_of(loss: Tensor, leaf: Tensor) -> Tensor:
+    return torch.autograd.grad(loss, leaf)[0]
+
+
+@each
+def test_a_recipes_section_becomes_the_discriminator(config):
+    section = TypeAdapter(DiscriminatorConfig).validate_python(config.model_dump())
+    assert section == config
+    assert parameters(section.build(32)) == parameters(config.build(32))
+
+
+@each
+@pytest.mark.parametrize("gan", [RelativisticGANConfig(), PlainGANConfig(type="plain")], ids=lambda gan: gan.type)
+def test_a_training_step_lowers_the_loss(config, gan):
+    network = config.build(16)
+    real, fake = torch.rand(2, 4, 3, 16, 16).unbind()
+    with torch.no_grad():
+        for _ in range(30):  # the spectral norms settle
+            network(real)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+
+    def loss() -> Tensor:
+        (on_real, first), (on_fake, second) = judge(network, real), judge(network, fake)
+        return gan.discriminator(on_real, on_fake) + first + second
+
+    before = loss()
+    before.backward()
+    optimizer.step()
+    assert loss() < before
+
+
+@pytest.mark.parametrize(
+    ("config", "crop", "mend"),
+    [
+        (SMALL[0], 7, "take 8 pixels or more"),
+        (SMALL[1], 100, "take a multiple of 8, as 96"),
+        (SMALL[1], 4, "as 8"),
+        (SMALL[2], 11, "take 12 pixels or more, or fewer layers"),
+        (PatchGANDiscriminatorConfig(type="patchgan"), 23, "take 24 pixels or more"),
+        (SMALL[3], 7, "take 8 pixels or more"),
+    ],
+)
+def test_a_crop_that_it_cannot_take_is_one_sentence(config, crop: int, mend: str):
+    for refuses in (config.check, config.build):
+        with pytest.raises(ValueError, match=rf"\b{crop}\b.*{mend}"):
+            refuses(crop)
+
+
+@pytest.mark.parametrize(
+    ("config", "crop"),
+    [
+        (SMALL[0], 8),
+        (SMALL[1], 8),
+        (SMALL[2], 12),
+        (PatchGANDiscriminatorConfig(type="patchgan", features=2), 24),
+        (SMALL[3], 8),
+    ],
+)
+def test_the_smallest_crop_is_judged(config, crop: int):
+    config.check(crop)
+    logits, regulariser = judge(config.build(crop), torch.rand(2, 3, crop, crop))
+    assert logits.isfinite().all()
+    assert regulariser.isfinite()
+
+
+# VGG.
+
+
+@settings(deadline=None, max_examples=20)
+@given(crop=st.integers(8, 70))
+def test_vgg_takes_any_crop(crop: int):
+    network = VGGDiscriminator(crop, features=1)
+    assert network(torch.rand(2, 3, crop, crop)).shape == (2, 1)
+    levels = sum(key.endswith("_1.weight") and key.startswith("conv") for key in network.state_dict())
+    assert crop // 2**levels <= 4 < crop // 2 ** (levels - 1)
+
+
+def vgg_keys(levels: int) -> set[str]:
+    convs = {f"conv{level}_{part}.weight" for level in range(levels) for part in (0, 1)} | {"conv0_0.bias"}
+    norms = {f"bn{level}_{part}" for level in range(levels) for part in (0, 1)} - {"bn0_0"}
+    parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    linears = {f"linear{number}.{part}" for number in (1, 2) for part in ("weight", "bias")}
+    return convs | {f"{norm}.{part}" for norm in norms for part in parts} | linears
+
+
+@pytest.mark.parametrize(("crop", "levels", "left"), [(64, 4, 4), (96, 5, 3), (128, 5, 4), (192, 6, 3), (256, 6, 4)])
+def test_vgg_has_the_published_names(crop: int, levels: int, left: int):
+    with torch.device("meta"):
+        state = VGGDiscriminator(crop).state_dict()
+    assert state.keys() == vgg_keys(levels)
+    assert state["linear1.weight"].shape == (100, 512 * left**2)
+    assert state["conv3_0.weight"].shape == (512, 256, 3, 3)
+    assert state[f"conv{levels - 1}_1.weight"].shape == (512, 512, 4, 4)
+
+
+def test_parameter_counts():
+    """VGG and U-Net: as BasicSR logs them. PatchGAN: by hand."""
+    with torch.device("meta"):
+        assert parameters(VGGDiscriminator(128)) == 14_499_401
+        assert parameters(UNetDiscriminator()) == 4_376_897
+        patchgan = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 64 + 1 + 2 * (128 + 256 + 512)
+        assert parameters(PatchGANDiscriminator()) == patchgan
+
+
+# U-Net.
+
+
+def reference_unet(state: dict[str, Tensor], images: Tensor) -> Tensor:
+    """UNetDiscriminatorSN, written out from its file's keys."""
+
+    def conv(number: int, x: Tensor) -> Tensor:
+        weight, bias = state.get(f"conv{number}.weight"), state.get(f"conv{number}.bias")
+        if weight is None:
+            original = state[f"conv{number}.weight_orig"]
+            left, right = state[f"conv{number}.weight_u"], state[f"conv{number}.weight_v"]
+            weight = original / (left @ original.flatten(1) @ right)
+        return F.conv2d(x, weight, bias, stride=2 if number in (1, 2, 3) else 1, padding=1)
+
+    def act(x: Tensor) -> Tensor:
+        return F.leaky_relu(x, 0.2)
+
+    def double(x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2, mode="bilinear")
+
+    x0 = act(conv(0, images))
+    x1 = act(conv(1, x0))
+    x2 = act(conv(2, x1))
+    x3 = act(conv(3, x2))
+    x4 = act(conv(4, double(x3))) + x2
+    x5 = act(conv(5, double(x4))) + x1
+    x6 = act(conv(6, double(x5))) + x0
+    return conv(9, act(conv(8, act(conv(7, x6)))))
+
+
+def unet_shapes(features: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes in the released discriminators of Real-ESRGAN."""
+    widths = {1: (1, 2), 2: (2, 4), 3: (4, 8), 4: (8, 4), 5: (4, 2), 6: (2, 1), 7: (1, 1), 8: (1, 1)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "conv0.weight": (features, 3, 3, 3),
+        "conv0.bias": (features,),
+        "conv9.weight": (1, features, 3, 3),
+        "conv9.bias": (1,),
+    }
+    for number, (inputs, outputs) in widths.items():
+        taps = 4 if number <= 3 else 3
+        shapes[f"conv{number}.weight_orig"] = (outputs * features, inputs * features, taps, taps)
+        shapes[f"conv{number}.weight_u"] = (outputs * features,)
+        shapes[f"conv{number}.weight_v"] = (inputs * features * taps**2,)
+    return shapes
+
+
+def test_a_released_unet_loads_and_judges_as_written_out(tmp_path: Path):
+    with torch.device("meta"):
+        assert {key: tuple(value.shape) for key, value in UNetDiscriminator().state_dict().items()} == unet_shapes(64)
+    released = {key: torch.randn(shape) / math.prod(shape[1:]) ** 0.5 for key, shape in unet_shapes(4).items()}
+    for number in range(1, 9):
+        left, _, right = torch.linalg.svd(released[f"conv{number}.weight_orig"].flatten(1), full_matrices=False)
+        released[f"conv{number}.weight_u"], released[f"conv{number}.weight_v"] = left[:, 0].clone(), right[0].clone()
+    torch.save({"params": {f"module.{key}": value for key, value in released.items()}}, tmp_path / "netD.pth")
+    network = UNetDiscriminator(features=4)
+    load_discriminator(network, tmp_path / "netD.pth")
+    images = torch.rand(2, 3, 16, 24)
+    torch.testing.assert_close(network.eval()(images), reference_unet(released, images), rtol=1e-4, atol=1e-6)
+
+
+def test_spectral_norm_leaves_a_largest_singular_value_of_one():
+    network, images = UNetDiscriminator(features=4), torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3)
+        for _ in range(300):
+            network(images)
+    for number in range(1, 9):
+        weight = getattr(network, f"conv{number}").weight.flatten(1).numpy()
+        assert np.linalg.svd(weight, compute_uv=False)[0] == pytest.approx(1, abs=0.01)
+
+
+def test_both_passes_of_the_unet_keep_their_gradients():
+    """HR and SR are judged first, then G takes its gradient, and then D: each pass by the weights that it had."""
+    network = UNetDiscriminator(features=2).double().train()
+    real, fake = torch.rand(2, 2, 3, 8, 8, dtype=torch.float64).unbind()
+    fake.requires_grad_()
+    names = [name for name, _ in network.named_parameters()]
+    leaves = dict(network.named_parameters())
+
+    logits, expected = [], []
+    for images in (real, fake):
+        logits.append(network(images))
+        vectors = {key: value.clone() for key, value in network.named_buffers()}
+        expected.append(reference_unet(leaves | vectors, images))
+    gan = PlainGANConfig(type="plain")
+    found = torch.autograd.grad(gan.generator(*logits), [fake], retain_graph=True)
+    found += torch.autograd.grad(gan.discriminator(*logits), [leaves[name] for name in names])
+    wanted = torch.autograd.grad(gan.generator(*expected), [fake], retain_graph=True)
+    wanted += torch.autograd.grad(gan.discriminator(*expected), [leaves[name] for name in names])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+# PatchGAN.
+
+
+def test_patchgan_has_the_published_names():
+    convs = {f"model.{number}.weight" for number in (0, 2, 5, 8, 11)} | {"model.0.bias", "model.11.bias"}
+    parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    norms = {f"model.{number}.{part}" for number in (3, 6, 9) for part in parts}
+    assert PatchGANDiscriminator(features=2).state_dict().keys() == convs | norms
+
+
+@pytest.mark.parametrize(("layers", "patch"), [(1, 16), (2, 34), (3, 70)])
+def test_a_patchgan_logit_sees_its_patch(layers: int, patch: int):
+    crop = 2 * patch
+    network = PatchGANDiscriminator(features=2, layers=layers).eval()
+    images = torch.rand(1, 3, crop, crop, requires_grad=True)
+    logits = network(images)
+    assert logits.shape[-1] == crop // 2**layers - 2
+    middle = logits.shape[-1] // 2
+    seen = gradient_of(logits[0, 0, middle, middle], images)[0].abs().sum(0).nonzero()
+    assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [patch, patch]
+
+
+# CALGAN.
+
+
+def test_calgan_judges_each_place_by_its_expert():
+    """Place by place: the expert of the largest probability makes the code, the shared classifier its logit."""
+    network = CALGANDiscriminator(features=2, experts=3).double()
+    images = torch.rand(2, 3, 8, 12, dtype=torch.float64)
+    logits, _, routing = network(images)
+    assert routing is not None
+    assert logits.shape == (2, 1, 2, 3)
+    assert not routing.requires_grad
+    torch.testing.assert_close(routing.sum(-1), torch.ones(2, 6, dtype=torch.float64))
+    assert len(routing.argmax(-1).unique()) > 1
+
+    content = network.content(images)
+    weight, bias = network.codes.weight.view(3, 8, 8), network.codes.bias.view(3, 8)
+    for n in range(2):
+        for y in range(2):
+            for x in range(3):
+                pixel = content[n, :, y, x]
+                scores = torch.softmax(network.router.weight @ pixel, 0)
+                torch.testing.assert_close(routing[n, 3 * y + x], scores.detach())
+                expert = int(scores.argmax())
+                code = F.leaky_relu(weight[expert] @ pixel + bias[expert], 0.2)
+                code = F.leaky_relu(code * network.vectors[expert], 0.2)
+                torch.testing.assert_close(logits[n, 0, y, x], network.classifier(code)[0])
+
+
+def test_calgan_judges_sr_by_the_experts_of_hr():
+    network = CALGANDiscriminator(features=4, experts=3)
+    hr, sr = torch.rand(2, 2, 3, 16, 16).unbind()
+    of_hr, alone = network(hr), network(sr)
+    together = network(sr, of_hr.routing)
+    assert together.regulariser is None
+    assert torch.equal(together.routing, of_hr.routing)
+    same = (alone.routing.argmax(-1) == of_hr.routing.argmax(-1)).view(2, 1, 4, 4)
+    assert 0 < same.sum() < same.numel()
+    torch.testing.assert_close(together.logits[same], alone.logits[same])
+    assert (together.logits[~same] != alone.logits[~same]).all()
+
+
+def test_calgan_orthogonality_by_hand():
+    assert calgan.orthogonality(torch.tensor([[2.0, 0.0], [0.0, 3.0]])).item() == pytest.approx(0, abs=1e-12)
+    # Cosines of 45 degrees between the first and the others, 0 between those: 4 entries of 1/2 among 9.
+    vectors = torch.tensor([[1.0, 1.0], [5.0, 0.0], [0.0, -2.0]])
+    assert calgan.orthogonality(vectors).item() == pytest.approx(4 * 0.5 / 9)
+
+
+def test_calgan_separation_by_hand():
+    codes = torch.randn(2, 3, 4, 5, dtype=torch.float64) + 0.2  # pictures, places, experts, width
+    of_expert = [codes[:, :, k].numpy() for k in range(4)]
+    between = sum(
+        (of_expert[i] * of_expert[j]).mean() / (of_expert[i].sum() * of_expert[j].sum() + 1e-5)
+        for i in range(4)
+        for j in range(i + 1, 4)
+    )
+    within = sum(code.var(ddof=1) for code in of_expert)
+    assert calgan.separation(codes).item() == pytest.approx(between + within, rel=1e-10)
+    assert abs(between) > 1e-4 * within  # so that the test would see it wrong
+
+
+def test_calgan_balance_by_hand():
+    # One picture, 4 places, 2 experts: the first judges 3 of the places.
+    routing = torch.tensor([[[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]]])
+    probability = ((0.9 + 0.8 + 0.6 + 0.3) / 4, (0.1 + 0.2 + 0.4 + 0.7) / 4)
+    expected = (0.75 * probability[0] + 0.25 * probability[1]) / 2 * 2**2 / 4
+    assert calgan.balance(routing).item() == pytest.approx(expected)
+    even = torch.tensor([[[0.6, 0.4], [0.4, 0.6]] * 2])
+    assert calgan.balance(even) < calgan.balance(routing)
+
+
+def test_calgan_regulariser_has_the_released_weights():
+    network = CALGANDiscriminator(features=4, experts=3).double()
+    images = torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    _, regulariser, routing = network(images)
+    assert routing is not None
+    content = network.content(images).flatten(2).transpose(1, 2)
+    codes = F.leaky_relu(F.leaky_relu(network.codes(content), 0.2).view(2, 16, 3, 16) * network.vectors, 0.2)
+    expected = 10 * calgan.orthogonality(network.vectors) + 10 * calgan.separation(codes)
+    torch.testing.assert_close(regulariser, expected + 0.05 * calgan.balance(routing))
+
+
+def test_calgan_teaches_the_router_and_every_expert():
+    network = CALGANDiscriminator(features=4, experts=3)
+    judged = network(torch.rand(2, 3, 16, 16))
+    (judged.logits.mean() + judged.regulariser).backward()
+    assert network.router.weight.grad is not None
+    assert network.codes.weight.grad is not None
+    assert network.vectors.grad is not None
+    for rows in (network.router.weight.grad, network.codes.weight.grad.view(3, -1), network.vectors.grad):
+        assert (rows.abs().sum(1) > 0).all()
+
+
+def test_calgan_regularises_in_full_precision_under_autocast():
+    network, images = CALGANDiscriminator(features=4, experts=3), torch.rand(2, 3, 32, 32)
+    whole = network(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(images)
+    assert half.regulariser.dtype == half.routing.dtype == torch.float32
+    torch.testing.assert_close(half.regulariser, whole.regulariser, rtol=0.02, atol=0)
+
+
+# Files.
+
+
+@each
+def test_a_saved_discriminator_loads(config, tmp_path: Path):
+    saved, fresh = config.build(24), config.build(24)
+    torch.save(saved.state_dict(), tmp_path / "d.pth")
+    load_discriminator(fresh, tmp_path / "d.pth")
+    for key, value in saved.state_dict().items():
+        assert torch.equal(fresh.state_dict()[key], value)
+
+
+@pytest.mark.parametrize(
+    ("saved", "built", "difference"),
+    [
+        (VGGDiscriminator(16, 2), VGGDiscriminator(16, 4), r"conv0_0.weight is 2x3x3x3 instead of 4x3x3x3"),
+        (VGGDiscriminator(16, 2), VGGDiscriminator(12, 2), r"linear1.weight is 100x64 instead of 100x36"),
+        (VGGDiscriminator(16, 2), VGGDiscriminator(32, 2), r"it has no conv2_0.weight"),
+        (VGGDiscriminator(32, 2), VGGDiscriminator(16, 2), r"instead of"),
+        (PatchGANDiscriminator(2), UNetDiscriminator(2), r"it has no conv0.weight"),
+        (PatchGANDiscriminator(2, 3), PatchGANDiscriminator(2, 2), r"instead of"),
+    ],
+)
+def test_a_file_of_another_discriminator_is_one_sentence(
+    saved: nn.Module, built: nn.Module, difference: str, tmp_path: Path
+):
+    torch.save({"params": saved.state_dict()}, tmp_path / "d.pth")
+    with pytest.raises(ModelError, match=rf"^perceptual.discriminator_weights: .*d\.pth .*{difference}.*; name a file"):
+        load_discriminator(built, tmp_path / "d.pth")
+
+
+def test_a_file_with_something_over_is_refused(tmp_path: Path):
+    network = PatchGANDiscriminator(2)
+    torch.save({**network.state_dict(), "extra.weight": torch.zeros(1)}, tmp_path / "d.pth")
+    with pytest.raises(ModelError, match=r"its extra.weight has no place"):
+        load_discriminator(network, tmp_path / "d.pth")
+
+
+# The GAN losses.
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (2, 1, 3, 4)])
+def test_gan_losses_are_cross_entropies(shape: tuple[int, ...]):
+    real, fake = torch.randn(2, *shape, dtype=torch.float64).unbind()
+    entropy = F.binary_cross_entropy_with_logits
+    one, zero = torch.ones_like(real), torch.zeros_like(real)
+
+    plain = PlainGANConfig(type="plain")
+    torch.testing.assert_close(plain.generator(real, fake), entropy(fake, one))
+    torch.testing.assert_close(plain.discriminator(real, fake), entropy(real, one) + entropy(fake, zero))
+
+    relativistic = RelativisticGANConfig()
+    above, below = real - fake.mean(), fake - real.mean()
+    torch.testing.assert_close(relativistic.generator(real, fake), (entropy(above, zero) + entropy(below, one)) / 2)
+    torch.testing.assert_close(relativistic.discriminator(real, fake), (entropy(above, one) + entropy(below, zero)) / 2)
+
+
+def test_gan_weights_are_the_published_ones():
+    assert RelativisticGANConfig().weight == 0.005
+    assert PlainGANConfig(type="plain").weight == 0.1
+
+
+def test_the_generators_plain_loss_leaves_the_real_logits_alone():
+    real, fake = torch.randn(2, 4, 1).unbind()
+    real.requires_grad_()
+    fake.requires_grad_()
+    loss = PlainGANConfig(type="plain").generator(real, fake)
+    assert torch.autograd.grad(loss, [real], allow_unused=True, retain_graph=True) == (None,)
+    assert (gradient_of(loss, fake) < 0).all()  # more real-looking is better

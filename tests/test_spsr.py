@@ -1,0 +1,301 @@
+"""SPSR: its gradient maps, its network, and the files of its release."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesop.losses.gradient import GradientLossConfig, gradient_map
+from aesop.networks.rrdb import RRDBNet
+from aesop.networks.spsr import SPSRConfig, SPSRNet, Trunk, is_spsr
+from aesop.networks.state_dicts import read_state, write_state
+
+
+def randomise(module: nn.Module) -> nn.Module:
+    """Give every parameter a random value, so that no term of the network hides behind a small start."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            fan = parameter[0].numel() if parameter.dim() > 1 else 1
+            parameter.copy_(torch.randn(parameter.shape) / max(fan, 4) ** 0.5)
+    return module
+
+
+# Gradient maps.
+
+
+def test_gradient_map_is_its_equation():
+    images = torch.rand(2, 3, 4, 5, dtype=torch.float64)
+    found = gradient_map(images)
+    assert found.shape == images.shape
+    for n in range(2):
+        for c in range(3):
+            pixels = images[n, c].tolist()
+
+            def at(y: int, x: int, pixels: list[list[float]] = pixels) -> float:
+                return pixels[y][x] if 0 <= y < 4 and 0 <= x < 5 else 0.0
+
+            for y in range(4):
+                for x in range(5):
+                    across, down = at(y, x + 1) - at(y, x - 1), at(y + 1, x) - at(y - 1, x)
+                    expected = math.sqrt(across**2 + down**2 + 1e-6)
+                    assert found[n, c, y, x].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_gradient_map_of_a_ramp_is_twice_its_slope():
+    y, x = torch.meshgrid(torch.arange(6.0), torch.arange(7.0), indexing="ij")
+    ramp = (0.03 * x + 0.04 * y).expand(1, 3, 6, 7)
+    inside = gradient_map(ramp)[..., 1:-1, 1:-1]
+    torch.testing.assert_close(inside, torch.full_like(inside, math.sqrt(0.1**2 + 1e-6)))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_flat_images_have_finite_gradients(value: float):
+    images = torch.full((1, 3, 6, 6), value, requires_grad=True)
+    found = gradient_map(images)
+    torch.testing.assert_close(found[..., 1:-1, 1:-1], torch.full((1, 3, 4, 4), 1e-3))
+    (slope,) = torch.autograd.grad(found.sum(), images)
+    assert slope.isfinite().all()
+
+
+def test_gradient_losses_weigh_as_published():
+    losses = GradientLossConfig.model_validate({})
+    assert (losses.weight, losses.branch_weight, losses.adversarial_weight) == (0.01, 0.5, 0.005)
+
+
+# The release, written out from its layers: names, widths and connections.
+
+
+def released_layers(features: int, growth: int, doublings: int, blocks: int = 23) -> dict[str, tuple[int, int, int]]:
+    """Name every convolution of a released file: (inputs, outputs, kernel size)."""
+    layers = {"model.0": (3, features, 3), f"model.1.sub.{blocks}": (features, features, 3)}
+    rrdbs = {f"model.1.sub.{block}": features for block in range(blocks)}
+    rrdbs |= {f"b_block_{number}": 2 * features for number in (1, 2, 3, 4)}
+    rrdbs["f_block"] = 2 * features
+    for name, width in rrdbs.items():
+        for dense in (1, 2, 3):
+            for conv in (1, 2, 3, 4, 5):
+                outputs = growth if conv < 5 else width
+                layers[f"{name}.RDB{dense}.conv{conv}.0"] = (width + (conv - 1) * growth, outputs, 3)
+    numbers = {1: ((3,), (1,)), 2: ((3, 6), (1, 4)), 3: ((3, 6, 9), (1, 4, 7))}[doublings]
+    for number in (*numbers[0], {1: 5, 2: 8, 3: 11}[doublings]):
+        layers[f"model.{number}"] = (features, features, 3)
+    for number in (*numbers[1], *{1: (3, 5), 2: (6, 8), 3: (9, 11)}[doublings]):
+        layers[f"b_module.{number}"] = (features, features, 3)
+    for number in (1, 2, 3, 4):
+        layers[f"b_concat_{number}.0"] = (2 * features, features, 3)
+    return layers | {
+        "HR_conv1_new.0": (features, features, 3),
+        "b_fea_conv.0": (3, features, 3),
+        "b_LR_conv.0": (features, features, 3),
+        "conv_w.0": (features, 3, 1),
+        "f_concat.0": (2 * features, features, 3),
+        "f_HR_conv0.0": (features, features, 3),
+        "f_HR_conv1.0": (features, 3, 3),
+    }
+
+
+def released_state(features: int, growth: int, doublings: int) -> dict[str, Tensor]:
+    state = {}
+    for name, (inputs, outputs, size) in released_layers(features, growth, doublings).items():
+        state[f"{name}.weight"] = torch.randn(outputs, inputs, size, size) / (inputs * size**2) ** 0.5
+        state[f"{name}.bias"] = torch.randn(outputs) / 4
+    for part in ("weight", "bias"):
+        state[f"HR_conv0_new.0.{part}"] = state[f"model.{3 * doublings + 2}.{part}"]
+    state["get_g_nopadding.weight_h"] = torch.tensor([[0.0, 0, 0], [-1, 0, 1], [0, 0, 0]]).view(1, 1, 3, 3)
+    state["get_g_nopadding.weight_v"] = state["get_g_nopadding.weight_h"].transpose(2, 3)
+    return state
+
+
+def released_network(state: dict[str, Tensor], lr: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+    """Compute SR and gradient map from a released file's parameters."""
+
+    def conv(name: str, x: Tensor) -> Tensor:
+        weight = state[f"{name}.weight"]
+        return F.conv2d(x, weight, state[f"{name}.bias"], padding=weight.shape[-1] // 2)
+
+    def active(name: str, x: Tensor) -> Tensor:
+        x = conv(name, x)
+        return torch.maximum(x, 0.2 * x)
+
+    def rrdb(name: str, x: Tensor) -> Tensor:
+        out = x
+        for dense in (1, 2, 3):
+            seen = [out]
+            for layer in (1, 2, 3, 4):
+                seen.append(active(f"{name}.RDB{dense}.conv{layer}.0", torch.cat(seen, 1)))
+            out = out + 0.2 * conv(f"{name}.RDB{dense}.conv5.0", torch.cat(seen, 1))
+        return x + 0.2 * out
+
+    def doubled(x: Tensor) -> Tensor:
+        return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    doublings = {2: 1, 4: 2, 8: 3}[scale]
+    weights = [state["get_g_nopadding.weight_h"], state["get_g_nopadding.weight_v"]]
+    squares = [F.conv2d(lr, weight.expand(3, 1, 3, 3), padding=1, groups=3) ** 2 for weight in weights]
+    gradient = (squares[0] + squares[1] + 1e-6).sqrt()
+
+    first = x = conv("model.0", lr)
+    depths = []
+    for block in range(23):
+        x = rrdb(f"model.1.sub.{block}", x)
+        if block + 1 in (5, 10, 15, 20):
+            depths.append(x)
+    x = first + conv("model.1.sub.23", x)
+    for number in range(doublings):
+        x = active(f"model.{3 * number + 3}", doubled(x))
+    x = conv("HR_conv1_new.0", active("HR_conv0_new.0", x))
+
+    branch_first = branch = conv("b_fea_conv.0", gradient)
+    for number, depth in enumerate(depths, start=1):
+        branch = conv(f"b_concat_{number}.0", rrdb(f"b_block_{number}", torch.cat((branch, depth), 1)))
+    branch = branch_first + conv("b_LR_conv.0", branch)
+    for number in range(doublings):
+        branch = active(f"b_module.{3 * number + 1}", doubled(branch))
+    branch = conv(f"b_module.{3 * doublings + 2}", active(f"b_module.{3 * doublings}", branch))
+
+    fused = conv("f_concat.0", rrdb("f_block", torch.cat((branch, x), 1)))
+    return conv("f_HR_conv1.0", active("f_HR_conv0.0", fused)), conv("conv_w.0", branch)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_a_released_file_draws_what_the_released_network_draws(tmp_path: Path, scale: int):
+    state = released_state(features=6, growth=3, doublings={2: 1, 4: 2, 8: 3}[scale])
+    torch.save(state, tmp_path / "spsr.pth")
+    read = read_state(tmp_path / "spsr.pth")
+    assert is_spsr(read)
+    network, lr = SPSRNet.from_state(read), torch.rand(2, 3, 5, 4)
+    expected_sr, expected_gradient = released_network(state, lr, scale)
+    sr, gradient = network.sr_and_gradient(lr)
+    assert network.scale == scale
+    assert sr.shape == gradient.shape == (2, 3, 5 * scale, 4 * scale)
+    torch.testing.assert_close(sr, expected_sr)
+    torch.testing.assert_close(gradient, expected_gradient)
+    torch.testing.assert_close(network(lr), expected_sr)
+
+
+def test_the_network_has_as_many_parameters_as_the_released_one():
+    layers = released_layers(features=64, growth=32, doublings=2)
+    expected = sum(inputs * outputs * size**2 + outputs for inputs, outputs, size in layers.values())
+    with torch.device("meta"):
+        network = SPSRNet(4)
+    assert sum(parameter.numel() for parameter in network.parameters()) == expected == 24_796_230
+
+
+# The network.
+
+
+@pytest.mark.parametrize(
+    ("blocks", "depths"), [(4, [1, 2, 3, 4]), (7, [1, 2, 3, 4]), (8, [2, 4, 6, 8]), (16, [3, 6, 9, 12])]
+)
+def test_the_branch_reads_the_trunk_at_four_even_depths(blocks: int, depths: list[int]):
+    trunk, lr = Trunk(features=2, blocks=blocks, growth=1, doublings=0), torch.rand(1, 3, 2, 2)
+    _, tapped = trunk(lr)
+    for found, depth in zip(tapped, depths, strict=True):
+        torch.testing.assert_close(found, trunk.body[:depth](trunk.conv_first(lr)))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+def test_any_size_is_upscaled(scale: int):
+    network = SPSRNet(scale, features=4, blocks=4, growth=2)
+    for height, width in ((1, 1), (5, 8)):
+        lr = torch.rand(2, 3, height, width)
+        sr, gradient = network.sr_and_gradient(lr)
+        assert sr.shape == gradient.shape == (2, 3, scale * height, scale * width)
+        torch.testing.assert_close(network(lr), sr)
+
+
+def test_what_spsr_cannot_be_is_refused():
+    config = SPSRConfig(type="spsr", features=4, blocks=4, growth=2)
+    config.check(4)
+    for refuse in (config.check, config.build):
+        with pytest.raises(ValueError, match="no scale 3"):
+            refuse(3)
+    with pytest.raises(ValueError, match="4 blocks"):
+        SPSRNet(4, blocks=3)
+    with pytest.raises(ValidationError, match="blocks"):
+        SPSRConfig(type="spsr", features=4, blocks=3, growth=2)
+
+
+def test_both_outputs_train_every_layer():
+    network = SPSRConfig(type="spsr", features=4, blocks=4, growth=2).build(2)
+    randomise(network)
+    sr, gradient = network.sr_and_gradient(torch.rand(1, 3, 6, 6))
+    (sr.sum() + gradient.sum()).backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_trunk_starts_as_the_fidelity_network(scale: int):
+    """All of its layers but the last: with that one too, the trunk draws the fidelity network's picture."""
+    network, fidelity = SPSRNet(scale, 6, 5, 4), RRDBNet(scale, 6, 5, 4)
+    randomise(network)
+    randomise(fidelity)
+    lr = torch.rand(1, 3, 5, 7)
+    fresh = {id(parameter): parameter.clone() for parameter in network.branch_parameters()}
+    network.start_from(fidelity)
+    assert all(torch.equal(parameter, fresh[id(parameter)]) for parameter in network.branch_parameters())
+    copied = [parameter for parameter in network.parameters() if id(parameter) not in fresh]
+    last = sum(parameter.numel() for parameter in fidelity.conv_last.parameters())
+    assert sum(p.numel() for p in copied) == sum(p.numel() for p in fidelity.parameters()) - last
+
+    with torch.no_grad():
+        for mine, theirs in zip(network.trunk.conv_last.parameters(), fidelity.conv_last.parameters(), strict=True):
+            mine[:3] = theirs
+        torch.testing.assert_close(network.trunk(lr)[0][:, :3], fidelity(lr))
+        fidelity.conv_first.weight.zero_()
+    assert network.trunk.conv_first.weight.any(), "a copy, not the same parameters"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        RRDBNet(4, 6, 4, 4),
+        RRDBNet(2, 5, 4, 4),
+        RRDBNet(2, 6, 5, 4),
+        RRDBNet(2, 6, 4, 3),
+        RRDBNet(2, 6, 4, 4, unshuffle=2),
+    ],
+    ids=["scale", "width", "depth", "growth", "unshuffle"],
+)
+def test_another_fidelity_network_is_refused_untouched(other: RRDBNet):
+    network = SPSRNet(2, 6, 4, 4)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(ValueError, match="another width, depth, growth or scale"):
+        network.start_from(other)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(("scale", "features", "blocks", "growth"), [(2, 4, 4, 3), (8, 6, 7, 2)])
+def test_a_file_holds_the_whole_network(tmp_path: Path, scale: int, features: int, blocks: int, growth: int):
+    network = SPSRNet(scale, features, blocks, growth)
+    randomise(network)
+    write_state(tmp_path / "spsr.safetensors", network.state_dict(), {"stage": "test"})
+    state = read_state(tmp_path / "spsr.safetensors")
+    loaded, lr = SPSRNet.from_state(state), torch.rand(1, 3, 4, 3)
+    assert is_spsr(state)
+    assert loaded.scale == scale
+    for found, expected in zip(loaded.sr_and_gradient(lr), network.sr_and_gradient(lr), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_rrdb_is_not_taken_for_spsr():
+    old_layout = {"model.0.weight": torch.ones(1), "model.1.sub.0.RDB1.conv1.0.weight": torch.ones(1)}
+    assert not is_spsr(RRDBNet(4, 4, 4, 2).state_dict())
+    assert not is_spsr(old_layout)
+
+
+def test_files_that_do_not_fit_together_are_refused():
+    state = SPSRNet(2, 4, 4, 2).state_dict()
+    incomplete = {key: value for key, value in state.items() if key != "to_gradient.bias"}
+    with pytest.raises(RuntimeError, match="to_gradient"):
+        SPSRNet.from_state(incomplete)
+    with pytest.raises(ValueError, match="gaps"):
+        SPSRNet.from_state(state | {"trunk.body.9000.rdb1.conv1.weight": torch.ones(1)})
+    with pytest.raises(RuntimeError, match="unknown"):
+        SPSRNet.from_state(released_state(4, 2, 1) | {"unknown.weight": torch.ones(1)})

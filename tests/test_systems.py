@@ -1,0 +1,143 @@
+"""Every recipe that comes with the package, tiny: it trains, resumes to the bit, learns, evaluates and upscales.
+
+Made from the list of recipes, so that a new one cannot escape.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from PIL import Image
+from torch import Tensor
+
+from aesop.data.crops import Crops
+from aesop.data.pictures import to_float
+from aesop.evaluation.evaluate import evaluate
+from aesop.networks.state_dicts import read_state, write_state
+from aesop.training.recipe import Recipe
+from aesop.training.recipe_files import recipe_names
+from aesop.training.run import Run
+from aesop.training.train import build_stage, train, training_data
+from aesop.upscaling.upscale import upscale
+from helpers import synthetic_pictures
+from tiny_systems import LARGE_CROP, crop_of, tiny_recipe
+from tiny_training import same_files
+
+pytestmark = pytest.mark.long
+
+NAMES = recipe_names()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("systems")
+    synthetic_pictures(folder / "photos", 3, LARGE_CROP)
+    return folder
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trains_resumes_evaluates_and_upscales(name: str, pictures: Path, tmp_path: Path):
+    def run(folder: str, iterations: int) -> Run:
+        recipe = tiny_recipe(name, *(f"{stage}.iterations={iterations}" for stage in tiny_recipe(name).stages()))
+        return train(
+            recipe, pictures / "photos", tmp_path / folder, store=pictures / name, accelerator="cpu", say=silent
+        )
+
+    whole = run("whole", 4)
+    stages = tiny_recipe(name).trained_stages()
+    for stage in stages:
+        assert whole.iterations(stage) == 4
+    # The last stage once more, stopped half-way.
+    shutil.copytree(tmp_path / "whole", tmp_path / "halves")
+    shutil.rmtree(tmp_path / "halves" / stages[-1])
+    halves = run_last_stage(name, 2, pictures, tmp_path / "halves")
+    assert halves.iterations(stages[-1]) == 2
+    run_last_stage(name, 4, pictures, tmp_path / "halves")
+    output = whole.paths(stages[-1]).output.relative_to(tmp_path / "whole")
+    assert same_files(tmp_path / "whole", tmp_path / "halves", str(output))
+    assert all(torch.isfinite(value.float()).all() for value in read_state(tmp_path / "whole" / output).values())
+
+    recipe = tiny_recipe(name)
+    benchmark = pictures / f"benchmark-x{recipe.scale}"
+    if not benchmark.exists():
+        synthetic_pictures(benchmark, 1, 48)
+    autoencoder = tmp_path / "whole" if "autoencoder" in stages else None
+    asked = ["psnr", "lr-psnr", *(["ae-psnr"] if autoencoder else [])]
+    evaluated = evaluate([tmp_path / "whole"], [benchmark], scale=recipe.scale, metrics=asked, autoencoder=autoencoder)
+    assert not evaluated.failures
+    assert all(result.mean is not None for result in evaluated.results)
+
+    Image.new("RGB", (9, 7), (200, 100, 50)).save(tmp_path / "small.png")
+    upscale([tmp_path / "small.png"], tmp_path / "whole", tmp_path / "upscaled")
+    with Image.open(tmp_path / "upscaled" / "small.png") as picture:
+        assert picture.size == (9 * recipe.scale, 7 * recipe.scale)
+
+
+def run_last_stage(name: str, iterations: int, pictures: Path, folder: Path) -> Run:
+    stages = tiny_recipe(name).trained_stages()
+    lengths = dict.fromkeys(tiny_recipe(name).stages(), 4) | {stages[-1]: iterations}
+    return trained(
+        tiny_recipe(name, *(f"{stage}.iterations={length}" for stage, length in lengths.items())), pictures, folder
+    )
+
+
+def trained(recipe: Recipe, pictures: Path, folder: Path) -> Run:
+    store = pictures / recipe.name
+    return train(recipe, pictures / "photos", folder, store=store, accelerator="cpu", say=silent)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_fall_on_a_fixed_batch(name: str, pictures: Path, tmp_path: Path):
+    """Each stage's objective, from fresh weights and without the adversary, which would move the mark."""
+    recipe = tiny_recipe(name)
+    if recipe.perceptual is not None:
+        silenced = ["perceptual.adversarial_loss.weight=0"]
+        silenced += ["perceptual.gradient_loss.adversarial_weight=0"] if recipe.perceptual.gradient_loss else []
+        recipe = tiny_recipe(name, *silenced)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    run = Run(tmp_path / "run")
+    run.open(recipe, "", 1)
+    data = training_data(recipe, pictures / "photos", None, pictures / name, silent).training
+    lr, hr = (to_float(images) for images in Crops(data, crop_of(name), seed=0).__getitems__([0, 1]))
+    for stage_name in recipe.stages():
+        torch.manual_seed(0)
+        stage = build_stage(fabric, run, recipe, stage_name)
+        # The next stage, too, starts from fresh weights: there is more to learn than in what has been trained.
+        write_state(run.paths(stage_name).output, stage.result.state_dict(), {})
+        if stage_name not in recipe.trained_stages():
+            continue
+        for optimizer in stage.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = 0.002
+        values = [objective(recipe, stage_name, stage.step(lr, hr)) for _ in range(5)]
+        while sum(values[-3:]) > 0.98 * sum(values[:3]):
+            assert len(values) < 150, f"{stage_name}: {values[:3]} ... {values[-3:]}"
+            values.append(objective(recipe, stage_name, stage.step(lr, hr)))
+
+
+def objective(recipe: Recipe, stage: str, losses: dict[str, Tensor]) -> float:
+    """The weighted sum of a stage's losses."""
+    if stage == "fidelity":
+        weights = {"pixel": 1.0}
+    elif stage == "autoencoder":
+        assert recipe.autoencoder is not None
+        weights = {"lr": recipe.autoencoder.lr_weight, "hr": recipe.autoencoder.hr_weight}
+    else:
+        config = recipe.perceptual
+        assert config is not None
+        weights = {
+            config.fidelity_loss.type: config.fidelity_loss.weight,
+            "perceptual": config.perceptual_loss.weight,
+            "artifact": config.artifact_loss.weight,
+        }
+        if config.gradient_loss is not None:
+            weights |= {"gradient": config.gradient_loss.weight, "branch": config.gradient_loss.branch_weight}
+    return sum(weight * losses[name].item() for name, weight in weights.items() if name in losses)
