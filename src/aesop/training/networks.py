@@ -13,7 +13,6 @@ from aesop.errors import ModelError
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.networks.generators import GeneratorConfig
 from aesop.networks.loading import load_generator
-from aesop.networks.state_dicts import read_state
 from aesop.training.recipe import PerceptualConfig
 
 Section = TypeVar("Section")
@@ -45,26 +44,27 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
 
     """
     weights = "fidelity.weights" if key == "generator" else f"{key}_weights"
-    state = read_state(path)
-    with torch.device("meta"):
-        wanted = section.build(scale).state_dict()
-    if {name: value.shape for name, value in state.items()} == {name: value.shape for name, value in wanted.items()}:
-        network = section.build(scale)
-        network.load_state_dict(state)
-        return network.train()
     # Released files may name their parameters otherwise; loading knows their layouts.
     loaded = load_generator(path)
     if loaded.scale != scale:
         raise ModelError(f"{weights}: {path} is of scale {loaded.scale}; the recipe wants {scale}.")
-    held = loaded.model.state_dict()
-    shapes, expected = ([tuple(value.shape) for value in found.values()] for found in (held, wanted))
+    network = section.build(scale)
+    shapes, expected = ([tuple(value.shape) for value in found.parameters()] for found in (loaded.model, network))
     if shapes != expected:
-        ours, asked = (sum(map(math.prod, found)) for found in (shapes, expected))
+        held, asked = (sum(map(math.prod, found)) for found in (shapes, expected))
         raise ModelError(
-            f"{weights}: {path} holds {loaded.architecture} of {ours:,} parameters, not the recipe's {key} "
+            f"{weights}: {path} holds {loaded.architecture} of {held:,} parameters, not the recipe's {key} "
             f"({section.type}, {asked:,}); set `{key}` to what the file holds."
         )
-    return loaded.model.train()
+    with torch.no_grad():
+        for own, theirs in zip(network.parameters(), loaded.model.parameters(), strict=True):
+            own.copy_(theirs)
+        # Statistics of batch norm; attention masks may be of another size, and are computed anew.
+        held = dict(loaded.model.named_buffers())
+        for name, own in network.named_buffers():
+            if name in held and held[name].shape == own.shape:
+                own.copy_(held[name])
+    return network.train()
 
 
 def perceptual_loss(config: PerceptualConfig) -> PerceptualLoss:

@@ -1,0 +1,131 @@
+"""The paper's fidelity losses and baselines side by side at laptop size: one start, one set of pictures, one length.
+
+    python benchmarks/comparison.py --data DIR --benchmark DIR [--benchmark DIR] --work DIR [--seeds 3] [--quick]
+
+Trains the fidelity network and two auto-encoders, (b) and (c) of table 3, and from them every system below, once for
+each seed; measures all on the benchmarks and prints tables of means over the seeds, each with half the range of the
+seeds. What was trained before is not trained again. `--quick` takes a few iterations of each, to try the script.
+
+All systems have the `laptop` recipe's generator, SRVGG of 24 x 8, so that nothing but the losses and the discriminator
+differs. SPSR is therefore its gradient losses without the generator's gradient branch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+
+from aesop.evaluation.evaluate import Evaluation, evaluate
+from aesop.metrics import METRICS
+from aesop.training.recipe_files import load_recipe
+from aesop.training.train import train
+
+#: The network and auto-encoders that all start from: four times the laptop recipe's iterations of the auto-encoder.
+HELD_OUT = "data.held_out=8"
+START = ("fidelity.iterations=4000", "autoencoder.iterations=8000", "perceptual=null", HELD_OUT)
+WITHOUT_LR_TERM = "autoencoder.lr_weight=0"
+
+#: Title, recipe and what is set in it. The weights are the papers' where the laptop recipe keeps them; the adversarial
+#: loss on gradient maps is scaled down as the laptop recipe scales the other one.
+FROM_B, FROM_C = "autoencoder.weights=<b>", "autoencoder.weights=<c>"
+CONV5_4 = "perceptual.perceptual_loss.features.blocks={0: 0.0, 2: 0.0, 4: 0.0, 10: 1.0}"
+NO_ARTIFACT = "perceptual.artifact_loss.weight=0"
+SYSTEMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ESRGAN": ("laptop-pixel", (CONV5_4, NO_ARTIFACT)),
+    "SPSR (gradient losses)": (
+        "laptop-pixel",
+        (CONV5_4, NO_ARTIFACT, "perceptual.gradient_loss={weight: 0.01, adversarial_weight: 0.002}"),
+    ),
+    "LDL": ("laptop-pixel", ()),
+    "CALGAN": (
+        "laptop-pixel",
+        (NO_ARTIFACT, "perceptual.discriminator={type: calgan, features: 8, experts: 12}"),
+    ),
+    "low-pass": ("laptop-pixel", ("perceptual.fidelity_loss={type: low-pass, weight: 0.01}",)),
+    "AESOP (a)": ("laptop", ("autoencoder.encoder=bicubic",)),
+    "AESOP (b)": ("laptop", (FROM_B,)),
+    "AESOP (c)": ("laptop", (FROM_C,)),
+    "pixel, weight 1": ("laptop-pixel", ("perceptual.fidelity_loss.weight=1",)),
+    "LR consistency": ("laptop-pixel", ("perceptual.fidelity_loss={type: lr-consistency, weight: 1.0}",)),
+}
+METRIC_NAMES = ("psnr", "ssim", "lr-psnr", "ae-psnr", "lpips-proxy")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="pictures to train on")
+    parser.add_argument("--benchmark", type=Path, action="append", required=True, help="repeatable")
+    parser.add_argument("--work", type=Path, required=True, help="folder for all runs")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--quick", action="store_true", help="three iterations of everything")
+    asked = parser.parse_args()
+    quick = ("steps=3",) if asked.quick else ()
+    # One thread a process: two of them beat two threads in one.
+    with ProcessPoolExecutor(asked.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        # Both auto-encoders start from one fidelity network.
+        pool.submit(trained, "laptop", (*START, *quick), asked.data, asked.work, "c").result()
+        network = f"fidelity.weights={asked.work / 'c/fidelity/generator.safetensors'}"
+        without = (*START, *quick, network, WITHOUT_LR_TERM)
+        pool.submit(trained, "laptop", without, asked.data, asked.work, "b").result()
+        files = {name: str(asked.work / name / "autoencoder/autoencoder.safetensors") for name in "bc"}
+        jobs = []
+        for seed in range(asked.seeds):
+            for title, (recipe, settings) in SYSTEMS.items():
+                named = (setting.replace("<b>", files["b"]).replace("<c>", files["c"]) for setting in settings)
+                overrides = (HELD_OUT, network, f"seed={seed}", *quick, *named)
+                jobs.append(pool.submit(trained, recipe, overrides, asked.data, asked.work, run_name(title, seed)))
+        for job in jobs:
+            job.result()
+        evaluations = list(
+            pool.map(measured, range(asked.seeds), [asked.work] * asked.seeds, [asked.benchmark] * asked.seeds)
+        )
+    for benchmark in evaluations[0].benchmarks:
+        print(f"\n{benchmark}\n")
+        print(table(evaluations, benchmark))
+
+
+def run_name(title: str, seed: int) -> str:
+    letters = "".join(letter if letter.isalnum() else "-" for letter in title.lower())
+    return f"{letters.strip('-')}-{seed}"
+
+
+def trained(recipe: str, overrides: Sequence[str], data: Path, work: Path, name: str) -> None:
+    train(load_recipe(recipe, overrides), data, work / name, store=work / "store", accelerator="cpu", say=silent)
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+def measured(seed: int, work: Path, benchmarks: list[Path]) -> Evaluation:
+    models = ["bicubic", work / "c/fidelity/generator.safetensors"]
+    models += [work / run_name(title, seed) for title in SYSTEMS]
+    return evaluate(models, benchmarks, scale=4, metrics=METRIC_NAMES, autoencoder=work / "c")
+
+
+def table(evaluations: Sequence[Evaluation], benchmark: str) -> str:
+    """A Markdown table: a row a system, the mean over seeds and half their range."""
+    heads = [METRICS[name] for name in METRIC_NAMES]
+    columns = [f"{head.title} {'↑' if head.higher_is_better else '↓'}" for head in heads]
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for row, title in enumerate(["bicubic", "fidelity network", *SYSTEMS]):
+        cells = []
+        for metric in METRIC_NAMES:
+            means = [found.result(found.models[row], benchmark, metric).mean for found in evaluations]
+            values = [value for value in means if value is not None]
+            digits = 2 if METRICS[metric].unit == "dB" else 4
+            spread = (max(values) - min(values)) / 2 if values else 0.0
+            mean = sum(values) / len(values) if values else float("nan")
+            cells.append(f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread else ""))
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
