@@ -40,7 +40,7 @@ def test_links_lead_somewhere(document: Path):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_recipes_that_are_named_exist(document: Path):
-    for name in re.findall(r"aesop train ([a-z0-9-]+)", document.read_text(encoding="utf-8")):
+    for name in re.findall(r"aesop train ([a-z0-9-]+)\s", document.read_text(encoding="utf-8")):
         assert name in recipe_names()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from aesop.data import prepare as preparation
 from aesop.data import sources
@@ -342,3 +343,23 @@ def test_default_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AESOP_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_store(Path("photos"), 4).parent == tmp_path / ".cache" / "aesop"
+
+
+@pytest.mark.parametrize(("mode", "reason"), [("L", "is greyscale"), ("RGBA", "has an alpha channel")])
+def test_pictures_that_are_not_rgb_are_refused_before_anything_is_prepared(tmp_path: Path, mode: str, reason: str):
+    synthetic_pictures(tmp_path / "photos", 2, 32)
+    Image.new(mode, (32, 32)).save(tmp_path / "photos" / "odd.png")
+    Image.new(mode, (32, 32)).save(tmp_path / "photos" / "other.png")
+    with pytest.raises(DataError, match=rf"odd.png: {reason} \(and 1 more .*\); training pictures are RGB: convert"):
+        prepare(tmp_path / "photos", tmp_path / "store", 4, minimum=16)
+    assert not (tmp_path / "store").exists()
+    # Pictures to validate on may be such: benchmarks hold some.
+    assert len(prepare(tmp_path / "photos", tmp_path / "store", 4, minimum=16, rgb_only=False)) == 4
+
+
+def test_a_grey_lr_picture_is_refused_too(tmp_path: Path):
+    synthetic_pictures(tmp_path / "set" / "HR", 1, 32)
+    (tmp_path / "set" / "LR").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "set" / "LR" / "000.png")
+    with pytest.raises(DataError, match=r"LR/000.png: is greyscale; training pictures are RGB"):
+        prepare(tmp_path / "set", tmp_path / "store", 4, minimum=16)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from aesop.cli_options import Imports, import_modules
+
 
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="bicubic, a run folder or a model file.")],
@@ -18,6 +20,7 @@ def evaluate(
     scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Names separated by commas: psnr,ssim,lr-psnr,... .")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...")] = "cpu",
+    imports: Imports = None,
 ) -> None:
     """Measure models on benchmarks: PSNR, SSIM, LR-PSNR, AE-PSNR, LPIPS, DISTS by the paper's protocol.
 
@@ -27,6 +30,7 @@ def evaluate(
     from aesop.evaluation.table import print_tables
     from aesop.files import printable, require_writable
 
+    import_modules(imports)
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     if json is not None:
         require_writable(json)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from aesop.cli_options import Imports, import_modules
+
 
 def upscale(
     inputs: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", help="Folders are searched whole.")],
@@ -19,6 +21,7 @@ def upscale(
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...")] = "cpu",
     keep_format: Annotated[bool, typer.Option("--keep-format", help="Write each input's format, not PNG.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make results anew that exist already.")] = False,
+    imports: Imports = None,
 ) -> None:
     """Upscale pictures and folders of pictures.
 
@@ -28,6 +31,7 @@ def upscale(
     from aesop.files import printable
     from aesop.upscaling.upscale import upscale as run
 
+    import_modules(imports)
     report = run(inputs, model, output, tile=tile, device=device, keep_format=keep_format, overwrite=overwrite)
     print(f"{len(report.written)} written to {printable(output)}")
     if report.skipped:

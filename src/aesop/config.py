@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
@@ -43,17 +44,27 @@ def imported_config(kind: str) -> type[Config]:
 
     """
     module, _, name = kind.partition(":")
+    found = getattr(import_here(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, Config)):
+        raise ValueError(f"{kind}: {module} has no Config class {name}; see docs/extending.md")
+    return found
+
+
+def import_here(module: str) -> ModuleType:
+    """Import a module of the user's, from the present folder or wherever Python looks.
+
+    Raises:
+        ValueError: if there is none, or it cannot be imported.
+
+    """
     here = str(Path.cwd())
     added = here not in sys.path
     if added:
         sys.path.insert(0, here)
     try:
-        found = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
-        raise ValueError(f"{kind} cannot be imported ({error}); call from the folder of {module}.py") from error
+        return importlib.import_module(module)
+    except Exception as error:  # the user's module may raise anything
+        raise ValueError(f"{module} cannot be imported ({error}); call from the folder of {module}.py") from error
     finally:
         if added:
             sys.path.remove(here)
-    if not (isinstance(found, type) and issubclass(found, Config)):
-        raise ValueError(f"{kind}: {module} has no Config class {name}; see docs/extending.md")
-    return found

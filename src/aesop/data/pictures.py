@@ -80,6 +80,22 @@ def read_size(path: Path) -> tuple[int, int]:
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
+def why_not_rgb(path: Path) -> str | None:
+    """Say, from its header alone, why a picture is not plain RGB: it is grey, or has an alpha channel; else None.
+
+    Raises DataError as `read_size` does.
+    """
+    with _refusals(path):
+        if path.suffix.lower() == ".bmp":
+            with _open_bmp(path) as bmp:
+                grey, alpha = bmp.mode in ("1", "L"), bmp.mode == "RGBA"
+        else:
+            image = _open(path)
+            alpha = bool(image.hasalpha())
+            grey = image.bands - alpha < 3
+    return "is greyscale" if grey else "has an alpha channel" if alpha else None
+
+
 def read_picture(path: Path, *, alpha: bool = False) -> np.ndarray:
     """Read a picture as uint8, H x W x 3, sRGB: any profile applied, grey repeated, 16 bit rounded, EXIF turn made.
 

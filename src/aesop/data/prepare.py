@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from aesop.data.pictures import PictureAccessError, read_size, to_picture
+from aesop.data.pictures import PictureAccessError, read_size, to_picture, why_not_rgb
 from aesop.data.prepared import Entry, PreparedData
 from aesop.data.sources import Source, find_sources
 from aesop.errors import DataError
@@ -32,7 +32,7 @@ from aesop.progress import progress
 __all__ = ["PreparedData", "default_store", "prepare"]
 
 #: Changes whenever the same pictures would be prepared otherwise.
-FORMAT = 1
+FORMAT = 2
 
 #: Seconds after which a file that nobody has written to is what a killed process left behind.
 ABANDONED = 600.0
@@ -59,7 +59,14 @@ def default_store(source: Path, scale: int, shrink: int = 1) -> Path:
 
 
 def prepare(
-    source: Path, store: Path, scale: int, *, minimum: int, lr: Path | None = None, shrink: int = 1
+    source: Path,
+    store: Path,
+    scale: int,
+    *,
+    minimum: int,
+    lr: Path | None = None,
+    shrink: int = 1,
+    rgb_only: bool = True,
 ) -> PreparedData:
     """Prepare the pictures in `source` in the folder `store`; what an earlier call has done is not done again.
 
@@ -70,18 +77,23 @@ def prepare(
         minimum: HR pixels a side that a picture must have to be usable, the largest crop.
         lr: folder of LR pictures; None takes the source's, or makes them by `aesop.data.bicubic.resize`, rounded once.
         shrink: HR pictures are downscaled by this whole number first, which rids photographs of JPEG artefacts.
+        rgb_only: refuse greyscale pictures and those with an alpha channel, which training would learn from as if they
+            were colour photographs; otherwise grey is repeated and alpha dropped.
 
     Returns:
         The usable pictures. Those that are corrupt, too small or do not pair are left out, with the reason.
 
     Raises:
-        DataError: no usable picture, too little free disk space, or `shrink` together with LR pictures.
+        DataError: a picture that is not plain RGB, no usable picture, too little free disk space, or `shrink` together
+            with LR pictures.
         RunError: the store cannot be written, or the disk is full; what is done is kept.
 
     """
     sources, unpaired = find_sources(source, scale, lr)
     if shrink > 1 and any(s.lr for s in sources):
         raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
+    if rgb_only:
+        _require_rgb(sources)
     _clear_leftovers(store)
     known = _read_index(store, scale, shrink)
     jobs = [_Job(s, store, scale, shrink) for s in sources]
@@ -107,6 +119,24 @@ def prepare(
     return PreparedData(
         store, scale, tuple(sorted(entries, key=lambda entry: entry.name)), tuple(sorted(left_out.items()))
     )
+
+
+def _require_rgb(sources: Sequence[Source]) -> None:
+    """Raise DataError if a picture is grey or has an alpha channel; unreadable ones are for others to name."""
+
+    def look(path: Path) -> str | None:
+        try:
+            return why_not_rgb(path)
+        except DataError:
+            return None
+
+    paths = [path for source in sources for path in (source.hr, source.lr) if path is not None]
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        wrong = [(path, reason) for path, reason in zip(paths, executor.map(look, paths), strict=True) if reason]
+    if wrong:
+        path, reason = wrong[0]
+        more = f" (and {len(wrong) - 1} more are not plain RGB)" if len(wrong) > 1 else ""
+        raise DataError(f"{printable(path)}: {reason}{more}; training pictures are RGB: convert or remove it.")
 
 
 @dataclass(frozen=True)

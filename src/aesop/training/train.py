@@ -143,7 +143,12 @@ def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Pa
 
     def prepared(source: Path, least: int, target: Path | None) -> PreparedData:
         found = prepare(
-            source, target or default_store(source, recipe.scale, shrink), recipe.scale, minimum=least, shrink=shrink
+            source,
+            target or default_store(source, recipe.scale, shrink),
+            recipe.scale,
+            minimum=least,
+            shrink=shrink,
+            rgb_only=source == data,
         )
         for name, reason in found.left_out:
             say(f"left out: {name}: {reason}")

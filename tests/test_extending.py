@@ -1,0 +1,78 @@
+"""docs/extending.md as it stands: its files, its recipe, its commands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aesop.errors import ModelError, RecipeError
+from aesop.networks.loading import load_generator
+from aesop.training.recipe_files import load_recipe
+from helpers import synthetic_pictures
+from tiny_training import command
+
+TEXT = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
+
+
+def write_files(folder: Path) -> list[str]:
+    """Write every block that names its file in its first line."""
+    names = []
+    for block in re.findall(r"```(?:python|yaml)\n(.*?)```", TEXT, flags=re.DOTALL):
+        name = block.partition("\n")[0].removeprefix("# ")
+        (folder / name).write_text(block, encoding="utf-8")
+        names.append(name)
+    return names
+
+
+@pytest.mark.long
+def test_the_documents_example_trains_evaluates_and_upscales(tmp_path: Path, photos: Path):
+    assert write_files(tmp_path) == ["mynet.py", "myloss.py", "mydiscriminator.py", "mine.yaml"]
+    tiny = [f"{stage}.{setting}" for stage in ("fidelity", "perceptual") for setting in (
+        "iterations=3", "crop=32", "batch=2",
+    )]  # fmt: skip
+    done = command("train", "mine.yaml", *tiny, "data.held_out=1", "--data", photos, "--run", "runs/mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # Called again, the run knows its recipe, the user's classes among it.
+    again = command(
+        "train", "mine.yaml", *tiny, "data.held_out=1", "--data", photos, "--run", "runs/mine", cwd=tmp_path
+    )
+    assert "done before" in again.stderr
+    synthetic_pictures(tmp_path / "bench", 1, 32)
+    for arguments in (
+        ("evaluate", "runs/mine", "--benchmark", "bench", "--metrics", "psnr"),
+        ("upscale", "bench", "--model", "runs/mine", "--output", "upscaled"),
+    ):
+        refused = command(*arguments, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "import it first (--import mynet on the command line)" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        done = command(*arguments, "--import", "mynet", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "upscaled" / "000.png").is_file()
+
+
+def test_mistakes_in_ones_own_sections_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("mine.yaml").generator.type == "mynet:MyNetConfig"
+    for override, message in {
+        "generator.witdh=3": r"`generator`: mynet:MyNetConfig: `witdh`: unknown key",
+        "generator.width=0": r"mynet:MyNetConfig: `width`: .*greater than or equal to 1",
+        "generator.type=nowhere:Net": r"nowhere cannot be imported .*call from the folder of nowhere.py",
+        "generator.type=mynet:MyNet": r"mynet has no Config class MyNet; see docs/extending.md",
+        "perceptual.crop=98": r"perceptual.crop: ",
+    }.items():
+        with pytest.raises(RecipeError, match=message) as caught:
+            load_recipe("mine.yaml", [override])
+        assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path):
+    from aesop.cli_options import import_modules
+
+    with pytest.raises(ModelError, match="--import nosuchmodule cannot be imported"):
+        import_modules(["nosuchmodule"])
+    with pytest.raises(ModelError, match="no such model file"):
+        load_generator(tmp_path / "none.safetensors")
