@@ -58,3 +58,8 @@ def test_evaluation_names_every_key_and_option():
         command = get_command(app).commands[name]  # type: ignore[attr-defined]
         options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
         assert options == set(re.findall(r"--[a-z-]+", synopsis))
+
+
+def test_every_recipe_stands_in_the_table_of_systems():
+    text = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
+    assert [name for name in recipe_names() if f"`{name}`" not in text] == []

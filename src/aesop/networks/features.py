@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, field_validator
@@ -151,6 +151,14 @@ class EfficientNetFeatures(FrozenFeatures):
         return found
 
 
+Key = TypeVar("Key", int, str)
+
+
+def _weighed(weights: dict[Key, float]) -> dict[Key, float]:
+    """Leave out what weighs nothing, which an heir of a recipe cannot remove; if nothing weighs, keep the first."""
+    return {key: weight for key, weight in weights.items() if weight} or dict([next(iter(weights.items()))])
+
+
 class VGG19Config(Config):
     """VGG19 features, and the weight of each layer in the perceptual loss."""
 
@@ -172,7 +180,8 @@ class VGG19Config(Config):
 
     def build(self) -> tuple[VGG19Features, list[float]]:
         """Build the features and their weights."""
-        return VGG19Features(list(self.layers), self.weights), list(self.layers.values())
+        used = _weighed(self.layers)
+        return VGG19Features(list(used), self.weights), list(used.values())
 
 
 class EfficientNetConfig(Config):
@@ -193,4 +202,5 @@ class EfficientNetConfig(Config):
 
     def build(self) -> tuple[EfficientNetFeatures, list[float]]:
         """Build the features and their weights."""
-        return EfficientNetFeatures(list(self.blocks)), list(self.blocks.values())
+        used = _weighed(self.blocks)
+        return EfficientNetFeatures(list(used)), list(used.values())
