@@ -23,6 +23,7 @@ from aesop.networks.spandrel_any import SpandrelConfig
 from aesop.networks.srresnet import SRResNetConfig
 from aesop.networks.state_dicts import write_state
 from aesop.networks.swinir import SwinIRConfig
+from aesop.upscaling.tiles import upscale_tiled
 
 Section = TypeVar("Section", bound=GeneratorSection)
 
@@ -159,7 +160,7 @@ def test_the_meta_device_knows_every_shape(name: str):
     ("config", "expected"),
     [
         (section(RRDBConfig, type="rrdb"), 16.70),
-        # The classical x4 SwinIR-M; HAT (Chen 2023, table 6) and others give 11.9 M.
+        # The classical SwinIR-M at x4, 11.9 M as published.
         (section(SwinIRConfig, type="swinir"), 11.90),
         # 14.13M, not rounded, in the README of ming053l/DRCT.
         (section(DRCTConfig, type="drct"), 14.14),
@@ -216,6 +217,19 @@ def test_moving_by_whole_windows_moves_the_result(config: GeneratorSection, wind
     torch.testing.assert_close(moved[inside], expected[inside], atol=1e-5, rtol=1e-4)
     ragged = run(model, lr[..., window + 1 :, 2 * window :])
     assert (ragged[inside] - expected[..., 2:, :][inside]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["swinir", "swinir-light", "swinir-real", "drct", "srresnet", "span"])
+@pytest.mark.parametrize("size", [(75, 61), (32, 97)])
+def test_tiles_make_the_whole_picture_at_odd_sizes(name: str, size: tuple[int, int]):
+    """Tiles cut windows up as the whole picture does, and only the picture's own border is padded."""
+    model = randomise(TINY[name].build(2))
+    image = torch.rand(3, *size)
+    tiled = upscale_tiled(model, image, 2, tile=32, overlap=32)
+    torch.testing.assert_close(tiled, run(model, image.unsqueeze(0))[0], atol=1e-4, rtol=1e-4)
+    # Without an overlap they do not: the test can tell.
+    seams = upscale_tiled(model, image, 2, tile=32, overlap=0)
+    assert (seams - tiled).abs().max() > 1e-2
 
 
 # Single architectures

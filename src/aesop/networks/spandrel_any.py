@@ -7,6 +7,7 @@ import difflib
 import inspect
 import json
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,7 +45,9 @@ class _LinspaceOnCPU(TorchFunctionMode):
 
 def construct(network: Callable[..., Network], **arguments: Any) -> Network:
     """Construct a network of spandrel's with fresh weights, on the meta device too."""
-    with _LinspaceOnCPU():
+    with _LinspaceOnCPU(), warnings.catch_warnings():
+        # torch's complaint about how SwinIR calls meshgrid is not the user's business.
+        warnings.filterwarnings("ignore", message="torch.meshgrid")
         return network(**arguments)
 
 
