@@ -1,10 +1,10 @@
 """Does every recipe train at full size, how long does an iteration take here, and how much memory at least?
 
-    python benchmarks/systems.py --data DIR [--only NAME ...] [--vgg19 FILE] [--output FILE]
+    python benchmarks/systems.py --data DIR [--only NAME ...] [--vgg19 FILE] [--output FILE.md]
 
 Each recipe is trained by the user's command, in a process of its own, with the recipe's own networks, but for a few
-iterations of one crop each, the smallest that the recipe allows. Prints a Markdown table. With `--output FILE` what is
-measured is kept in FILE.json after every recipe, and a call that was killed goes on from there.
+iterations of one crop each, the smallest that the recipe allows. Prints a Markdown table. With `--output FILE.md` what
+is measured is kept in FILE.json after every recipe, and a call that was killed goes on from there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import nn
@@ -130,9 +132,10 @@ def header(vgg19: Path | None) -> str:
         f"one iteration. VGG19's weights are {'its own' if vgg19 else 'random, which costs the same time and memory'}. "
         f"{threads} thread{'s' if threads > 1 else ''} of {os.cpu_count()} cores ({processor()}), "
         f"torch {torch.__version__}.\n\n"
-        "s/it: the mean of these iterations, the first among them. Total: the command from start to end, checkpoints "
-        "and validation included. Peak: resident memory of its process. G, D: parameters at the recipe's own crops; "
-        "the VGG discriminator has fewer levels, and parameters, at smaller ones."
+        f"s/it: the median of the {ITERATIONS} iterations. Total: the command from start to end, checkpoints and "
+        "validation included. Peak: resident memory of its process, Python's and torch's libraries included. "
+        "G, D: parameters at the recipe's own crops; the VGG discriminator has fewer levels, and parameters, at "
+        "smaller ones."
     )
 
 
@@ -153,7 +156,7 @@ def smallest(name: str) -> tuple[dict[str, int], list[str]]:
         step = recipe.scale * recipe.network(stage).multiple
         own = recipe.stage(stage).crop
         crops[stage] = next(legal(name, [], f"{stage}.crop", range(step, own + 1, step)))
-        settings += [f"{stage}.batch=1", f"{stage}.crop={crops[stage]}"]
+        settings += [f"{stage}.batch=1", f"{stage}.crop={crops[stage]}", f"{stage}.log_every=1"]
     if recipe.degradation is not None:
         sides = range(recipe.scale, recipe.degradation.source_crop + 1, recipe.scale)
         settings.append(f"degradation.source_crop={next(legal(name, settings, 'degradation.source_crop', sides))}")
@@ -219,8 +222,8 @@ def measured(name: str, crops: dict[str, int], settings: list[str], data: Path, 
 
 
 def seconds_per_iteration(folder: Path) -> float:
-    last = [line for line in read_log(folder) if line["kind"] == "loss"][-1]
-    return last["seconds"] / last["iteration"]
+    ends = [0.0, *(line["seconds"] for line in read_log(folder) if line["kind"] == "loss")]
+    return median(end - start for start, end in pairwise(ends))
 
 
 def discriminators(perceptual: PerceptualConfig | None) -> list[int]:

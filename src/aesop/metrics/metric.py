@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,13 +21,21 @@ class MetricUnavailable(AesopError):  # noqa: N818 - a state that a table shows,
 class Sample:
     """One picture to measure, on the CPU, in [0, 1].
 
-    `sr` and `hr` have shape (1, 3, H, W), `lr` has (1, 3, H / scale, W / scale). `hr` and `lr` hold 8-bit values.
+    `sr` and `hr` have shape (1, 3, H, W), `lr` has (1, 3, H / scale, W / scale). `hr` and `lr` hold 8-bit values;
+    `ground_truth` is `hr`, or None for pictures that have none.
     """
 
     sr: Tensor
-    hr: Tensor
+    ground_truth: Tensor | None
     lr: Tensor
     scale: int
+
+    @property
+    def hr(self) -> Tensor:
+        """The HR picture; AesopError where there is none."""
+        if self.ground_truth is None:
+            raise AesopError("there is no HR picture to compare with")
+        return self.ground_truth
 
 
 @dataclass(frozen=True)
@@ -56,3 +66,31 @@ class Metric:
     unit: str
     digits: int
     prepare: Callable[[Settings], Measure]
+    #: Whether it compares with HR; those that do not also measure pictures without ground truth.
+    needs_hr: bool = True
+
+
+class SetMeasure(Protocol):
+    """What a metric of a whole set is computed from: features of every picture, and a distance between two sets."""
+
+    def features(self, images: Tensor) -> np.ndarray:
+        """Features, (n, d) float64, of an image (1, 3, H, W) in [0, 1]; n is 1, or the number of its patches."""
+        ...
+
+    def distance(self, sr: np.ndarray, hr: np.ndarray) -> float:
+        """Distance of two sets of features, (n, d) and (m, d)."""
+        ...
+
+
+@dataclass(frozen=True)
+class SetMetric:
+    """A metric of a set of pictures, such as FID: it has no value for one picture. Fields as of `Metric`."""
+
+    name: str
+    title: str
+    higher_is_better: bool
+    range: tuple[float, float]
+    unit: str
+    digits: int
+    prepare: Callable[[Settings], SetMeasure]
+    needs_hr: bool = True
