@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from aesop.cli import main
 from aesop.errors import ModelError, RecipeError
 from aesop.networks.loading import load_generator
 from aesop.training.recipe_files import load_recipe
 from helpers import synthetic_pictures
-from tiny_training import command
 
 TEXT = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
 
@@ -27,29 +28,37 @@ def write_files(folder: Path) -> list[str]:
 
 
 @pytest.mark.long
-def test_the_documents_example_trains_evaluates_and_upscales(tmp_path: Path, photos: Path):
+def test_the_documents_example_trains_evaluates_and_upscales(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     assert write_files(tmp_path) == ["mynet.py", "myloss.py", "mydiscriminator.py", "mine.yaml"]
+    synthetic_pictures(tmp_path / "bench", 1, 32)
+    monkeypatch.chdir(tmp_path)
+
+    def aesop(*arguments: object) -> tuple[object, str]:
+        """Call the command as a new process would: with no module of the user's imported yet."""
+        for module in ("mynet", "myloss", "mydiscriminator"):
+            sys.modules.pop(module, None)
+        monkeypatch.setattr("sys.argv", ["aesop", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return left.value.code, capsys.readouterr().err
+
     tiny = [f"{stage}.{setting}" for stage in ("fidelity", "perceptual") for setting in (
         "iterations=3", "crop=32", "batch=2",
     )]  # fmt: skip
-    done = command("train", "mine.yaml", *tiny, "data.held_out=1", "--data", photos, "--run", "runs/mine", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    train = ("train", "mine.yaml", *tiny, "data.held_out=1", "--data", photos, "--run", "runs/mine")
+    assert aesop(*train)[0] == 0
     # Called again, the run knows its recipe, the user's classes among it.
-    again = command(
-        "train", "mine.yaml", *tiny, "data.held_out=1", "--data", photos, "--run", "runs/mine", cwd=tmp_path
-    )
-    assert "done before" in again.stderr
-    synthetic_pictures(tmp_path / "bench", 1, 32)
+    assert "done before" in aesop(*train)[1]
     for arguments in (
         ("evaluate", "runs/mine", "--benchmark", "bench", "--metrics", "psnr"),
         ("upscale", "bench", "--model", "runs/mine", "--output", "upscaled"),
     ):
-        refused = command(*arguments, cwd=tmp_path)
-        assert refused.returncode == 2
-        assert "import it first (--import mynet on the command line)" in refused.stderr
-        assert "Traceback" not in refused.stderr
-        done = command(*arguments, "--import", "mynet", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        status, said = aesop(*arguments)
+        assert status == 2
+        assert "import it first (--import mynet on the command line)" in said
+        assert aesop(*arguments, "--import", "mynet")[0] == 0
     assert (tmp_path / "upscaled" / "000.png").is_file()
 
 
