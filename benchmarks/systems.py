@@ -43,12 +43,13 @@ CHEAP = ("data.held_out=1", "data.validation_crop=64", "data.workers=0")
 #: Fewer pairs than iterations, so that pairs of earlier ones are handed out.
 POOL = ITERATIONS - 1
 
-#: Runs a command and prints its peak memory. A process inherits its parent's peak, and this script's is that of torch,
-#: so that a small interpreter has to stand between the two.
+#: Runs a command and prints its peak memory and CPU seconds. A process inherits its parent's peak, and this script's is
+#: that of torch, so that a small interpreter has to stand between the two.
 LAUNCHER = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:]).returncode
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_maxrss, used.ru_utime + used.ru_stime)
 sys.exit(code if code >= 0 else 128 - code)
 """
 
@@ -63,6 +64,7 @@ class Row:
     discriminators: list[int]
     seconds: dict[str, float]
     total_seconds: float
+    cpu_seconds: float
     peak_gib: float
 
 
@@ -133,9 +135,10 @@ def header(vgg19: Path | None) -> str:
         f"{threads} thread{'s' if threads > 1 else ''} of {os.cpu_count()} cores ({processor()}), "
         f"torch {torch.__version__}.\n\n"
         f"s/it: the median of the {ITERATIONS} iterations. Total: the command from start to end, checkpoints and "
-        "validation included. Peak: resident memory of its process, Python's and torch's libraries included. "
-        "G, D: parameters at the recipe's own crops; the VGG discriminator has fewer levels, and parameters, at "
-        "smaller ones."
+        "validation included, and in brackets the seconds that a processor worked; where these are far fewer than "
+        "threads allow, other programs had the cores, and s/it is too long by as much. Peak: resident memory of "
+        "its process, Python's and torch's libraries included. G, D: parameters at the recipe's own crops; the VGG"
+        " discriminator has fewer levels, and parameters, at smaller ones."
     )
 
 
@@ -209,6 +212,7 @@ def measured(name: str, crops: dict[str, int], settings: list[str], data: Path, 
         if done.returncode:
             raise TrainingError(f"{' '.join(command)}\nended with status {done.returncode}\n{done.stderr.strip()}")
         seconds = {stage: seconds_per_iteration(run / stage) for stage in crops}
+    peak, cpu_seconds = done.stdout.split()[-2:]
     unit = 1024**3 if sys.platform == "darwin" else 1024**2
     return Row(
         settings=settings,
@@ -217,7 +221,8 @@ def measured(name: str, crops: dict[str, int], settings: list[str], data: Path, 
         discriminators=discriminators(perceptual),
         seconds=seconds,
         total_seconds=total,
-        peak_gib=int(done.stdout.split()[-1]) / unit,
+        cpu_seconds=float(cpu_seconds),
+        peak_gib=int(peak) / unit,
     )
 
 
@@ -241,7 +246,7 @@ def parameters(build: Callable[[], nn.Module]) -> int:
 
 def table(rows: dict[str, Row], failed: dict[str, str]) -> str:
     """Lay rows out in the order of `aesop recipes`."""
-    columns = ["recipe", "G, M", "D, M", *(f"{stage}, s/it" for stage in STAGES), "total, s", "peak, GiB"]
+    columns = ["recipe", "G, M", "D, M", *(f"{stage}, s/it" for stage in STAGES), "total, s (CPU)", "peak, GiB"]
     lines = [f"| {' | '.join(columns)} |", "|---" + "|--:" * (len(columns) - 1) + "|"]
     for name in recipe_names():
         if name in failed:
@@ -252,7 +257,7 @@ def table(rows: dict[str, Row], failed: dict[str, str]) -> str:
                 f"{row.generator / 1e6:.2f}",
                 " + ".join(f"{count / 1e6:.2f}" for count in row.discriminators) or "–",
                 *(f"{row.seconds[stage]:.2f} ({row.crops[stage]})" if stage in row.crops else "–" for stage in STAGES),
-                f"{row.total_seconds:.0f}",
+                f"{row.total_seconds:.0f} ({row.cpu_seconds:.0f})",
                 f"{row.peak_gib:.2f}",
             ]
         else:

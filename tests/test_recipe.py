@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aesop.errors import RecipeError
+from aesop.networks.features import EfficientNetConfig
 from aesop.training.loop import learning_rate
 from aesop.training.recipe_files import check_recipe, dump_recipe, load_recipe, recipe_names
 from sections import perceptual_of
@@ -90,6 +92,16 @@ def test_a_mistake_is_told_its_path_and_mend(override: str, message: str):
     with pytest.raises(RecipeError, match=message) as caught:
         load_recipe("aesop-rrdb-128", [override])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("block", "smallest"), [(2, 4), (4, 8), (10, 16), (15, 32)])
+def test_features_take_the_smallest_crop_that_the_recipe_allows(block: int, smallest: int):
+    config = EfficientNetConfig(type="efficientnet-lite0", blocks={block: 1.0})
+    with pytest.raises(ValueError, match=f"block {block} needs {smallest} pixels or more"):
+        config.check(smallest - 1)
+    config.check(smallest)
+    features, _ = config.build()
+    assert features(torch.rand(1, 3, smallest, smallest))[0].shape[0] == 1
 
 
 def test_other_mistakes(tmp_path: Path):

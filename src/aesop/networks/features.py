@@ -178,6 +178,11 @@ class VGG19Config(Config):
             raise ValueError(f"VGG19 has no layer {unknown[0]}; the layers are {', '.join(VGG19_LAYERS)}")
         return layers
 
+    def check(self, crop: int) -> None:
+        """Raise ValueError if crops of `crop` pixels are too small."""
+        if crop < 32:
+            raise ValueError("VGG19 halves its input four times; take 32 pixels or more")
+
     def build(self) -> tuple[VGG19Features, list[float]]:
         """Build the features and their weights."""
         used = _weighed(self.layers)
@@ -199,6 +204,13 @@ class EfficientNetConfig(Config):
         if unknown:
             raise ValueError(f"EfficientNet-lite0 has blocks 0 to 15, no {unknown[0]}")
         return dict(sorted(blocks.items()))
+
+    def check(self, crop: int) -> None:
+        """Raise ValueError if crops of `crop` pixels are too small."""
+        deepest = max(_weighed(self.blocks))
+        smallest = 4 if deepest < 3 else 8 if deepest < 5 else 16 if deepest < 11 else 32
+        if crop < smallest:
+            raise ValueError(f"EfficientNet-lite0's block {deepest} needs {smallest} pixels or more")
 
     def build(self) -> tuple[EfficientNetFeatures, list[float]]:
         """Build the features and their weights."""

@@ -175,8 +175,7 @@ class Recipe(Config):
 
     def _check_perceptual(self, perceptual: PerceptualConfig) -> None:
         _prefixed("perceptual.crop", perceptual.discriminator.check, perceptual.crop)
-        if perceptual.perceptual_loss.features.type == "vgg19" and perceptual.crop < 32:
-            raise ValueError("perceptual.crop: VGG19 halves its input four times; take 32 pixels or more")
+        _prefixed("perceptual.crop", perceptual.perceptual_loss.features.check, perceptual.crop)
         if perceptual.generator is not None:
             around, within = (
                 section.model_dump(exclude={"type"}) for section in (perceptual.generator, self.generator)
