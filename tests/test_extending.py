@@ -70,7 +70,7 @@ def test_mistakes_in_ones_own_sections_are_one_sentence(tmp_path: Path, monkeypa
         "generator.witdh=3": r"`generator`: mynet:MyNetConfig: `witdh`: unknown key",
         "generator.width=0": r"mynet:MyNetConfig: `width`: .*greater than or equal to 1",
         "generator.type=nowhere:Net": r"nowhere cannot be imported .*call from the folder of nowhere.py",
-        "generator.type=mynet:MyNet": r"mynet has no Config class MyNet; see docs/extending.md",
+        "generator.type=mynet:MyNet": r"mynet has no class MyNet derived from GeneratorSection; see docs/extending.md",
         "perceptual.crop=98": r"perceptual.crop: ",
     }.items():
         with pytest.raises(RecipeError, match=message) as caught:

@@ -144,6 +144,19 @@ def test_inheritance_replaces_a_section_of_another_type_whole(tmp_path: Path):
     assert (perceptual_of(recipe).batch, perceptual_of(recipe).crop) == (2, perceptual_of(load_recipe("laptop")).crop)
 
 
+def test_what_several_parents_share_lies_under_all_of_them(tmp_path: Path):
+    """fidelity-rrdb, an ancestor of both, must not undo what the first parent says."""
+    (tmp_path / "mine.yaml").write_text("inherits: [aesop-rrdb-x2, fidelity-swinir]\nname: mine", encoding="utf-8")
+    recipe = load_recipe(str(tmp_path / "mine.yaml"))
+    assert (recipe.scale, recipe.generator.type, recipe.fidelity.iterations) == (2, "swinir", 500_000)
+    (tmp_path / "orphan.yaml").write_text("inherits: [laptop, nobody]", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"nobody: no such recipe \(inherited by .*orphan.yaml\)"):
+        load_recipe(str(tmp_path / "orphan.yaml"))
+    (tmp_path / "null.yaml").write_text("inherits: [laptop, 3]", encoding="utf-8")
+    with pytest.raises(RecipeError, match="`inherits` names recipes"):
+        load_recipe(str(tmp_path / "null.yaml"))
+
+
 def test_overrides_read_numbers_as_people_write_them():
     recipe = load_recipe("laptop", ["perceptual.learning_rate=1e-5", "fidelity.weights=some.pth", "steps=3"])
     assert perceptual_of(recipe).learning_rate == 1e-5

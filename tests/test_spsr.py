@@ -293,9 +293,9 @@ def test_rrdb_is_not_taken_for_spsr():
 def test_files_that_do_not_fit_together_are_refused():
     state = SPSRNet(2, 4, 4, 2).state_dict()
     incomplete = {key: value for key, value in state.items() if key != "to_gradient.bias"}
-    with pytest.raises(RuntimeError, match="to_gradient"):
+    with pytest.raises(ValueError, match="to_gradient"):
         SPSRNet.from_state(incomplete)
     with pytest.raises(ValueError, match="gaps"):
         SPSRNet.from_state(state | {"trunk.body.9000.rdb1.conv1.weight": torch.ones(1)})
-    with pytest.raises(RuntimeError, match="unknown"):
+    with pytest.raises(ValueError, match="unknown"):
         SPSRNet.from_state(released_state(4, 2, 1) | {"unknown.weight": torch.ones(1)})

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from aesop.data.bicubic import resize
 from aesop.errors import ModelError
+from aesop.networks.fitting import built_to_fit
 from aesop.networks.loading import generator_from_state
+from aesop.networks.recorded import SCALES
 from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
 from aesop.networks.state_dicts import read_metadata, read_state
 
@@ -90,7 +92,9 @@ class AutoEncoder(nn.Module):
         """
         path = Path(path)
         if path.is_dir():
-            path = path / "autoencoder" / "autoencoder.safetensors"
+            folder, path = path, path / "autoencoder" / "autoencoder.safetensors"
+            if not path.is_file():
+                raise ModelError(f"{folder}: this run has no trained auto-encoder ({path}); name one that has.")
         state = _ours(read_state(path))
         if not any(key.startswith("encoder.") for key in state):
             raise ModelError(f"{path}: is not an auto-encoder, since it has no encoder; name one here.")
@@ -103,19 +107,17 @@ class AutoEncoder(nn.Module):
             decoder.load_state_dict(inner)
             squeezed = encoder["conv_first.0.weight"].shape[0]
             scale = round((encoder["conv_last.0.weight"].shape[1] / squeezed) ** 0.5)
-            autoencoder = cls(decoder, scale)
-            autoencoder.encoder = _encoder(
-                squeezed,
-                scale,
-                growth=encoder["body.0.rdb1.conv1.weight"].shape[0],
-                blocks=count_blocks(encoder),
-            )
-            autoencoder.encoder.load_state_dict(encoder)
-        except (IndexError, KeyError, ValueError, RuntimeError) as error:
+            if scale not in SCALES:
+                raise ValueError(f"scale {scale}")
+            growth, blocks = encoder["body.0.rdb1.conv1.weight"].shape[0], count_blocks(encoder)
+            autoencoder = cls(decoder, scale, features=1, growth=1, blocks=0)
+            autoencoder.encoder = built_to_fit(lambda: _encoder(squeezed, scale, growth, blocks), encoder)
+            with torch.no_grad():
+                undone = autoencoder.eval()(torch.zeros(1, 3, 8 * scale, 8 * scale)).shape[-1] == 8 * scale
+        except (ArithmeticError, IndexError, KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: is not an auto-encoder, or not one with that decoder; name one here.") from error
-        with torch.no_grad():
-            if autoencoder(torch.zeros(1, 3, 8 * scale, 8 * scale)).shape[-1] != 8 * scale:
-                raise ModelError(f"{path}: its decoder does not undo its encoder's scale of {scale}; get it anew.")
+        if not undone:
+            raise ModelError(f"{path}: its decoder does not undo its encoder's scale of {scale}; get it anew.")
         return autoencoder.eval()
 
 
@@ -151,8 +153,12 @@ def _encoder(squeezed: int, scale: int, growth: int, blocks: int) -> nn.Sequenti
 
 
 def _width(decoder: nn.Module) -> int:
-    """Return the channels that a generator's first convolution makes of the image: its trunk's width."""
-    return next(layer for layer in decoder.modules() if isinstance(layer, nn.Conv2d)).out_channels
+    """Return the channels that a generator's first convolution makes of the image: its trunk's width.
+
+    A convolution to three channels merely shifts colours; a network without convolutions counts as the paper's 64.
+    """
+    widths = (layer.out_channels for layer in decoder.modules() if isinstance(layer, nn.Conv2d))
+    return next((width for width in widths if width > 3), 64)
 
 
 def _ours(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -17,27 +17,29 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _own_or_known(value: Any, known: Any) -> Any:
-    """Check a section by the class that its `type` names as `module:Class`, or else as one of the known types."""
-    kind = value.get("type") if isinstance(value, dict) else None
-    if not isinstance(kind, str) or ":" not in kind:
-        return known(value)
-    try:
-        return imported_config(kind).model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-        raise ValueError(f"{kind}: {f'`{place}`: ' if place else ''}{message}") from error
+def extendable(base: type[Config]) -> WrapValidator:
+    """Let a section's `type` be `module:Class` as well: a class of the user's own, derived from `base`.
+
+    Its field `type` is a plain `str`. Its module is imported from the present folder or wherever Python looks.
+    """
+
+    def own_or_known(value: Any, known: Any) -> Any:
+        kind = value.get("type") if isinstance(value, dict) else None
+        if not isinstance(kind, str) or ":" not in kind:
+            return known(value)
+        try:
+            return imported_config(kind, base).model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+            raise ValueError(f"{kind}: {f'`{place}`: ' if place else ''}{message}") from error
+
+    return WrapValidator(own_or_known)
 
 
-#: Lets a section's `type` be `module:Class` as well: a Config of the user's own, whose field `type` is a plain `str`.
-#: Its module is imported from the present folder or wherever Python looks.
-Extendable = WrapValidator(_own_or_known)
-
-
-def imported_config(kind: str) -> type[Config]:
-    """Import the Config class that `module:Class` names.
+def imported_config(kind: str, base: type[Config]) -> type[Config]:
+    """Import the class that `module:Class` names, derived from `base`.
 
     Raises:
         ValueError: if there is none.
@@ -45,8 +47,8 @@ def imported_config(kind: str) -> type[Config]:
     """
     module, _, name = kind.partition(":")
     found = getattr(import_here(module), name, None)
-    if not (isinstance(found, type) and issubclass(found, Config)):
-        raise ValueError(f"{kind}: {module} has no Config class {name}; see docs/extending.md")
+    if not (isinstance(found, type) and issubclass(found, base) and found is not base):
+        raise ValueError(f"{kind}: {module} has no class {name} derived from {base.__name__}; see docs/extending.md")
     return found
 
 

@@ -37,7 +37,12 @@ class DegradationSection(Config):
         """Raise ValueError, with the mend, if HR crops of `crop` pixels cannot be cut out of degraded ones."""
         if crop % scale:
             raise ValueError(f"a crop of {crop} pixels is no multiple of the scale {scale}; take one that is")
-        if self.source_crop // scale * scale < crop:
+        if self.source_crop % scale:
+            raise ValueError(
+                f"degradation.source_crop: {self.source_crop} is no multiple of the scale {scale}; take "
+                f"{self.source_crop // scale * scale}"
+            )
+        if self.source_crop < crop:
             raise ValueError(
                 f"degradation.source_crop: {self.source_crop} pixels hold no crop of {crop} at scale {scale}; "
                 "take a larger source_crop or smaller crops"

@@ -54,10 +54,12 @@ class AESOPLoss(nn.Module):
         """
         if sr.shape != hr.shape:
             raise ValueError(f"SR is {tuple(sr.shape)} and HR {tuple(hr.shape)}; they must be of one size")
-        with torch.no_grad():
-            target = self.autoencoder(hr)
         seen = sr.clamp(0, 1)
-        return F.l1_loss(self.autoencoder(seen), target) + F.l1_loss(sr, seen.detach())
+        # Auto-encoded images differ by less than bfloat16 can tell apart near 1: no autocast here.
+        with torch.autocast(sr.device.type, enabled=False):
+            with torch.no_grad():
+                target = self.autoencoder(hr)
+            return F.l1_loss(self.autoencoder(seen), target) + F.l1_loss(sr, seen.detach())
 
 
 class AESOPLossConfig(FidelityLossConfig):

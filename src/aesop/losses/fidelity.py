@@ -20,6 +20,9 @@ class FidelityLossConfig(Config):
     type: Any
     weight: float = Field(1.0, ge=0)
 
+    def check(self, crop: int) -> None:
+        """Raise ValueError, with the mend, if the loss cannot take HR crops of `crop` pixels."""
+
     def build(self, scale: int, autoencoder: AutoEncoder | None) -> nn.Module:
         """Build the loss for images of that scale."""
         raise NotImplementedError

@@ -14,13 +14,13 @@ from aesop.losses.fidelity import FidelityLossConfig
 
 
 class LowPassLoss(nn.Module):
-    """|g * sr - g * hr|_1 with g a Gaussian of standard deviation `sigma` pixels, cut off beyond 3 sigma."""
+    """|g * sr - g * hr|_1 with g a Gaussian of standard deviation `sigma` pixels, cut off at 3 sigma, rounded."""
 
     taps: Tensor
 
     def __init__(self, sigma: float) -> None:
         super().__init__()
-        radius = max(1, round(3 * sigma))
+        radius = _radius(sigma)
         offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
         taps = torch.exp(-(offsets**2) / (2 * sigma**2))
         self.register_buffer("taps", (taps / taps.sum()).float(), persistent=False)
@@ -38,12 +38,23 @@ class LowPassLoss(nn.Module):
         return F.conv2d(rows, taps.unsqueeze(3), groups=channels)
 
 
+def _radius(sigma: float) -> int:
+    return max(1, round(3 * sigma))
+
+
 class LowPassLossConfig(FidelityLossConfig):
     """Low-pass filtered pixel loss as the fidelity loss."""
 
     type: Literal["low-pass"]
     weight: float = Field(0.01, ge=0)
     sigma: float = Field(1.5, gt=0, le=16, description="standard deviation of the Gaussian, HR pixels")
+
+    def check(self, crop: int) -> None:
+        """Refuse a filter that reaches beyond the reflected border."""
+        if crop <= _radius(self.sigma):
+            raise ValueError(
+                f"sigma {self.sigma} reaches {_radius(self.sigma)} pixels; take a smaller one or larger crops"
+            )
 
     def build(self, scale: int, autoencoder: AutoEncoder | None = None) -> LowPassLoss:  # noqa: ARG002
         """Build the loss."""

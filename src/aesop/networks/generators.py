@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import Field, SerializeAsAny
 
-from aesop.config import Extendable
+from aesop.config import extendable
 from aesop.networks.drct import DRCTConfig
 from aesop.networks.rrdb import RRDBConfig
+from aesop.networks.section import GeneratorSection
 from aesop.networks.span import SPANConfig
 from aesop.networks.spandrel_any import SpandrelConfig
 from aesop.networks.srresnet import SRResNetConfig
@@ -22,5 +23,5 @@ GeneratorConfig = Annotated[
             Field(discriminator="type"),
         ]
     ],
-    Extendable,
+    extendable(GeneratorSection),
 ]

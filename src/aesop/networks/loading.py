@@ -114,8 +114,11 @@ def _of_run(folder: Path) -> Path:
         return perceptual
     if not (folder / "run.json").is_file():
         raise ModelError(f"{folder}: is not a run folder (no run.json); name a run or a model file.")
-    if "perceptual" not in _stages(folder / "run.json") and fidelity.is_file():
-        return fidelity
+    if "perceptual" not in _stages(folder / "run.json"):
+        if fidelity.is_file():
+            return fidelity
+        if (folder / "autoencoder" / "autoencoder.safetensors").is_file():
+            raise ModelError(f"{folder}: this run trained an auto-encoder alone; name a generator here.")
     raise ModelError(
         f"{folder}: this run's last network is not finished; train it to the end, or name another of its files, such "
         "as fidelity/generator.safetensors."

@@ -10,12 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from aesop.errors import ModelError
+from aesop.networks.fitting import built_to_fit
 from aesop.networks.generators import GeneratorConfig
+
+#: Those that a recipe can have.
+SCALES = (2, 3, 4, 8)
 
 
 def recorded_generator(
@@ -36,7 +39,7 @@ def recorded_generator(
         recipe, stage = json.loads(metadata["recipe"]), json.loads(metadata["stage"])
         section, scale = _section(recipe, stage), int(recipe["scale"])
         kind = str(section["type"])
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return None
     module, colon, _ = kind.partition(":")
     if not colon:
@@ -44,15 +47,11 @@ def recorded_generator(
     if module not in sys.modules:
         raise ModelError(f"{path}: holds a {kind}; import it first (--import {module} on the command line).")
     try:
+        if scale not in SCALES:
+            raise ValueError(f"scale {scale}")
         config = TypeAdapter(GeneratorConfig).validate_python(section)
-        # Its size first, without the memory for it.
-        with torch.device("meta"):
-            shapes = {key: value.shape for key, value in config.build(scale).state_dict().items()}
-        if shapes != {key: value.shape for key, value in state.items()}:
-            raise ValueError("other shapes")
-        model = config.build(scale)
-        model.load_state_dict(state)
-    except (ValidationError, ValueError, RuntimeError) as error:
+        model = built_to_fit(lambda: config.build(scale), state)
+    except Exception as error:  # the user's class may raise anything on what the file says
         raise ModelError(f"{path}: its parameters are not those of the {kind} that it records.") from error
     return model.eval().float(), scale, kind
 

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aesop.networks.fitting import built_to_fit
 from aesop.networks.section import GeneratorSection
 
 #: Residual branches are scaled by this before they are added (ESRGAN, section 3.1).
@@ -121,15 +122,9 @@ class RRDBNet(nn.Module):
         inputs = state["conv_first.weight"].shape[1]
         unshuffle = {3: 1, 12: 2, 48: 4}[inputs]
         doublings = sum(1 for key in state if key.startswith("conv_up") and key.endswith(".weight"))
-        network = cls(
-            scale=2**doublings // unshuffle,
-            features=state["conv_first.weight"].shape[0],
-            blocks=count_blocks(state),
-            growth=state["body.0.rdb1.conv1.weight"].shape[0],
-            unshuffle=unshuffle,
-        )
-        network.load_state_dict(state)
-        return network
+        blocks = count_blocks(state)
+        features, growth = (state[f"{name}.weight"].shape[0] for name in ("conv_first", "body.0.rdb1.conv1"))
+        return built_to_fit(lambda: cls(2**doublings // unshuffle, features, blocks, growth, unshuffle), state)
 
 
 def count_blocks(state: dict[str, Tensor]) -> int:

@@ -22,8 +22,8 @@ from spandrel.architectures.SPAN import SPAN
 from spandrel.architectures.SwinIR import SwinIR
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
+from aesop.networks.fitting import LinspaceOnCPU
 from aesop.networks.section import GeneratorSection
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -35,17 +35,9 @@ SCALE_NAMES = ("scale", "upscale", "up_scale", "upscale_factor", "upscaling_fact
 _UNFIT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-class _LinspaceOnCPU(TorchFunctionMode):
-    """Constructors read drop rates off a linspace, which has no values on the meta device."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        return func(*args, **({**(kwargs or {}), "device": "cpu"} if func is torch.linspace else kwargs or {}))
-
-
 def construct(network: Callable[..., Network], **arguments: Any) -> Network:
     """Construct a network of spandrel's with fresh weights, on the meta device too."""
-    with _LinspaceOnCPU(), warnings.catch_warnings():
+    with LinspaceOnCPU(), warnings.catch_warnings():
         # torch's complaint about how SwinIR calls meshgrid is not the user's business.
         warnings.filterwarnings("ignore", message="torch.meshgrid")
         return network(**arguments)

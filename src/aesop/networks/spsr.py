@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from aesop.losses.gradient import gradient_map
+from aesop.networks.fitting import built_to_fit
 from aesop.networks.rrdb import RRDB, RRDBNet, conv3x3, count_blocks, initialise_small
 from aesop.networks.section import GeneratorSection
 
@@ -153,14 +154,9 @@ class SPSRNet(nn.Module):
             state = _translated(state)
         trunk = {key.removeprefix("trunk."): value for key, value in state.items() if key.startswith("trunk.")}
         doublings = sum(1 for key in trunk if re.fullmatch(r"upscaler\.\d+\.weight", key)) - 1
-        network = cls(
-            scale=2**doublings,
-            features=trunk["conv_first.weight"].shape[0],
-            blocks=count_blocks(trunk),
-            growth=trunk["body.0.rdb1.conv1.weight"].shape[0],
-        )
-        network.load_state_dict(state)
-        return network
+        blocks = count_blocks(trunk)
+        features, growth = (trunk[f"{name}.weight"].shape[0] for name in ("conv_first", "body.0.rdb1.conv1"))
+        return built_to_fit(lambda: cls(2**doublings, features, blocks, growth), state)
 
 
 def is_spsr(state: dict[str, Tensor]) -> bool:

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aesop.networks.fitting import built_to_fit
 from aesop.networks.rrdb import conv3x3, count_blocks, initialise_small
 from aesop.networks.section import GeneratorSection
 
@@ -131,9 +132,8 @@ def srresnet_from_state(state: dict[str, Tensor]) -> MSRResNet | SRResNet:
     features = state["conv_first.weight"].shape[0]
     upconvs = sum(1 for key in state if key.startswith("upconv") and key.endswith(".weight"))
     scale = 3 if state["upconv1.weight"].shape[0] == 9 * features else 2**upconvs
-    network = (SRResNet if "body.0.bn1.weight" in state else MSRResNet)(scale, features, count_blocks(state))
-    network.load_state_dict(state)
-    return network
+    kind, blocks = SRResNet if "body.0.bn1.weight" in state else MSRResNet, count_blocks(state)
+    return built_to_fit(lambda: kind(scale, features, blocks), state)
 
 
 class SRResNetConfig(GeneratorSection):

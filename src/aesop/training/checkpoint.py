@@ -23,7 +23,7 @@ def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any]) -> None
     """
     with atomic_path(folder / FILE) as temporary:
         try:
-            torch.save({"iteration": iteration, "state": state, "rng": torch.get_rng_state()}, temporary)
+            torch.save({"iteration": iteration, "state": state, **_random_states()}, temporary)
         except RuntimeError as error:
             # torch reports a failed write, most often a full disk, as a RuntimeError of its own.
             raise RunError(f"{folder / FILE}: could not be written; free some space and call again.") from error
@@ -42,6 +42,16 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[int, dict[str, 
     try:
         loaded = torch.load(path, map_location=device, weights_only=True)
         torch.set_rng_state(loaded["rng"].cpu())
+        if device.type == "cuda" and "cuda_rng" in loaded:
+            torch.cuda.set_rng_state(loaded["cuda_rng"].cpu(), device)
         return loaded["iteration"], loaded["state"]
     except (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
         raise RunError(f"{path}: is corrupt; delete it to train this stage anew.") from error
+
+
+def _random_states() -> dict[str, torch.Tensor]:
+    """Return the generators' states: networks with stochastic depth draw on their own device."""
+    states = {"rng": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        states["cuda_rng"] = torch.cuda.get_rng_state()
+    return states

@@ -44,6 +44,8 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
 
     """
     weights = "fidelity.weights" if key == "generator" else f"{key}_weights"
+    if path.is_dir():  # a run: its fidelity network is meant, whatever was trained after it
+        path = path / "fidelity" / "generator.safetensors"
     # Released files may name their parameters otherwise; loading knows their layouts.
     loaded = load_generator(path)
     if loaded.scale != scale:
@@ -64,6 +66,13 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
         for name, own in network.named_buffers():
             if name in held and held[name].shape == own.shape:
                 own.copy_(held[name])
+        lr = torch.rand(1, 3, 9, 8, generator=torch.Generator().manual_seed(0))
+        ours, theirs = network.eval()(lr), loaded.model(lr)
+    if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max())):
+        raise ModelError(
+            f"{weights}: {path} holds {loaded.architecture} with other settings than the recipe's {key} "
+            f"({section.type}); set `{key}` to what the file holds."
+        )
     return network.train()
 
 

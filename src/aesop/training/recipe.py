@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from aesop.config import Config, Extendable
-from aesop.degradation import BSRGANDegradationConfig, RealESRGANDegradationConfig
+from aesop.config import Config, extendable
+from aesop.degradation import BSRGANDegradationConfig, DegradationSection, RealESRGANDegradationConfig
 from aesop.losses.adversarial import LeastSquaresGANConfig, PlainGANConfig, RelativisticGANConfig
 from aesop.losses.aesop import AESOPLossConfig
+from aesop.losses.fidelity import FidelityLossConfig as FidelityLossSection
 from aesop.losses.gradient import GradientLossConfig
 from aesop.losses.low_pass import LowPassLossConfig
 from aesop.losses.lr_consistency import LRConsistencyLossConfig
@@ -29,14 +30,14 @@ FidelityLossConfig = Annotated[
             Field(discriminator="type"),
         ]
     ],
-    Extendable,
+    extendable(FidelityLossSection),
 ]
 AdversarialLossConfig = Annotated[
     RelativisticGANConfig | PlainGANConfig | LeastSquaresGANConfig, Field(discriminator="type")
 ]
 DegradationConfig = Annotated[
     SerializeAsAny[Annotated[RealESRGANDegradationConfig | BSRGANDegradationConfig, Field(discriminator="type")]],
-    Extendable,
+    extendable(DegradationSection),
 ]
 FeaturesConfig = Annotated[VGG19Config | EfficientNetConfig, Field(discriminator="type")]
 
@@ -169,13 +170,26 @@ class Recipe(Config):
                 raise ValueError(f"{name}.crop: {crop}; {kind} works in windows, so take a multiple of {multiple}")
             if self.degradation is not None and name != "autoencoder":
                 self.degradation.check(self.scale, crop)
+        if self.autoencoder:
+            self._check_autoencoder(self.autoencoder)
         if self.perceptual:
             self._check_perceptual(self.perceptual)
         return self
 
+    def _check_autoencoder(self, autoencoder: AutoEncoderConfig) -> None:
+        if autoencoder.encoder == "bicubic" and autoencoder.weights is not None:
+            raise ValueError("autoencoder.weights: a bicubic encoder has none; leave out one of the two")
+        fresh = autoencoder.decoder is not None and autoencoder.decoder_weights is None
+        if fresh and autoencoder.weights is None and (autoencoder.encoder == "bicubic" or autoencoder.freeze_decoder):
+            raise ValueError(
+                "autoencoder.decoder: it would never be trained; name the fidelity network that it is, "
+                "autoencoder.decoder_weights=FILE"
+            )
+
     def _check_perceptual(self, perceptual: PerceptualConfig) -> None:
         _prefixed("perceptual.crop", perceptual.discriminator.check, perceptual.crop)
         _prefixed("perceptual.crop", perceptual.perceptual_loss.features.check, perceptual.crop)
+        _prefixed("perceptual.fidelity_loss", perceptual.fidelity_loss.check, perceptual.crop)
         if perceptual.generator is not None:
             around, within = (
                 section.model_dump(exclude={"type"}) for section in (perceptual.generator, self.generator)

@@ -29,7 +29,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: naming the recipe, key and mend.
 
     """
-    values = _read(name, ())
+    values = _read(name)
     # A new type starts its section anew, so that it must not undo what the other overrides say of it.
     for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".type")):
         _override(values, override)
@@ -58,13 +58,23 @@ def _shipped() -> Any:
     return files("aesop") / "recipes"
 
 
-def _read(name: str, heirs: tuple[str, ...]) -> dict[str, Any]:
+def _read(name: str) -> dict[str, Any]:
+    """Read a recipe with all that it inherits."""
+    merged: dict[str, Any] = {}
+    for values in _lineage(name, ()).values():
+        merged = _merge(merged, values)
+    return merged
+
+
+def _lineage(name: str, heirs: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return the values of a recipe's own file under its identity, after those of all that it inherits from."""
     shipped = name in recipe_names()
     path = Path(name)
     if not shipped and not (path.suffix in (".yaml", ".yml") and path.is_file()):
         near = difflib.get_close_matches(name, recipe_names(), 1)
         hint = f"did you mean {near[0]}" if near else f"the recipes are {', '.join(recipe_names())}"
-        raise RecipeError(f"{name}: no such recipe; {hint}, or name a .yaml file.")
+        inherited = f" (inherited by {heirs[-1]})" if heirs else ""
+        raise RecipeError(f"{name}: no such recipe{inherited}; {hint}, or name a .yaml file.")
     identity = name if shipped else str(path.resolve())
     if identity in heirs:
         raise RecipeError(f"{' -> '.join((*heirs, identity))}: recipes inherit in a circle; cut it at one of them.")
@@ -79,14 +89,16 @@ def _read(name: str, heirs: tuple[str, ...]) -> dict[str, Any]:
         raise RecipeError(f"{name}: cannot be read ({error.strerror}).") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{name}: is not a recipe; a recipe is a mapping of keys to values.")
-    parents = values.pop("inherits", None) or []
-    inherited: dict[str, Any] = {}
-    for parent in parents if isinstance(parents, list) else [parents]:
-        beside = path.parent / str(parent)
-        if not shipped and beside.is_file():
-            parent = beside
-        inherited = _merge(inherited, _read(str(parent), (*heirs, identity)))
-    return _merge(inherited, values)
+    parents = values.pop("inherits", None)
+    lineage: dict[str, dict[str, Any]] = {}
+    for parent in parents if isinstance(parents, list) else [] if parents is None else [parents]:
+        if not isinstance(parent, str):
+            raise RecipeError(f"{name}: `inherits` names recipes, one or a list of them (it holds {parent!r}).")
+        beside = path.parent / parent
+        found = _lineage(str(beside) if not shipped and beside.is_file() else parent, (*heirs, identity))
+        # What several parents inherit lies under all of them, once.
+        lineage |= {ancestor: own for ancestor, own in found.items() if ancestor not in lineage}
+    return lineage | {identity: values}
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import Annotated
 
 from pydantic import Field, SerializeAsAny
 
-from aesop.config import Extendable
+from aesop.config import extendable
 from aesop.networks.discriminators.calgan import CALGANDiscriminator, CALGANDiscriminatorConfig
 from aesop.networks.discriminators.judgement import Judgement
 from aesop.networks.discriminators.patchgan import PatchGANDiscriminator, PatchGANDiscriminatorConfig
 from aesop.networks.discriminators.unet import UNetDiscriminator, UNetDiscriminatorConfig
 from aesop.networks.discriminators.vgg import VGGDiscriminator, VGGDiscriminatorConfig
+from aesop.networks.section import DiscriminatorSection
 
 #: The discriminators that a recipe can name.
 DiscriminatorConfig = Annotated[
@@ -24,7 +25,7 @@ DiscriminatorConfig = Annotated[
             Field(discriminator="type"),
         ]
     ],
-    Extendable,
+    extendable(DiscriminatorSection),
 ]
 
 __all__ = [

@@ -1,0 +1,391 @@
+"""The auto-encoder's settings: table 3's configurations, decoders of other types, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
+from aesop.data.bicubic import resize
+from aesop.errors import ModelError, RecipeError
+from aesop.losses.aesop import AESOPLoss
+from aesop.networks.loading import load_generator
+from aesop.networks.rrdb import RRDBConfig
+from aesop.networks.span import SPANConfig
+from aesop.networks.srresnet import SRResNetConfig
+from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.state_dicts import write_state
+from aesop.training.autoencoder import AutoEncoderStage
+from aesop.training.networks import starting_network
+from aesop.training.perceptual import PerceptualStage
+from aesop.training.recipe import Recipe
+from aesop.training.recipe_files import load_recipe
+from aesop.training.run import Run
+from aesop.training.train import build_stage, check_weights, train
+from test_fidelity_losses import unseen_by
+from tiny_systems import tiny_recipe
+
+SCALES = [2, 3, 4, 8]
+SMALL = SRVGGConfig(type="srvgg", features=4, convs=1)
+#: A system of which everything is tiny, at any scale.
+TINY = ["generator={type: srvgg, features: 4, convs: 1}", "autoencoder.growth=4", "autoencoder.blocks=1"]
+
+
+def small_recipe(*overrides: str, name: str = "ablation-c", scale: int = 4) -> Recipe:
+    sizes = [f"{stage}.crop=48" for stage in ("fidelity", "autoencoder", "perceptual")]
+    return tiny_recipe(name, f"scale={scale}", *TINY, *sizes, *overrides)
+
+
+def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Move every parameter, and the statistics of batch norm, away from its start."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in (*network.parameters(), *network.buffers()):
+            if value.is_floating_point():
+                value.add_(torch.rand(value.shape, generator=generator), alpha=0.05)
+    return network
+
+
+def saved(network: nn.Module, path: Path, **metadata: Any) -> Path:
+    write_state(path, network.state_dict(), metadata)
+    return path
+
+
+def stage_of(recipe: Recipe, folder: Path, name: str) -> Any:
+    """Build a stage of a run whose fidelity network has random weights."""
+    run = Run(folder)
+    if not run.paths("fidelity").output.is_file():
+        torch.manual_seed(1)
+        saved(randomised(recipe.generator.build(recipe.scale)), run.paths("fidelity").output)
+    torch.manual_seed(0)
+    return build_stage(Fabric(accelerator="cpu", devices=1), run, recipe, name)
+
+
+def fidelity_of(folder: Path) -> nn.Module:
+    return load_generator(Run(folder).paths("fidelity").output).model
+
+
+def batch(recipe: Recipe, seed: int = 0) -> tuple[Tensor, Tensor]:
+    hr = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(seed))
+    return resize(hr, 1 / recipe.scale).clamp(0, 1), hr
+
+
+# Table 3, config (a): the bottleneck collapsed.
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_config_a_is_the_fidelity_network_on_bicubic_lr(tmp_path: Path, scale: int):
+    recipe = small_recipe(name="ablation-a", scale=scale)
+    assert recipe.trained_stages() == ("fidelity", "perceptual")
+    stage: PerceptualStage = stage_of(recipe, tmp_path, "perceptual")
+    loss = stage.fidelity_loss
+    assert isinstance(loss, AESOPLoss)
+    _, hr = batch(recipe)
+    with torch.no_grad():
+        assert torch.equal(loss.autoencoder(hr), fidelity_of(tmp_path)(resize(hr, 1 / scale)))
+    stage.step(*batch(recipe))  # the generator moves, its copy in the decoder's place does not
+    with torch.no_grad():
+        assert torch.equal(loss.autoencoder(hr), fidelity_of(tmp_path)(resize(hr, 1 / scale)))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_config_a_is_blind_to_what_downscaling_removes_and_a_learned_encoder_is_not(scale: int):
+    """Bottleneck collapse: SR whose LR image is that of HR costs nothing, and is not drawn to HR either."""
+    decoder = SMALL.build(scale)
+    collapsed = AESOPLoss(AutoEncoder.collapsed(copy.deepcopy(decoder), scale).double())
+    learned = AutoEncoder(copy.deepcopy(decoder), scale, features=4, growth=4, blocks=1)
+    learned = AESOPLoss(trained_to_copy(learned).double())
+    hr = torch.rand(1, 3, 24, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 0.2 + 0.4
+    pattern = unseen_by(scale)
+    sr = hr + 0.3 * pattern
+    assert collapsed(sr, hr).item() < 1e-12
+    assert learned(sr, hr).item() > 1e-5
+    other = (hr + 0.05 * torch.randn_like(hr)).clamp(0, 1).requires_grad_()
+    pulls = {}
+    for name, loss in (("collapsed", collapsed), ("learned", learned)):
+        (gradient,) = torch.autograd.grad(loss(other, hr), other)
+        pulls[name] = ((gradient * pattern).sum().abs() / gradient.norm() / pattern.norm()).item()
+    assert pulls["collapsed"] < 1e-9
+    assert pulls["learned"] > 1e-4
+
+
+def trained_to_copy(autoencoder: AutoEncoder) -> AutoEncoder:
+    """Take a few steps of config (b), from a downscaler: the bottleneck begins to carry more than LR."""
+    initialise_as_downscaler(autoencoder.encoder, autoencoder.scale)
+    recipe = small_recipe("autoencoder.lr_weight=0", "autoencoder.learning_rate=0.01", scale=autoencoder.scale)
+    assert recipe.autoencoder is not None
+    fabric = Fabric(accelerator="cpu", devices=1)
+    stage = AutoEncoderStage(fabric, recipe, recipe.autoencoder, autoencoder, copy.deepcopy(autoencoder.decoder))
+    for number in range(3):
+        stage.step(*batch(recipe, number))
+    return autoencoder
+
+
+def test_config_a_trains_no_auto_encoder(photos: Path, tmp_path: Path):
+    lengths = [f"{stage}.iterations=1" for stage in ("fidelity", "autoencoder", "perceptual")]
+    said: list[str] = []
+    recipe = small_recipe(*lengths, name="ablation-a")
+    train(recipe, photos, tmp_path / "run", accelerator="cpu", say=said.append)
+    assert (tmp_path / "run/perceptual/generator.safetensors").is_file()
+    assert not (tmp_path / "run/autoencoder").exists()
+    assert any("bicubic" in line and "nothing to train" in line for line in said)
+    # It has no file, so that it cannot be named where an auto-encoder's file is wanted.
+    with pytest.raises(ModelError, match=r"run/autoencoder"):
+        AutoEncoder.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "contradiction",
+    [
+        "autoencoder.weights=ae.safetensors",  # one of the two would be ignored
+        "autoencoder.decoder={type: srresnet, features: 16, blocks: 1}",  # nothing would ever train it
+    ],
+)
+def test_a_bicubic_encoder_refuses_what_it_would_ignore_or_never_train(contradiction: str):
+    with pytest.raises(RecipeError, match=r"autoencoder"):
+        small_recipe(contradiction, name="ablation-a")
+
+
+# Table 3, config (b): no LR term.
+
+
+@pytest.mark.parametrize(("name", "heeds"), [("ablation-b", False), ("ablation-c", True)])
+def test_without_the_lr_term_the_lr_image_is_measured_but_not_learned_from(tmp_path: Path, name: str, heeds: bool):
+    recipe = small_recipe(name=name)
+    lr, hr = batch(recipe)
+    after = []
+    for target in (lr, lr - 2):  # above and below what a fresh encoder makes
+        stage: AutoEncoderStage = stage_of(recipe, tmp_path, "autoencoder")
+        losses = [stage.step(target, hr) for _ in range(2)]
+        expected = (stage.network.encode(hr) - target).abs().mean().item()
+        assert losses[-1]["lr"].item() == pytest.approx(expected, rel=0.2)
+        after.append(copy.deepcopy(stage.network.state_dict()))
+    same = all(torch.equal(after[0][key], after[1][key]) for key in after[0])
+    assert same is not heeds
+
+
+# A frozen decoder (the real-world auto-encoder).
+
+
+@pytest.mark.parametrize(
+    "generator", ["{type: srvgg, features: 4, convs: 1}", "{type: srresnet, features: 16, blocks: 1, norm: true}"]
+)
+def test_a_frozen_decoder_stays_bit_for_bit_while_the_encoder_trains(tmp_path: Path, generator: str):
+    recipe = small_recipe(f"generator={generator}", "degradation=null", name="aesop-real-x4")
+    assert recipe.autoencoder is not None
+    assert recipe.autoencoder.freeze_decoder
+    stage: AutoEncoderStage = stage_of(recipe, tmp_path, "autoencoder")
+    networks: dict[str, AutoEncoder] = {"trained": stage.network, "EMA": stage.ema.model}
+    before = {name: copy.deepcopy(network.state_dict()) for name, network in networks.items()}
+    for number in range(3):
+        stage.step(*batch(recipe, number))
+    fidelity = fidelity_of(tmp_path).state_dict()
+    for name, network in networks.items():
+        for key, value in network.state_dict().items():
+            if key.startswith("decoder."):
+                assert torch.equal(value, before[name][key]), (name, key)
+                assert torch.equal(value, fidelity[key.removeprefix("decoder.")]), (name, key)
+        moved = [
+            not torch.equal(value, before[name][f"encoder.{key}"])
+            for key, value in network.encoder.state_dict().items()
+        ]
+        assert all(moved), name
+    assert all(torch.equal(stage.result.state_dict()[f"decoder.{key}"], value) for key, value in fidelity.items())
+
+
+def test_a_decoder_that_is_not_frozen_trains(tmp_path: Path):
+    recipe = small_recipe()
+    stage: AutoEncoderStage = stage_of(recipe, tmp_path, "autoencoder")
+    stage.step(*batch(recipe))
+    start = fidelity_of(tmp_path).state_dict()
+    moved = {key for key, value in stage.network.decoder.state_dict().items() if not torch.equal(value, start[key])}
+    assert moved >= {key for key, value in start.items() if value.dim() == 4}
+    assert all(torch.equal(value, start[key]) for key, value in stage.fidelity.state_dict().items())
+
+
+def test_freezing_a_decoder_that_starts_fresh_is_refused():
+    """Random weights that never train: AE would be noise."""
+    decoder = "autoencoder.decoder={type: srresnet, features: 16, blocks: 1}"
+    frozen = [decoder, "autoencoder.freeze_decoder=true"]
+    assert small_recipe(*frozen, "autoencoder.decoder_weights=srresnet.pth").autoencoder
+    with pytest.raises(RecipeError, match=r"autoencoder\.(freeze_decoder|decoder)"):
+        small_recipe(*frozen)
+
+
+# What the decoder starts as.
+
+
+def test_a_decoder_of_the_recipes_generator_starts_as_the_fidelity_network(tmp_path: Path):
+    stage: AutoEncoderStage = stage_of(small_recipe(), tmp_path, "autoencoder")
+    expected = fidelity_of(tmp_path).state_dict()
+    assert stage.network.decoder.state_dict().keys() == expected.keys()
+    for network in (stage.network.decoder, stage.ema.model.decoder, stage.fidelity):
+        assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
+    assert stage.network.decoder is not stage.fidelity
+
+
+@pytest.mark.parametrize("name", ["ablation-c", "ablation-a"])
+def test_a_decoder_of_another_type_starts_as_the_file_that_is_named(tmp_path: Path, name: str):
+    section = SRResNetConfig(type="srresnet", features=16, blocks=1, norm=True)
+    network = randomised(section.build(4))
+    path = saved(network, tmp_path / "srresnet.safetensors")
+    recipe = small_recipe(
+        "autoencoder.decoder={type: srresnet, features: 16, blocks: 1, norm: true}",
+        f"autoencoder.decoder_weights={path}",
+        name=name,
+    )
+    check_weights(recipe)
+    stage_name = "autoencoder" if name == "ablation-c" else "perceptual"
+    stage = stage_of(recipe, tmp_path / "run", stage_name)
+    autoencoder = stage.network if stage_name == "autoencoder" else stage.fidelity_loss.autoencoder
+    expected = network.state_dict()
+    found = autoencoder.decoder.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, expected[key]) for key, value in found.items())
+
+
+def test_decoder_weights_alone_replace_the_fidelity_network(tmp_path: Path):
+    """Of the recipe's own generator, another file may be named."""
+    other = randomised(SMALL.build(4), seed=7)
+    path = saved(other, tmp_path / "other.safetensors")
+    stage = stage_of(small_recipe(f"autoencoder.decoder_weights={path}"), tmp_path / "run", "autoencoder")
+    expected, start = other.state_dict(), fidelity_of(tmp_path / "run").state_dict()
+    for key, value in stage.network.decoder.state_dict().items():
+        assert torch.equal(value, expected[key])
+        assert not torch.equal(value, start[key])
+
+
+def test_decoders_that_do_not_fit_are_one_sentence(tmp_path: Path):
+    wrong_scale = saved(SMALL.build(2), tmp_path / "x2.safetensors")
+    with pytest.raises(ModelError, match=r"autoencoder\.decoder_weights: .*x2\.safetensors is of scale 2; .* wants 4"):
+        check_weights(small_recipe(f"autoencoder.decoder_weights={wrong_scale}"))
+    other = saved(RRDBConfig(type="rrdb", features=4, blocks=1, growth=4).build(4), tmp_path / "rrdb.safetensors")
+    with pytest.raises(ModelError, match=r"autoencoder\.decoder_weights: .*rrdb\.safetensors holds RRDB .*decoder"):
+        check_weights(small_recipe(f"autoencoder.decoder_weights={other}"))
+    autoencoder = saved(AutoEncoder(SMALL.build(4), 4, 4, 4, 1), tmp_path / "ae.safetensors")
+    with pytest.raises(ModelError, match=r"ae\.safetensors: is an auto-encoder, not a generator"):
+        check_weights(small_recipe(f"autoencoder.decoder_weights={autoencoder}"))
+    with pytest.raises(ModelError, match=r"x2\.safetensors: is not an auto-encoder"):
+        check_weights(small_recipe(f"autoencoder.weights={wrong_scale}"))
+    mixed = saved(AutoEncoder(SMALL.build(2), 4, 4, 4, 1), tmp_path / "mixed.safetensors")
+    with pytest.raises(ModelError, match=r"mixed\.safetensors: its decoder does not undo its encoder's scale of 4"):
+        check_weights(small_recipe(f"autoencoder.weights={mixed}"))
+
+
+def test_a_file_whose_parameters_fit_but_whose_network_is_another_is_refused(tmp_path: Path):
+    """SPAN with and without its 255 levels has the same parameters, and makes another picture of them."""
+    path = saved(randomised(SPANConfig(type="span", features=4, norm=True).build(4)), tmp_path / "span.safetensors")
+    lr = torch.rand(1, 3, 9, 8)
+    with torch.no_grad():
+        same = starting_network(SPANConfig(type="span", features=4, norm=True), 4, path).eval()
+        torch.testing.assert_close(same(lr), load_generator(path).model(lr))
+    with pytest.raises(ModelError, match=r"fidelity\.weights: .*span\.safetensors"):
+        starting_network(SPANConfig(type="span", features=4, norm=False), 4, path)
+
+
+def test_a_run_names_its_fidelity_network_where_one_is_wanted(tmp_path: Path):
+    """Not the perceptual network, which upscaling and evaluation take of a run."""
+    networks = {stage: randomised(SMALL.build(4), seed) for seed, stage in enumerate(("fidelity", "perceptual"))}
+    for stage, network in networks.items():
+        saved(network, tmp_path / stage / "generator.safetensors")
+    (tmp_path / "run.json").write_text(json.dumps({"stages": ["fidelity", "autoencoder", "perceptual"]}))
+    for key in ("generator", "autoencoder.decoder"):
+        started = starting_network(SMALL, 4, tmp_path, key).state_dict()
+        assert all(torch.equal(value, networks["fidelity"].state_dict()[name]) for name, value in started.items()), key
+
+
+# Files of auto-encoders.
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        "{type: srresnet, features: 16, blocks: 1}",
+        "{type: srresnet, features: 16, blocks: 1, norm: true}",
+        "{type: swinir, features: 8, groups: 1, blocks: 2, heads: 2, window: 4}",
+        "{type: swinir, features: 8, groups: 1, blocks: 1, heads: 4, window: 2, upsampler: nearest+conv}",
+        "{type: drct, features: 8, groups: 1, heads: 2, growth: 4, window: 4}",
+        "{type: span, features: 4, norm: true}",
+    ],
+)
+def test_a_file_of_a_trained_auto_encoder_says_what_decodes(tmp_path: Path, decoder: str):
+    recipe = small_recipe(f"autoencoder.decoder={decoder}", "autoencoder.crop=64")
+    stage: AutoEncoderStage = stage_of(recipe, tmp_path / "run", "autoencoder")
+    randomised(stage.result)
+    path = saved(stage.result, tmp_path / "ae.safetensors", stage="autoencoder", recipe=recipe.model_dump(mode="json"))
+    loaded = AutoEncoder.load(path)
+    assert loaded.scale == 4
+    assert not loaded.training
+    hr = torch.rand(1, 3, 32, 48)
+    with torch.no_grad():
+        assert torch.equal(loaded(hr), stage.result(hr))
+        assert torch.equal(loaded.encode(hr), stage.result.encode(hr))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_trains_saves_and_supervises(tmp_path: Path, scale: int):
+    recipe = small_recipe("autoencoder.start=downscaler", scale=scale)
+    run = Run(tmp_path)
+    stage: AutoEncoderStage = stage_of(recipe, tmp_path, "autoencoder")
+    lr, hr = batch(recipe)
+    losses = stage.step(lr, hr)
+    assert losses["lr"].item() < 0.05  # it starts as a downscaler
+    write_state(run.paths("autoencoder").output, stage.result.state_dict(), {})
+    perceptual: PerceptualStage = stage_of(recipe, tmp_path, "perceptual")
+    assert isinstance(perceptual.fidelity_loss, AESOPLoss)
+    autoencoder = perceptual.fidelity_loss.autoencoder
+    assert autoencoder.scale == scale
+    with torch.no_grad():
+        assert autoencoder.encode(hr).shape == lr.shape
+        assert torch.equal(autoencoder(hr), stage.result(hr))
+    before = copy.deepcopy(autoencoder.state_dict())
+    assert torch.isfinite(perceptual.step(lr, hr)["aesop"])
+    assert all(torch.equal(value, before[key]) for key, value in autoencoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [
+        ("encoder.conv_first.0.weight", (0, 3, 3, 3)),
+        ("encoder.conv_first.0.weight", (400, 3, 3, 3)),
+        ("encoder.conv_first.0.weight", ()),
+        ("encoder.conv_last.0.weight", (48, 27, 3, 3)),
+        ("encoder.body.0.rdb1.conv1.weight", ()),
+        ("encoder.body.7.rdb1.conv1.weight", (4, 48, 3, 3)),
+    ],
+)
+def test_a_damaged_auto_encoder_is_one_sentence(tmp_path: Path, key: str, shape: tuple[int, ...]):
+    state = AutoEncoder(SMALL.build(4), 4, 4, 4, 1).state_dict() | {key: torch.zeros(shape)}
+    write_state(tmp_path / "damaged.safetensors", state, {})
+    with pytest.raises(ModelError, match=r"damaged\.safetensors"):
+        AutoEncoder.load(tmp_path / "damaged.safetensors")
+
+
+def test_an_encoder_of_a_scale_that_unshuffling_does_not_reach_is_one_sentence(tmp_path: Path):
+    path = saved(AutoEncoder(SMALL.build(4), 6, 36, 4, 1), tmp_path / "x6.safetensors")
+    with pytest.raises(ModelError, match=r"x6\.safetensors"):
+        AutoEncoder.load(path)
+
+
+def test_every_ablation_differs_in_the_auto_encoder_alone():
+    names = ("ablation-a", "ablation-b", "ablation-c")
+    sections = {name: load_recipe(name).model_dump(mode="json") for name in names}
+    for name in names:
+        changed = {key for key in sections[name] if sections[name][key] != sections["ablation-c"][key]}
+        assert changed <= {"name", "about", "autoencoder"}
+    differing = {
+        name: {
+            key: value
+            for key, value in sections[name]["autoencoder"].items()
+            if value != sections["ablation-c"]["autoencoder"][key]
+        }
+        for name in names
+    }
+    assert differing == {"ablation-a": {"encoder": "bicubic"}, "ablation-b": {"lr_weight": 0.0}, "ablation-c": {}}
