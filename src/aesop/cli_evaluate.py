@@ -2,42 +2,97 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aesop.cli_options import Imports, import_modules
+from aesop.cores import share_cores
 
 
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="bicubic, a run folder or a model file.")],
     benchmark: Annotated[
-        list[Path], typer.Option(help="A folder with HRx4 (or HR) and, optionally, LRx4; or just pictures. Repeatable.")
+        list[str],
+        typer.Option(
+            metavar="DIR",
+            help="A folder with HRx4 (or HR) and, optionally, LRx4; or just pictures; a folder of known benchmarks; "
+            "or the name of a known one. Repeatable.",
+        ),
     ],
+    benchmarks_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where benchmarks lie that are given by name, such as Set5.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write every picture's values to this file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write means, intervals and differences to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The model that others are compared with; unset, the first.")
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Show what the paper prints for these benchmarks and metrics as well.")
+    ] = False,
     autoencoder: Annotated[Path | None, typer.Option(help="An auto-encoder, or a run with one, for AE-PSNR.")] = None,
     scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Names separated by commas: psnr,ssim,lr-psnr,... .")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...")] = "cpu",
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many work at once; unset, one a core, fewer for few pictures.")
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing for the next call.")
+    ] = False,
     imports: Imports = None,
 ) -> None:
-    """Measure models on benchmarks: PSNR, SSIM, LR-PSNR, AE-PSNR, LPIPS, DISTS by the paper's protocol.
+    """Measure models on benchmarks by the paper's protocol, with intervals and differences between models.
 
-    Exit status 2 if a picture could not be read, upscaled or measured; the tables and the JSON file hold the others.
+    What an earlier call has measured is not measured again; an interrupted call goes on. Exit status 2 if a picture
+    could not be read, upscaled or measured; the tables and the files hold the others.
     """
+    share_cores()
     from aesop.evaluation.evaluate import evaluate as run
+    from aesop.evaluation.export import to_csv, to_latex, to_markdown
+    from aesop.evaluation.results import Evaluation
     from aesop.evaluation.table import print_tables
-    from aesop.files import printable, require_writable
+    from aesop.files import printable, require_writable, write_atomically
 
     import_modules(imports)
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    if json is not None:
-        require_writable(json)
-    evaluation = run(models, benchmark, scale=scale, metrics=names, autoencoder=autoencoder, device=device)
-    print_tables(evaluation)
-    if json is not None:
-        evaluation.to_json(json)
-        print(printable(json))
+    writers: dict[Path, Callable[[Evaluation], str]] = {}
+    for path, writer in (
+        (json, lambda found: found.to_json()),
+        (csv, lambda found: to_csv(found, paper=published)),
+        (markdown, lambda found: to_markdown(found, paper=published)),
+        (latex, lambda found: to_latex(found, paper=published)),
+    ):
+        if path is not None:
+            require_writable(path)
+            writers[path] = writer
+    try:
+        evaluation = run(
+            models,
+            benchmark,
+            scale=scale,
+            metrics=names,
+            autoencoder=autoencoder,
+            device=device,
+            processes=processes,
+            cache=not no_cache,
+            benchmarks_folder=benchmarks_folder,
+            against=against,
+            imports=imports or (),
+        )
+    except KeyboardInterrupt:
+        more = "" if no_cache else "; call the same command again to go on"
+        print(f"interrupted{more}.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print_tables(evaluation, published=published)
+    for path, writer in writers.items():
+        write_atomically(path, writer(evaluation))
+        print(printable(path))
     if evaluation.failures:
         raise typer.Exit(2)

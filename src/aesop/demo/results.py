@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
-
+from aesop.analysis.interpolate import interpolate
 from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
 from aesop.demo.photos import PACKAGE, Photos
@@ -58,11 +57,6 @@ def collect_models(folder: Path, runs: Mapping[Method, Run]) -> dict[str, Path]:
             mixed = interpolate(fidelity, perceptual, share)
             write_state(models[name], mixed, {"from": f"{method.title}, share {share:g} of its perceptual network"})
     return models
-
-
-def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Return (1 - share) * first + share * second, parameter by parameter; exactly `second` for share 1."""
-    return {name: value if share == 1 else first[name].lerp(value, share) for name, value in second.items()}
 
 
 def measure(models: Mapping[str, Path], photos: Photos, autoencoder: Path, scale: int) -> Evaluation:

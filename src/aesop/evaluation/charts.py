@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from aesop.evaluation.comparison import DISTORTION, PERCEPTION, Comparison
+from aesop.evaluation.comparison import DISTORTION, PERCEPTION, Comparison, TrainedStage
 from aesop.evaluation.figures import Series, curves, perception_distortion
 from aesop.metrics import METRICS
 
@@ -92,7 +92,7 @@ def loss_charts(report: Comparison) -> list[str]:
     chart(
         "Fidelity term",
         "before its weight: what differs between the two; not comparable in height",
-        [Series("", m.colour, *stage.losses(name)) for m, stage in twins for name in ("aesop", "pixel")],
+        [Series("", m.colour, *stage.losses(_fidelity_term(stage))) for m, stage in twins],
     )
     for name, title, text, logarithmic in (
         ("perceptual", "Perceptual term", "distance of features", False),
@@ -105,3 +105,8 @@ def loss_charts(report: Comparison) -> list[str]:
     drawn = [Series("", m.colour, *stage.validations("psnr")) for m, stage in twins]
     chart("PSNR along the perceptual stage", "on the held-out pictures, dB", drawn, logarithmic=False)
     return charts
+
+
+def _fidelity_term(stage: TrainedStage) -> str:
+    """Name the loss that a stage is trained with; the pixel loss is logged beside the AESOP loss too."""
+    return "aesop" if stage.losses("aesop")[0] else "pixel"

@@ -1,121 +1,61 @@
-"""Models on benchmarks by the paper's protocol (docs/evaluation.md): what `aesop evaluate` does."""
+"""Models on benchmarks by the paper's protocol (docs/evaluation.md): what `aesop evaluate` does.
+
+What an earlier call has computed is taken from the store; what is missing is computed picture by picture, in several
+processes if asked for; then everything is read back from the store.
+"""
 
 from __future__ import annotations
 
 import difflib
-import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
-from torch import Tensor, nn
 
-from aesop.data.bicubic import resize
-from aesop.data.pictures import to_float
 from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError
-from aesop.evaluation.benchmarks import Benchmark, open_benchmark
-from aesop.files import printable, write_atomically
-from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
-from aesop.metrics.metric import Measure
+from aesop.evaluation.benchmarks import Benchmark, Picture, look_at, open_benchmarks
+from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, PairedDifference, Result
+from aesop.evaluation.store import Store, code_key, default_folder, digest, digest_of
+from aesop.evaluation.worker import BICUBIC, Job, Setup, load_autoencoder, prepare_metrics, run_jobs
+from aesop.files import printable
+from aesop.metrics import METRICS, Settings
+from aesop.metrics.metric import Measure, SetMeasure, SetMetric
 from aesop.networks.loading import load_generator
+from aesop.networks.run_files import generator_file
 from aesop.progress import progress
 from aesop.upscaling.device import choose_device
-from aesop.upscaling.tiles import Upscaler
 from aesop.versions import versions
 
-#: The model that needs no file: bicubic interpolation.
-BICUBIC = "bicubic"
+__all__ = ["BICUBIC", "Evaluation", "Failure", "Note", "PairedDifference", "Result", "evaluate"]
+
 DEFAULT_SCALE = 4
-
-
-@dataclass
-class Result:
-    """One metric of one model on one benchmark; None for pictures that could not be measured."""
-
-    model: str
-    benchmark: str
-    scale: int
-    metric: str
-    pictures: dict[str, float | None] = field(default_factory=dict)
-    unavailable: str | None = None
-
-    @property
-    def measured(self) -> list[float]:
-        """The values there are."""
-        return [value for value in self.pictures.values() if value is not None]
-
-    @property
-    def mean(self) -> float | None:
-        """Mean over the pictures that could be measured; None if there are none."""
-        return math.fsum(self.measured) / len(self.measured) if self.measured else None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A picture that could not be read (model and metric None), upscaled (metric None) or measured, and why."""
-
-    benchmark: str
-    picture: str
-    model: str | None
-    metric: str | None
-    reason: str
-
-
-@dataclass
-class Evaluation:
-    """Everything that was measured: a result for every model, benchmark and metric, in this order."""
-
-    models: list[str]
-    benchmarks: list[str]
-    metrics: list[str]
-    results: list[Result] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
-
-    def result(self, model: str, benchmark: str, metric: str) -> Result:
-        """Return the one result of these three names; KeyError if there is none."""
-        wanted = (model, benchmark, metric)
-        for result in self.results:
-            if (result.model, result.benchmark, result.metric) == wanted:
-                return result
-        raise KeyError(wanted)
-
-    def to_json(self, path: Path | None = None) -> str:
-        """Return the evaluation as JSON and write it to `path`, atomically, if there is one.
-
-        {"models": [name], "benchmarks": [name], "metrics": [name],
-         "results": [{"model", "benchmark", "scale", "metric", "mean", "count", "pictures": {name: value},
-                      "unavailable": reason or null}],
-         "failures": [{"benchmark", "picture", "model" or null, "metric" or null, "reason"}],
-         "versions": {package: version}}
-
-        A value is a number, null (not measured) or the string "inf" (the PSNR of equal pictures); `count` says how
-        many are not null, `mean` is theirs.
-        """
-        document = asdict(self)
-        for entry, result in zip(document["results"], self.results, strict=True):
-            entry["mean"] = _json_value(result.mean)
-            entry["count"] = len(result.measured)
-            entry["pictures"] = {name: _json_value(value) for name, value in result.pictures.items()}
-        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-        if path is not None:
-            write_atomically(path, text)
-        return text
+#: Fewer pictures than this are computed sooner than a process has started (3 s).
+WORTH_A_PROCESS = 4
+#: The metric that is computed only where there is an auto-encoder.
+AE_PSNR = "ae-psnr"
 
 
 def evaluate(
     models: Sequence[str | Path],
-    benchmarks: Sequence[Path],
+    benchmarks: Sequence[Path | str],
     *,
     scale: int | None = None,
     metrics: Sequence[str] | None = None,
     autoencoder: Path | None = None,
     device: str = "cpu",
+    processes: int | None = 1,
+    cache: bool = True,
+    benchmarks_folder: Path | None = None,
+    against: str | Path | None = None,
+    imports: Sequence[str] = (),
 ) -> Evaluation:
-    """Measure every model on every benchmark.
+    """Measure every model on every benchmark; what an earlier call has measured is not measured again.
 
     A model is `bicubic`, a run folder or a model file. All are of one scale: `scale`, else the files', else 4.
     `metrics` are names of `aesop.metrics.METRICS`, None for all (AE-PSNR only with an `autoencoder`). SR pictures are
@@ -124,84 +64,331 @@ def evaluate(
     A picture that cannot be read, upscaled or measured is marked and the rest goes on, as does a metric that is not to
     be had here.
 
+    Args:
+        models: what is measured.
+        benchmarks: folders; a folder of known benchmarks stands for all of them, and the name of a known one for the
+            folder of this name in `benchmarks_folder`.
+        scale: needed for bicubic alone, where it is not 4.
+        metrics: see above.
+        autoencoder: AE-PSNR's: a file or a run.
+        device: where networks run.
+        processes: how many to work with, each with one thread of torch; None for one a core, fewer for few pictures.
+            With more than one, a script that calls this needs Python's `if __name__ == "__main__"`. On an accelerator
+            always one.
+        cache: whether to take and keep values in the folder `aesop.evaluation.store.default_folder()`.
+        benchmarks_folder: where benchmarks lie that are given by name.
+        against: the model that others are compared with; None for the first.
+        imports: modules that the models' files refer to, to be imported in every process.
+
     Raises AesopError, before anything is measured, for models that cannot be loaded or are of different scales,
-    unknown metrics and missing benchmarks.
+    unknown metrics and missing benchmarks; RunError where the disk is full or a process was killed (what is finished is
+    kept).
     """
     names = _metric_names(metrics, autoencoder is not None)
     if not (models and benchmarks and names):
         raise AesopError("Nothing to evaluate: name a model, a benchmark folder and a metric.")
+    if processes is not None and processes < 1:
+        raise AesopError(f"--processes {processes}: name at least 1.")
     chosen = choose_device(device)
-    networks = {str(model): load_generator(Path(model)) for model in models if str(model) != BICUBIC}
-    scale = _one_scale({name: network.scale for name, network in networks.items()}, scale)
-    run: dict[str, Callable[[Tensor], Tensor]] = {}
-    for model, label in _labels(models).items():
-        if model == BICUBIC:
-            run[label] = lambda lr: resize(lr, scale)
-        else:
-            run[label] = Upscaler(networks[model].model.to(chosen), scale)
-    sets = [open_benchmark(folder, scale) for folder in benchmarks]
-    _require_different([benchmark.name for benchmark in sets])
+    labels = {label: model for model, label in _labels(models).items()}
+    compared = _label_of(against, labels)
+    with _store(cache) as store:
+        code = _Code(chosen, imports)
+        model_keys = {label: _model_key(model) for label, model in labels.items()}
+        scales = {
+            model: _model_scale(model, model_keys[label], code, store)
+            for label, model in labels.items()
+            if model != BICUBIC
+        }
+        scale = _one_scale(scales, scale)
+        autoencoder_key = _autoencoder_key(autoencoder, scale, code, store)
+        sets = [opened for given in benchmarks for opened in open_benchmarks(given, scale, benchmarks_folder)]
+        _require_different([benchmark.name for benchmark in sets])
 
-    evaluation = Evaluation(list(run), [benchmark.name for benchmark in sets], names, versions=versions())
-    settings = Settings(scale, chosen, _load_autoencoder(autoencoder, scale, chosen))
-    measures, unavailable = _prepare(names, settings)
-    with progress("evaluate", sum(len(benchmark.pairs) for benchmark in sets), unit="pictures") as advance:
-        for benchmark in sets:
-            results = [
-                Result(label, benchmark.name, scale, name, unavailable=unavailable.get(name))
-                for label in run
-                for name in names
-            ]
-            evaluation.results += results
-            for pair in benchmark.pairs:
-                _measure_picture(pair, benchmark, run, measures, results, evaluation.failures)
-                advance(1, f"{benchmark.name}/{pair.name}")
+        metric_keys = {name: code.metric_key(name, autoencoder_key) for name in names}
+        plans = [_Plan(benchmark, model_keys, metric_keys, code, store) for benchmark in sets]
+        jobs = [job for plan in plans for job in plan.jobs()]
+        metrics_at_hand = _Metrics(scale, chosen, autoencoder)
+        wanted = {metric for job in jobs for work in job.work.values() for metric in work}
+        metrics_at_hand.prepare([name for name in names if name in wanted])
+        jobs = [feasible for job in jobs if (feasible := _feasible(job, metrics_at_hand.unavailable))]
+        setup = Setup(
+            labels,
+            scale,
+            str(chosen),
+            autoencoder,
+            {name: metric_keys[name] for name in metrics_at_hand.measures},
+            store.folder,
+            imports,
+        )
+        failures = _run(jobs, setup, processes, metrics_at_hand, sum(len(b.pictures) for b in sets))
+
+        evaluation = Evaluation(
+            list(labels), [b.name for b in sets], names, versions=versions(), against=compared, failures=failures
+        )
+        for plan in plans:
+            evaluation.notes += look_at(plan.benchmark)
+            evaluation.results += plan.results(metrics_at_hand)
+        evaluation.failures.sort(key=_order(evaluation, plans))
+        store.tidy()
     return evaluation
 
 
-def _measure_picture(
-    pair: Source,
-    benchmark: Benchmark,
-    run: dict[str, Callable[[Tensor], Tensor]],
-    measures: dict[str, Measure],
-    results: list[Result],
-    failures: list[Failure],
-) -> None:
-    """Add one picture's values to `results`, and what went wrong with it to `failures`."""
+class _Code:
+    """Keys of the code that makes SR pictures and values, and of the kind of device it runs on."""
 
-    def fail(model: str | None, metric: str | None, error: Exception) -> None:
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        failures.append(Failure(benchmark.name, pair.name, model, metric, reason))
+    def __init__(self, device: torch.device, imports: Sequence[str]) -> None:
+        self._device, self._imports = device.type, imports
+        self.sr = self._key("aesop.networks.loading", "aesop.upscaling.tiles", "aesop.data.sources")
+        self.autoencoder = self._key("aesop.autoencoder")
 
-    values = {(result.model, result.metric): result.pictures for result in results}
-    for pictures in values.values():
-        pictures[pair.name] = None
-    try:
-        hr, lr = pair.read(benchmark.scale)
-    except (AesopError, OSError, RuntimeError) as error:
-        fail(None, None, error)
-        return
-    hr_values, lr_values = (to_float(pixels.unsqueeze(0)) for pixels in (hr, lr))
-    for model, upscale in run.items():
-        try:
-            sr = upscale(lr)
-        except Exception as error:  # whatever one network does with one picture, the others go on
-            fail(model, None, error)
-            continue
-        sample = Sample(to_float(sr.unsqueeze(0)), hr_values, lr_values, benchmark.scale)
-        for metric, measure in measures.items():
+    def metric_key(self, name: str, autoencoder_key: str) -> str:
+        prepare = METRICS[name].prepare
+        prepare = getattr(prepare, "func", prepare)  # of functools.partial
+        own = self._key(prepare.__module__, f"aesop.metrics.{name.replace('-', '_')}")
+        used = (self.autoencoder, autoencoder_key) if name == AE_PSNR else ()
+        return f"{name}-{digest(self.sr, own, *used)[:16]}"
+
+    def _key(self, *modules: str) -> str:
+        return digest(self._device, code_key([*modules, *self._imports]))
+
+
+class _Metrics:
+    """The metrics that were needed, loaded once, and why others cannot be had."""
+
+    def __init__(self, scale: int, device: torch.device, autoencoder: Path | None) -> None:
+        self.scale, self.device, self.autoencoder = scale, device, autoencoder
+        self.measures: dict[str, Measure | SetMeasure] = {}
+        self.unavailable: dict[str, str] = {}
+
+    def prepare(self, names: Sequence[str]) -> None:
+        network = load_autoencoder(self.autoencoder, self.device) if AE_PSNR in names else None
+        measures, unavailable = prepare_metrics(names, Settings(self.scale, self.device, network))
+        self.measures |= measures
+        self.unavailable |= unavailable
+
+    def of_sets(self, name: str) -> SetMeasure | None:
+        if name not in self.measures and name not in self.unavailable:
+            self.prepare([name])
+        measure = self.measures.get(name)
+        return None if measure is None or callable(measure) else measure
+
+
+class _Plan:
+    """One benchmark: what of it is known, what is to be computed, and its results."""
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        model_keys: Mapping[str, str],
+        metric_keys: Mapping[str, str],
+        code: _Code,
+        store: Store,
+    ) -> None:
+        self.benchmark, self.metric_keys, self.store = benchmark, metric_keys, store
+        with ThreadPoolExecutor() as threads:
+            self.keys = list(threads.map(_picture_key, benchmark.pictures, [benchmark.scale] * len(benchmark.pictures)))
+        self.sr_keys = {
+            model: [digest("sr", model_key, key, code.sr) for key in self.keys]
+            for model, model_key in model_keys.items()
+        }
+        self.hr_keys = [digest("hr", key, code.sr) for key in self.keys]
+        self.applicable = [name for name in metric_keys if benchmark.pairs or not METRICS[name].needs_hr]
+
+    def jobs(self) -> Iterator[Job]:
+        """A job for every picture that something is to be computed on."""
+        known_sets = {
+            (model, name)
+            for model in self.sr_keys
+            for name in self.applicable
+            if isinstance(METRICS[name], SetMetric) and self.store.values(self._set_key(model, name, self._all))
+        }
+        for index, picture in enumerate(self.benchmark.pictures):
+            work = {}
+            for model, keys in self.sr_keys.items():
+                known = self.store.values(keys[index])
+                lacking = [
+                    name
+                    for name in self.applicable
+                    if self.metric_keys[name] not in known
+                    and (model, name) not in known_sets
+                    and not self._has_features(model, name, index)
+                ]
+                if lacking:
+                    work[model] = lacking
+            if work:
+                sr_keys = {model: self.sr_keys[model][index] for model in work}
+                yield Job(self.benchmark.name, picture, self.hr_keys[index], sr_keys, work)
+
+    def results(self, metrics: _Metrics) -> list[Result]:
+        """What the store knows of every model by every metric."""
+        values = {model: [self.store.values(key) for key in keys] for model, keys in self.sr_keys.items()}
+        found = []
+        for model in self.sr_keys:
+            for name in self.metric_keys:
+                result = Result(model, self.benchmark.name, self.benchmark.scale, name)
+                found.append(result)
+                result.pictures = {picture.name: None for picture in self.benchmark.pictures}
+                if name not in self.applicable:
+                    result.unavailable = NO_GROUND_TRUTH
+                elif isinstance(METRICS[name], SetMetric):
+                    self._add_set_value(result, metrics)
+                else:
+                    known = [entry.get(self.metric_keys[name]) for entry in values[model]]
+                    result.pictures = dict(zip(result.pictures, known, strict=True))
+                    if None in known:
+                        result.unavailable = metrics.unavailable.get(name)
+        return found
+
+    def _add_set_value(self, result: Result, metrics: _Metrics) -> None:
+        model, name = result.model, result.metric
+        known = self.store.values(self._set_key(model, name, self._all))
+        there = self._all if known else [index for index in self._all if self._has_features(model, name, index)]
+        result.unavailable = metrics.unavailable.get(name) if len(there) < len(self._all) else None
+        if not there:
+            return
+        key = self._set_key(model, name, there)
+        if not (known := self.store.values(key)):
+            measure = metrics.of_sets(name)
+            if measure is None:
+                result.unavailable = metrics.unavailable.get(name)
+                return
+            sides = [
+                np.concatenate([self.store.features(keys[index], self.metric_keys[name]) for index in there])
+                for keys in (self.sr_keys[model], self.hr_keys)
+            ]
             try:
-                value = measure(sample)
-                if math.isnan(value):
-                    raise AesopError(f"{metric} is not a number for this picture")
-                values[model, metric][pair.name] = value
-            except Exception as error:  # likewise
-                fail(model, metric, error)
+                known = {"value": float(measure.distance(sides[0], sides[1]))}
+            except Exception as error:  # too few pictures, say; other metrics go on
+                result.unavailable = str(error) or type(error).__name__
+                return
+            self.store.add(key, known)
+        result.set_value, result.set_count = known["value"], len(there)
+
+    @property
+    def _all(self) -> list[int]:
+        return list(range(len(self.keys)))
+
+    def _set_key(self, model: str, name: str, pictures: Sequence[int]) -> str:
+        return digest("set", self.metric_keys[name], *sorted(self.sr_keys[model][index] for index in pictures))
+
+    def _has_features(self, model: str, name: str, index: int) -> bool:
+        """Whether a metric of sets needs nothing more of a picture; False for other metrics."""
+        keys, metric = (self.sr_keys[model][index], self.hr_keys[index]), self.metric_keys[name]
+        return isinstance(METRICS[name], SetMetric) and all(self.store.has_features(key, metric) for key in keys)
+
+
+@contextmanager
+def _store(cache: bool) -> Iterator[Store]:
+    if cache:
+        store = Store(default_folder())
+        store.require_writable()
+        yield store
+    else:
+        with TemporaryDirectory(prefix="aesop-evaluation-") as folder:
+            yield Store(Path(folder))
+
+
+def _run(jobs: Sequence[Job], setup: Setup, processes: int | None, metrics: _Metrics, pictures: int) -> list[Failure]:
+    """Do the jobs."""
+    if not jobs:
+        return []
+    if torch.device(setup.device).type != "cpu":
+        processes = 1
+    elif processes is None:
+        processes = min(_cores(), max(1, len(jobs) // WORTH_A_PROCESS))
+    processes = min(processes, len(jobs))
+    if processes > 1:  # the largest first, so that no process works alone for long at the end
+        jobs = sorted(jobs, key=lambda job: _file_size(job.picture), reverse=True)
+    failures: list[Failure] = []
+    with progress("evaluate", pictures, completed=pictures - len(jobs), unit="pictures") as advance:
+        for job, failed in run_jobs(jobs, setup, processes, metrics.measures):
+            failures += failed
+            advance(1, f"{job.benchmark}/{job.picture.name}")
+    return failures
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _file_size(picture: Picture) -> int:
+    try:
+        return (picture.hr if isinstance(picture, Source) else picture.lr).stat().st_size
+    except OSError:
+        return 0
+
+
+def _feasible(job: Job, unavailable: Mapping[str, str]) -> Job | None:
+    """`job` without metrics that cannot be had; None if nothing is left."""
+    work = {model: [name for name in names if name not in unavailable] for model, names in job.work.items()}
+    work = {model: names for model, names in work.items() if names}
+    return Job(job.benchmark, job.picture, job.key, job.sr_keys, work) if work else None
+
+
+def _order(evaluation: Evaluation, plans: Sequence[_Plan]) -> Callable[[Failure], tuple[int, ...]]:
+    """Order failures as benchmarks, pictures, models and metrics are."""
+    pictures = {
+        (plan.benchmark.name, picture.name): index
+        for plan in plans
+        for index, picture in enumerate(plan.benchmark.pictures)
+    }
+
+    def key(failure: Failure) -> tuple[int, ...]:
+        return (
+            evaluation.benchmarks.index(failure.benchmark),
+            pictures[failure.benchmark, failure.picture],
+            -1 if failure.model is None else evaluation.models.index(failure.model),
+            -1 if failure.metric is None else evaluation.metrics.index(failure.metric),
+        )
+
+    return key
+
+
+def _picture_key(picture: Picture, scale: int) -> str:
+    hr, lr = (picture.hr, picture.lr) if isinstance(picture, Source) else (None, picture.lr)
+    return digest("picture", digest_of(hr) if hr else "", digest_of(lr) if lr else "", scale)
+
+
+def _model_key(model: str) -> str:
+    if model == BICUBIC:
+        return BICUBIC
+    path = Path(model)
+    if path.is_dir():
+        path = generator_file(path)
+    elif not path.is_file():
+        load_generator(path)  # says what is wrong
+    return digest_of(path)
+
+
+def _model_scale(model: str, key: str, code: _Code, store: Store) -> int:
+    """A model's scale, from the store, so that a repeated call need not load it."""
+    key = digest("model", key, code.sr)
+    if not (known := store.values(key)):
+        known = {"scale": load_generator(Path(model)).scale}
+        store.add(key, known)
+    return int(known["scale"])
+
+
+def _autoencoder_key(path: Path | None, scale: int, code: _Code, store: Store) -> str:
+    """The key of an auto-encoder that is of this scale; ModelError if it is of another."""
+    if path is None:
+        return ""
+    from aesop.autoencoder import AutoEncoder
+
+    content = digest_of(path / "autoencoder" / "autoencoder.safetensors" if path.is_dir() else path)
+    key = digest("autoencoder", content, code.autoencoder)
+    if not (known := store.values(key)):
+        known = {"scale": AutoEncoder.load(path).scale}
+        store.add(key, known)
+    if (own := int(known["scale"])) != scale:
+        raise ModelError(f"{path}: is an auto-encoder for scale {own}, not {scale}; name one of {scale}.")
+    return content
 
 
 def _metric_names(asked: Sequence[str] | None, with_autoencoder: bool) -> list[str]:
     if asked is None:
-        return [name for name in METRICS if name != "ae-psnr" or with_autoencoder]
+        return [name for name in METRICS if name != AE_PSNR or with_autoencoder]
     for name in asked:
         if name not in METRICS:
             near = difflib.get_close_matches(name, METRICS, n=1)
@@ -231,34 +418,17 @@ def _labels(models: Sequence[str | Path]) -> dict[str, str]:
     return {model: model for model in given}
 
 
+def _label_of(against: str | Path | None, labels: Mapping[str, str]) -> str | None:
+    """The short name of the model that was named by it or by its path."""
+    if against is None or str(against) in labels:
+        return None if against is None else str(against)
+    found = next((label for label, model in labels.items() if model == str(against)), None)
+    if found is None:
+        raise AesopError(f"--against {against}: is none of the models; choose from {', '.join(labels)}.")
+    return found
+
+
 def _require_different(benchmarks: list[str]) -> None:
     twice = next((name for name in benchmarks if benchmarks.count(name) > 1), None)
     if twice is not None:
         raise AesopError(f"--benchmark: two folders are called {twice}; rename one or evaluate them one by one.")
-
-
-def _load_autoencoder(path: Path | None, scale: int, device: torch.device) -> nn.Module | None:
-    if path is None:
-        return None
-    from aesop.autoencoder import AutoEncoder
-
-    autoencoder = AutoEncoder.load(path)
-    if autoencoder.scale != scale:
-        raise ModelError(f"{path}: is an auto-encoder for scale {autoencoder.scale}, not {scale}; name one of {scale}.")
-    return autoencoder.eval().to(device)
-
-
-def _prepare(names: Sequence[str], settings: Settings) -> tuple[dict[str, Measure], dict[str, str]]:
-    """Functions of the metrics that can be had, and the reasons of those that cannot."""
-    measures: dict[str, Measure] = {}
-    unavailable: dict[str, str] = {}
-    for name in names:
-        try:
-            measures[name] = METRICS[name].prepare(settings)
-        except MetricUnavailable as error:
-            unavailable[name] = str(error)
-    return measures, unavailable
-
-
-def _json_value(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else "inf"

@@ -28,9 +28,10 @@ class LowPassLoss(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Loss of images (N, 3, H, W), a scalar; borders are reflected, so that no dark frame is compared."""
         # Filtering is linear: one image to filter instead of two.
-        return self._filter(sr - hr).abs().mean()
+        return self.blur(sr - hr).abs().mean()
 
-    def _filter(self, images: Tensor) -> Tensor:
+    def blur(self, images: Tensor) -> Tensor:
+        """Filter images (N, C, H, W), their borders reflected."""
         channels, radius = images.shape[1], len(self.taps) // 2
         taps = self.taps.to(images).expand(channels, 1, -1)
         padded = F.pad(images, [radius] * 4, mode="reflect")

@@ -39,4 +39,4 @@ def _prepare(settings: Settings) -> Measure:
     return measure
 
 
-LR_PSNR = Metric("lr-psnr", "LR-PSNR", True, (0.0, float("inf")), "dB", 3, _prepare)
+LR_PSNR = Metric("lr-psnr", "LR-PSNR", True, (0.0, float("inf")), "dB", 3, _prepare, needs_hr=False)

@@ -32,18 +32,18 @@ def _why_missing(url: str, hub: str) -> str | None:
     if target.is_file():
         return None
     mend = f"no backbone weights: {name} could not be downloaded; put it into {target.parent}"
-    if not _answers(url):
+    if not answers(url):
         return mend
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout():
+        with socket_timeout():
             torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
         return f"{mend} ({error})"
     return None
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     """Whether the server of `url` sends the file. In a thread: looking up a name has no timeout of its own."""
     answered = threading.Event()
 
@@ -63,7 +63,8 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _socket_timeout() -> Iterator[None]:
+def socket_timeout() -> Iterator[None]:
+    """Let no socket that is opened meanwhile wait for longer than TIMEOUT."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:

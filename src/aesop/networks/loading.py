@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from aesop.errors import ModelError
 from aesop.networks.recorded import recorded_generator
 from aesop.networks.rrdb import RRDBNet
+from aesop.networks.run_files import generator_file
 from aesop.networks.spandrel_any import prepare
 from aesop.networks.spsr import SPSRNet, is_spsr
 from aesop.networks.srresnet import is_srresnet, srresnet_from_state
@@ -43,7 +43,7 @@ def load_generator(path: Path | str) -> LoadedGenerator:
     """
     path = Path(path)
     if path.is_dir():
-        path = _of_run(path)
+        path = generator_file(path)
     state = read_state(path)
     if any(key.startswith("decoder.") for key in state) and any("conv_first.0." in key for key in state):
         raise ModelError(f"{path}: is an auto-encoder, not a generator; name a generator here.")
@@ -105,28 +105,3 @@ def _as_spandrel_wants(state: dict[str, Tensor]) -> dict[str, Tensor]:
         key: value[..., None, None] if adjust.fullmatch(key) and value.dim() == 2 else value
         for key, value in state.items()
     }
-
-
-def _of_run(folder: Path) -> Path:
-    """Return a run folder's generator: that of its last stage that trains one."""
-    perceptual, fidelity = (folder / stage / "generator.safetensors" for stage in ("perceptual", "fidelity"))
-    if perceptual.is_file():
-        return perceptual
-    if not (folder / "run.json").is_file():
-        raise ModelError(f"{folder}: is not a run folder (no run.json); name a run or a model file.")
-    if "perceptual" not in _stages(folder / "run.json"):
-        if fidelity.is_file():
-            return fidelity
-        if (folder / "autoencoder" / "autoencoder.safetensors").is_file():
-            raise ModelError(f"{folder}: this run trained an auto-encoder alone; name a generator here.")
-    raise ModelError(
-        f"{folder}: this run's last network is not finished; train it to the end, or name another of its files, such "
-        "as fidelity/generator.safetensors."
-    )
-
-
-def _stages(record: Path) -> list[str]:
-    try:
-        return list(json.loads(record.read_text(encoding="utf-8"))["stages"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{record}: is damaged; name one of the run's model files.") from error

@@ -97,6 +97,8 @@ class PerceptualStage:
             config.fidelity_loss.type: self._gradient(config.fidelity_loss.weight, self.fidelity_loss, sr, target),
             "perceptual": self._gradient(config.perceptual_loss.weight, self.perceptual_loss, sr, target),
         }
+        # For the comparison of both losses' scales (figure 9), at the cost of one pass over the pixels.
+        losses.setdefault("pixel", F.l1_loss(sr.detach(), target))
         if config.artifact_loss.weight:
             with torch.no_grad(), self.fabric.autocast():
                 ema_sr = self.ema.model(lr).to(hr.dtype)

@@ -1,0 +1,78 @@
+"""The paper's own numbers, to be shown beside ours and never mixed with them (tables 1, 2, 4 and 6 to 9)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+#: The scale of all of them.
+SCALE = 4
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number as the paper prints it; `backbone` and `crop` are empty where its table does not tell."""
+
+    table: int
+    backbone: str
+    crop: str
+    method: str
+    benchmark: str
+    metric: str
+    text: str
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self.text)
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A method of the paper on one benchmark: the tables that tell of it, and its numbers by metric, as printed."""
+
+    method: str
+    backbone: str
+    crop: str
+    tables: tuple[int, ...]
+    values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """`AESOP RRDB-128, tables 1, 7`."""
+        network = "-".join(filter(None, (self.backbone, self.crop)))
+        tables = f"table{'s' if len(self.tables) > 1 else ''} {', '.join(map(str, self.tables))}"
+        return f"{' '.join(filter(None, (self.method, network)))}, {tables}"
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """All numbers, in the paper's order."""
+    text = files("aesop.evaluation").joinpath("published.csv").read_text(encoding="utf-8")
+    return tuple(
+        Published(int(table), backbone, crop, method, benchmark, metric, value)
+        for table, backbone, crop, method, benchmark, metric, value in list(csv.reader(text.splitlines()))[1:]
+    )
+
+
+def published_rows(benchmark: str, scale: int, metrics: Iterable[str]) -> list[PublishedRow]:
+    """What the paper prints for a benchmark in some metrics, a row a method; empty at another scale than its own."""
+    wanted = set(metrics)
+    rows: dict[tuple[str, str, str], list[Published]] = {}
+    for number in published():
+        if scale == SCALE and number.benchmark == benchmark and number.metric in wanted:
+            rows.setdefault((number.backbone, number.crop, number.method), []).append(number)
+    return [
+        PublishedRow(
+            method,
+            backbone,
+            crop,
+            tuple(sorted({number.table for number in numbers})),
+            # Tables that repeat a number agree, but for the digits of table 8; the first table is the finer one.
+            {number.metric: number.text for number in reversed(numbers)},
+        )
+        for (backbone, crop, method), numbers in rows.items()
+    ]

@@ -1,0 +1,178 @@
+"""What an evaluation finds: values of every picture, their means with intervals, differences of models, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from aesop.evaluation.intervals import Interval, mean_interval
+from aesop.files import write_atomically
+
+#: Why a metric has no column for a benchmark of LR pictures alone.
+NO_GROUND_TRUTH = "compares with HR pictures, which this benchmark has not"
+
+
+@dataclass
+class Result:
+    """One metric of one model on one benchmark; None for pictures that could not be measured.
+
+    A metric of whole sets (FID) has no value for a picture: its `pictures` are all None, `set_value` is its value over
+    `set_count` of them.
+    """
+
+    model: str
+    benchmark: str
+    scale: int
+    metric: str
+    pictures: dict[str, float | None] = field(default_factory=dict)
+    unavailable: str | None = None
+    set_value: float | None = None
+    set_count: int = 0
+
+    @property
+    def measured(self) -> list[float]:
+        """The pictures' values there are."""
+        return [value for value in self.pictures.values() if value is not None]
+
+    @property
+    def no_ground_truth(self) -> bool:
+        """Whether the metric compares with HR and the benchmark has none."""
+        return self.unavailable == NO_GROUND_TRUTH
+
+    @property
+    def count(self) -> int:
+        """How many pictures the mean, or the set's value, is of."""
+        return len(self.measured) if self.set_value is None else self.set_count
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the pictures that could be measured, or the set's value; None if there is none."""
+        if self.set_value is not None:
+            return self.set_value
+        return math.fsum(self.measured) / len(self.measured) if self.measured else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The mean's 95 % bootstrap interval over pictures; None for fewer than five, and for metrics of sets."""
+        return mean_interval(self.measured)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be read (model and metric None), upscaled (metric None) or measured, and why."""
+
+    benchmark: str
+    picture: str
+    model: str | None
+    metric: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a reader must know of a benchmark, or of one picture of it, though it was measured."""
+
+    benchmark: str
+    picture: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """By how much a model's mean exceeds another's, over the pictures that both were measured on."""
+
+    model: str
+    against: str
+    benchmark: str
+    metric: str
+    difference: float
+    interval: Interval | None
+    count: int
+
+    @property
+    def significant(self) -> bool:
+        """Whether the 95 % interval of the difference excludes 0; False where there is no interval."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
+@dataclass
+class Evaluation:
+    """Everything that was measured: a result for every model, benchmark and metric, in this order."""
+
+    models: list[str]
+    benchmarks: list[str]
+    metrics: list[str]
+    results: list[Result] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    #: The model that all others are compared with; None for the first one.
+    against: str | None = None
+
+    def result(self, model: str, benchmark: str, metric: str) -> Result:
+        """Return the one result of these three names; KeyError if there is none."""
+        wanted = (model, benchmark, metric)
+        for result in self.results:
+            if (result.model, result.benchmark, result.metric) == wanted:
+                return result
+        raise KeyError(wanted)
+
+    def differences(self) -> list[PairedDifference]:
+        """Compare every other model with `against`, picture by picture; metrics of sets have no interval."""
+        found = []
+        against = self.against or self.models[0]
+        for result in self.results:
+            if result.model == against:
+                continue
+            other = self.result(against, result.benchmark, result.metric)
+            where = (result.model, against, result.benchmark, result.metric)
+            if result.set_value is not None and other.set_value is not None:
+                if result.set_count == other.set_count:
+                    found.append(PairedDifference(*where, result.set_value - other.set_value, None, result.set_count))
+                continue
+            gaps = _gaps(result, other)
+            if gaps and all(map(math.isfinite, gaps)):
+                found.append(PairedDifference(*where, math.fsum(gaps) / len(gaps), mean_interval(gaps), len(gaps)))
+        return found
+
+    def to_json(self, path: Path | None = None) -> str:
+        """Return the evaluation as JSON and write it to `path`, atomically, if there is one.
+
+        {"models": [name], "benchmarks": [name], "metrics": [name],
+         "results": [{"model", "benchmark", "scale", "metric", "mean", "interval": [low, high] or null, "count",
+                      "pictures": {name: value}, "unavailable": reason or null, "set_value", "set_count"}],
+         "differences": [{"model", "against", "benchmark", "metric", "difference", "interval", "count", "significant"}],
+         "failures": [{"benchmark", "picture", "model" or null, "metric" or null, "reason"}],
+         "notes": [{"benchmark", "picture" or null, "text"}],
+         "versions": {package: version}, "against": name}
+
+        A value is a number, null (not measured) or the string "inf" (the PSNR of equal pictures); `count` says how
+        many are not null, `mean` is theirs.
+        """
+        document = asdict(self)
+        for entry, result in zip(document["results"], self.results, strict=True):
+            entry["mean"] = _json_value(result.mean)
+            entry["interval"] = result.interval
+            entry["count"] = result.count
+            entry["pictures"] = {name: _json_value(value) for name, value in result.pictures.items()}
+        document["against"] = self.against or next(iter(self.models), None)
+        document["differences"] = [asdict(found) | {"significant": found.significant} for found in self.differences()]
+        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        if path is not None:
+            write_atomically(path, text)
+        return text
+
+
+def _gaps(result: Result, other: Result) -> Sequence[float]:
+    return [
+        first - second
+        for name, first in result.pictures.items()
+        if first is not None and (second := other.pictures.get(name)) is not None
+    ]
+
+
+def _json_value(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else "inf"

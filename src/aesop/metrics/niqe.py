@@ -1,0 +1,143 @@
+"""NIQE (Mittal et al. 2013): how far a picture's local statistics lie from those of pristine photographs."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from aesop.data.bicubic import resize
+from aesop.errors import DataError
+from aesop.metrics.luma import eight_bit
+from aesop.metrics.metric import Measure, Metric, Sample, Settings
+
+#: Side of the blocks whose statistics are taken, at full size.
+BLOCK = 96
+#: Side and standard deviation of the window that local mean and contrast are taken with.
+WINDOW, SIGMA = 7, 7 / 6
+#: Neighbours whose products with a pixel are looked at: right, below and both diagonals.
+NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
+#: Shape parameters that a distribution may be found to have.
+SHAPES = torch.arange(200, 10_001, dtype=torch.float64) / 1000
+#: Far above float64's rounding error on 0..255, far below what one level in the window's corner changes.
+NOISE = 1e-10
+#: The authors' model of pristine photographs; its origin and licence stand in the file beside it.
+PRISTINE = Path(__file__).with_name("niqe_pristine.npz")
+
+
+class Gaussian(NamedTuple):
+    """Mean (36,) and covariance (36, 36) of block statistics, float64."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+@cache
+def pristine() -> Gaussian:
+    """The model of pristine photographs that every published NIQE is measured from."""
+    with np.load(PRISTINE) as model:
+        return Gaussian(torch.from_numpy(model["mean"]), torch.from_numpy(model["covariance"]))
+
+
+def niqe(images: Tensor) -> Tensor:
+    """NIQE of images (N, 3, H, W) in [0, 1], rounded to 8 bit; (N,) float64, 0 and more, less is better.
+
+    The protocol of the authors' MATLAB code, which pyiqa keeps to: grey is 0.299 R + 0.587 G + 0.114 B, rounded; no
+    border is cropped; statistics of blocks of 96x96 pixels and of 48x48 after halving with MATLAB's bicubic, pixels
+    right and below of the last whole block left out. BasicSR takes Y of 16..235 and is often told to crop the border:
+    its numbers differ by some tenths. So do all implementations, where a picture has flat areas: others see their own
+    rounding error there, and this one the 0 of exact arithmetic.
+
+    Raises DataError where an image has fewer than two blocks that are not flat.
+    """
+    red, green, blue = eight_bit(images).cpu().unbind(dim=1)
+    # In thousandths, which are whole: no rounding error decides which way a half goes.
+    grey = ((299 * red + 587 * green + 114 * blue + 500) / 1000).floor()
+    return torch.stack([unnaturalness(image, pristine()) for image in grey])
+
+
+def unnaturalness(grey: Tensor, model: Gaussian) -> Tensor:
+    """Distance of the block statistics of a grey image (H, W), float64 in 0..255, from `model`; a scalar."""
+    height, width = (size // BLOCK * BLOCK for size in grey.shape)
+    image = grey[None, None, :height, :width]
+    if image.numel() < 2 * BLOCK**2:
+        raise DataError(
+            f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels at least; "
+            f"this picture has {grey.shape[1]}x{grey.shape[0]} pixels"
+        )
+    halves = resize(image, 0.5)
+    features = torch.cat([_statistics(image, BLOCK), _statistics(halves, BLOCK // 2)], dim=1)
+    whole = features[~features.isnan().any(dim=1)]
+    if len(whole) < 2:
+        raise DataError(f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels that are not flat; this picture has fewer")
+    difference = model.mean - features.nanmean(dim=0)
+    inverse = torch.linalg.pinv((model.covariance + whole.T.cov()) / 2, hermitian=True)
+    return (difference @ inverse @ difference).sqrt()
+
+
+def _statistics(image: Tensor, block: int) -> Tensor:
+    """The 18 statistics of every block of (1, 1, H, W): (blocks, 18), NaN where a block is flat."""
+    mean = _smooth(image)
+    contrast = (_smooth(image.square()) - mean.square()).abs().sqrt()
+    deviation = image - mean
+    # In a flat area the exact value is 0. What rounding leaves there would count as left or right by its mere sign.
+    deviation = deviation.where(deviation.abs() > NOISE, 0)
+    normalised = (deviation / (contrast + 1))[0, 0]
+    blocks = normalised.unfold(0, block, block).unfold(1, block, block).reshape(-1, block, block)
+
+    shape, left, right = _fit(blocks)
+    found = [shape, (left + right) / 2]
+    for neighbour in NEIGHBOURS:
+        shape, left, right = _fit(blocks * blocks.roll(neighbour, dims=(1, 2)))
+        mean = (right - left) * (torch.lgamma(2 / shape) - torch.lgamma(1 / shape)).exp()
+        found += [shape, mean, left, right]
+    return torch.stack(found, dim=1)
+
+
+def _smooth(image: Tensor) -> Tensor:
+    """(1, 1, H, W) under the Gaussian window, borders repeated."""
+    offsets = torch.arange(WINDOW, dtype=image.dtype) - WINDOW // 2
+    weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
+    weights = weights / weights.sum()
+    padded = F.pad(image, [WINDOW // 2] * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+
+
+def _fit(blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Shape, left and right scale of the asymmetric generalised Gaussian that fits each of (N, h, w) by its moments."""
+    values = blocks.flatten(1)
+    left, right = ((values.square() * side).sum(dim=1).div(side.sum(dim=1)).sqrt() for side in (values < 0, values > 0))
+    skew = left / right
+    ratio = values.abs().mean(dim=1).square() / values.square().mean(dim=1)
+    ratio = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
+
+    curve = _ratios()
+    above = torch.searchsorted(curve, ratio).clamp(1, len(curve) - 1)
+    nearest = above - (ratio - curve[above - 1] <= curve[above] - ratio).long()
+    shape = SHAPES[nearest.where(~ratio.isnan(), 0)]
+    scale = ((torch.lgamma(1 / shape) - torch.lgamma(3 / shape)) / 2).exp()
+    return shape, left * scale, right * scale
+
+
+@cache
+def _ratios() -> Tensor:
+    """E[|x|]^2 / E[x^2] of a generalised Gaussian of each of SHAPES; increasing."""
+    reciprocal = 1 / SHAPES
+    return (2 * torch.lgamma(2 * reciprocal) - torch.lgamma(reciprocal) - torch.lgamma(3 * reciprocal)).exp()
+
+
+def _prepare(settings: Settings) -> Measure:
+    del settings
+
+    def measure(sample: Sample) -> float:
+        return niqe(sample.sr).item()
+
+    return measure
+
+
+NIQE = Metric("niqe", "NIQE", False, (0.0, float("inf")), "", 4, _prepare, needs_hr=False)

@@ -1,0 +1,208 @@
+"""What an evaluation looks like: terminal, CSV, Markdown, LaTeX, and the paper's numbers beside."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer import Typer
+from typer.testing import CliRunner
+
+from aesop.cli_evaluate import evaluate as evaluate_command
+from aesop.evaluation.export import to_csv, to_latex, to_markdown
+from aesop.evaluation.published import published, published_rows
+from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result
+from aesop.evaluation.table import print_tables
+from helpers import synthetic_pictures
+
+BASE = [24.0, 30.0, 26.0, 28.0, 22.0]
+
+
+def evaluation() -> Evaluation:
+    def result(model: str, metric: str, values: list[float | None]) -> Result:
+        return Result(model, "Set5", 4, metric, {f"p{index}": value for index, value in enumerate(values)})
+
+    return Evaluation(
+        ["bicubic", "my_net", "half"],
+        ["Set5", "Set14", "RealSRSet"],
+        ["psnr", "ssim"],
+        [
+            result("bicubic", "psnr", [*BASE]),
+            result("my_net", "psnr", [value + 1.5 + 0.01 * value for value in BASE]),
+            result("half", "psnr", [23.0, None, None, None, None]),
+            result("bicubic", "ssim", [0.7] * 5),
+            result("my_net", "ssim", [0.7, 0.71, 0.69, 0.72, 0.68]),
+            result("half", "ssim", [None] * 5),
+            *(
+                Result(model, "Set14", 4, metric, {"a": 26.0 if metric == "psnr" else 0.5})
+                for model in ("bicubic", "my_net", "half")
+                for metric in ("psnr", "ssim")
+            ),
+            *(
+                Result(model, "RealSRSet", 4, metric, {"a": None}, NO_GROUND_TRUTH)
+                for model in ("bicubic", "my_net", "half")
+                for metric in ("psnr", "ssim")
+            ),
+        ],
+        [Failure("Set5", "p1", "half", None, "100 % broken_")],
+        notes=[Note("Set5", name, "is greyscale") for name in ("p0", "p2")],
+    )
+
+
+def terminal(published: bool = False, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_tables(evaluation(), console, published=published)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_terminal_shows_means_intervals_and_differences():
+    shown = terminal()
+    rows = [re.split(r"\s*│\s*", line)[1:-1] for line in shown.splitlines() if line.startswith("│")]
+    assert rows[0] == ["bicubic", "26.000", "0.7000 *"]
+    low, high = map(float, rows[1][1].split(" … "))
+    assert 22 <= low < 26 < high <= 30
+    assert rows[2] == ["my_net", "27.760 *", "0.7000 *"]
+    assert rows[4] == ["half", "23.000 (1 of 5)", "–"]  # other pictures: it competes for no star
+    assert "Set5: difference from bicubic (* its 95 % interval excludes 0)" in shown
+    assert rows[5] == ["my_net", "+1.760 *", "+0.0000"]
+    assert "Set14: difference" not in shown  # one picture has no interval
+    assert "Set5/p0, p2: is greyscale" in shown
+    assert "Set5/p1 (half): 100 % broken_" in shown
+    assert "RealSRSet: has no HR pictures, so there is no PSNR, SSIM" in shown
+    assert "paper" not in shown
+
+
+def test_the_papers_numbers_stand_apart():
+    shown = terminal(published=True)
+    assert re.search(r"│ AESOP RRDB-256, tables 1, 8 +│ +27\.246 │ +0\.7371 │", shown)
+    assert shown.index("the paper prints") > shown.index("Set14")  # it has no Set5
+    # They change nothing above the line: the paper's 27.822 is the best of Set14, but not ours.
+    assert re.findall(r"[\d.]+ \*", shown) == re.findall(r"[\d.]+ \*", terminal())
+
+
+def test_a_table_too_wide_for_the_terminal_goes_on_below():
+    lines = [line for line in terminal(width=40).splitlines() if line.startswith("│")]
+    rows = [re.split(r"\s*│\s*", line)[1:-1] for line in lines]
+    assert rows[0] == ["bicubic", "26.000"]
+    assert rows[4] == ["half", "23.000 (1 of 5)"]
+    assert rows[5] == ["bicubic", "0.7000 *"]
+
+
+@pytest.mark.parametrize(
+    ("table", "network", "method", "benchmark", "metric", "value"),
+    [
+        # Read off the paper by eye: corners of every table.
+        (1, "RRDB128", "ESRGAN", "Set14", "lpips", 0.1241),
+        (1, "RRDB128", "AESOP", "Manga109", "dists", 0.0360),
+        (1, "RRDB256", "AESOP", "BSD100", "psnr", 25.904),
+        (1, "SwinIR256", "LDL", "BSD100", "lpips", 0.1572),
+        (1, "SwinIR256", "AESOP 200k", "DIV2K", "psnr", 29.543),
+        (1, "SwinIR256", "AESOP", "LSDIR", "ssim", 0.7289),
+        (2, "", "AESOP", "DRealSR", "maniqa", 0.3917),
+        (4, "SwinIR", "LDL", "Set14", "ae-psnr", 31.525),
+        (4, "SwinIR", "AESOP", "LSDIR", "lr-psnr", 47.476),
+        (6, "", "BSRGAN", "RealSRv3", "musiq", 63.5908),
+        (6, "", "AESOP", "DRealSR", "clip-iqa", 0.6025),
+        (7, "RRDB128", "LDL*", "Manga109", "fid", 10.161),
+        (7, "RRDB128", "LDL", "Set14", "patch-fid", 57.132),
+        (7, "SwinIR256", "AESOP", "LSDIR", "fid", 14.397),
+        (8, "SwinIR", "CALGAN", "DIV2K", "lpips", 0.087),
+        (8, "DRCT", "AESOP", "Urban100", "psnr", 26.360),
+        (9, "RRDB", "SPSR", "General100", "lr-psnr", 44.656),
+        (9, "RRDB", "AESOP", "LSDIR", "ae-psnr", 28.812),
+    ],
+)
+def test_published_numbers(table: int, network: str, method: str, benchmark: str, metric: str, value: float):
+    (found,) = (
+        number
+        for number in published()
+        if (number.table, number.backbone + number.crop, number.method, number.benchmark, number.metric)
+        == (table, network, method, benchmark, metric)
+    )
+    assert found.value == value
+
+
+def test_tables_that_repeat_a_number_agree():
+    seen: dict[tuple[str, ...], str] = {}
+    for number in published():
+        key = (number.backbone, number.crop, number.method, number.benchmark, number.metric)
+        # The paper itself prints 0.8328 in table 1 and 0.8327 in table 8 for this one.
+        if key != ("SwinIR", "256", "AESOP", "General100", "ssim"):
+            assert seen.setdefault(key, number.text) == number.text
+    assert published_rows("Set14", 2, ["psnr"]) == []
+
+
+def test_csv_has_a_line_for_every_value():
+    lines = list(csv.DictReader(io.StringIO(to_csv(evaluation(), paper=True))))
+    ours = [line for line in lines if line["source"] == "measured"]
+    assert len(ours) == 18
+    line = next(line for line in ours if (line["model"], line["benchmark"]) == ("my_net", "Set5"))
+    assert float(line["mean"]) == pytest.approx(27.76)
+    assert float(line["difference_low"]) < float(line["difference"]) < float(line["difference_high"])
+    assert (line["count"], line["pictures"], line["against"], line["significant"]) == ("5", "5", "bicubic", "True")
+    paper = [line for line in lines if line["source"] == "paper, table 1"]
+    assert {line["benchmark"] for line in paper} == {"Set14"}
+    assert {"model": "SPSR, RRDB, crop 128", "metric": "psnr", "mean": "26.860"}.items() <= paper[1].items()
+    assert "paper" not in to_csv(evaluation())
+
+
+def test_markdown_is_a_table_of_equal_rows():
+    text = to_markdown(evaluation(), paper=True)
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    for table in tables:
+        rows = table.strip().splitlines()
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows if row.startswith("|")} == {4}
+    assert r"| my\_net | **27.760**<br>" in tables[0]
+    assert "| *paper: LDL RRDB-128, table 1* | 27.228 | 0.7358 |" in text
+    assert r"- Set5/p1 (half): 100 % broken\_" in text
+
+
+def test_latex_is_a_tabular_of_equal_rows(tmp_path: Path):
+    text = to_latex(evaluation(), paper=True)
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {line.count("&") for line in rows} == {2}
+    assert r"my\_net & \textbf{27.760}$^*$ & \textbf{0.7000} \\" in rows
+    assert text.count(r"\begin") == text.count(r"\end") == 1
+    assert r"Paper: AESOP RRDB-256, tables 1, 8 & 27.246 & 0.7371 \\" in rows
+    if shutil.which("pdflatex"):
+        whole = r"\documentclass{article}\usepackage{booktabs}\begin{document}" + text + r"\end{document}"
+        (tmp_path / "t.tex").write_text(whole)
+        subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_json_has_intervals_and_differences():
+    document = json.loads(evaluation().to_json())
+    entry = document["results"][1]
+    low, high = entry["interval"]
+    assert low < entry["mean"] < high
+    first = document["differences"][0]
+    assert (first["model"], first["against"], first["metric"]) == ("my_net", "bicubic", "psnr")
+    assert (first["significant"], first["count"]) == (True, 5)
+    assert document["against"] == "bicubic"
+    assert document["notes"][0] == {"benchmark": "Set5", "picture": "p0", "text": "is greyscale"}
+
+
+def test_the_command_writes_every_format(tmp_path: Path):
+    synthetic_pictures(tmp_path / "mine", 2, 32)
+    app = Typer()
+    app.command()(evaluate_command)
+    targets = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "markdown", "latex")}
+    options = [text for name, path in targets.items() for text in (f"--{name}", str(path))]
+    arguments = ["bicubic", "--benchmark", "mine", "--metrics", "psnr", "--published", "--against", "bicubic", *options]
+    missing = CliRunner().invoke(app, arguments)
+    assert "mine: there is no such benchmark folder" in str(missing.exception)
+    arguments[2] = str(tmp_path / "mine")
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert all(path.read_text() and str(path) in result.stdout for path in targets.values())
+    arguments[arguments.index("--against") + 1] = "other"
+    other = CliRunner().invoke(app, arguments)
+    assert "--against other: is none of the models; choose from bicubic" in str(other.exception)

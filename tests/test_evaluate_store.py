@@ -1,0 +1,248 @@
+"""What an evaluation keeps: nothing is computed twice, nothing out of date is shown, nothing that is done is lost."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from aesop.data.pictures import write_picture
+from aesop.errors import RunError
+from aesop.evaluation import evaluate as evaluate_module
+from aesop.evaluation import store as store_module
+from aesop.evaluation import worker as worker_module
+from aesop.evaluation.evaluate import Evaluation, evaluate
+from aesop.evaluation.store import default_folder
+from aesop.metrics import METRICS, Sample, Settings
+from aesop.metrics.metric import Metric, SetMetric
+from helpers import synthetic_pictures
+from test_evaluate import write_model
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    synthetic_pictures(tmp_path / "bench/HR", 3, 48)
+    return tmp_path / "bench"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "net.safetensors", plus=0.01)
+
+
+class Counted:
+    """Metrics `psnr` and `ssim` that count the pictures they see and give their mean brightness."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[str] = []
+        self.stop_after: int | None = None
+        for name in ("psnr", "ssim"):
+            metric = METRICS[name]
+            assert isinstance(metric, Metric)
+            monkeypatch.setitem(METRICS, name, replace(metric, prepare=self.prepare(name)))
+
+    def prepare(self, name: str) -> Callable[[Settings], Callable[[Sample], float]]:
+        def measure(sample: Sample) -> float:
+            if self.stop_after == len(self.seen):
+                raise KeyboardInterrupt
+            self.seen.append(name)
+            return sample.sr.mean().item()
+
+        return lambda settings: measure
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(monkeypatch)
+
+
+def forbid_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "load_generator", pytest.fail)
+    monkeypatch.setattr(evaluate_module, "load_generator", pytest.fail)
+
+
+def test_a_repeated_call_computes_and_loads_nothing(
+    bench: Path, model: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+):
+    first = evaluate([model, "bicubic"], [bench], metrics=["psnr"])
+    assert counted.seen == ["psnr"] * 6
+    forbid_networks(monkeypatch)
+    monkeypatch.setattr(
+        evaluate_module,
+        "prepare_metrics",
+        lambda names, settings: pytest.fail("a metric was loaded") if names else ({}, {}),
+    )
+    assert evaluate([model, "bicubic"], [bench], metrics=["psnr"]) == first
+
+
+def test_one_more_metric_is_all_that_is_computed(
+    bench: Path, model: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+):
+    evaluate([model], [bench], metrics=["psnr"])
+    counted.seen.clear()
+    forbid_networks(monkeypatch)
+    both = evaluate([model], [bench], metrics=["psnr", "ssim"])
+    assert counted.seen == ["ssim"] * 3
+    assert both.result("net", "bench", "ssim").pictures == both.result("net", "bench", "psnr").pictures
+
+
+def test_values_belong_to_contents_not_to_names(bench: Path, model: Path, tmp_path: Path, counted: Counted):
+    first = evaluate([model], [bench], metrics=["psnr"]).results[0]
+    counted.seen.clear()
+    shutil.copytree(bench, tmp_path / "copy")
+    shutil.copy(model, tmp_path / "other.safetensors")
+    again = evaluate([tmp_path / "other.safetensors"], [tmp_path / "copy"], metrics=["psnr"]).results[0]
+    assert (counted.seen, again.pictures) == ([], first.pictures)
+
+    pictures = sorted((bench / "HR").iterdir())
+    write_picture(pictures[0], np.full((48, 48, 3), 9, np.uint8))
+    changed = evaluate([model], [bench], metrics=["psnr"]).results[0]
+    assert counted.seen == ["psnr"]
+    assert changed.pictures[pictures[0].stem] == pytest.approx(9 / 255 + 0.01, abs=0.003)
+    write_model(model, plus=0.5)
+    assert evaluate([model], [bench], metrics=["psnr"]).results[0].mean != changed.mean
+    assert len(counted.seen) == 4
+
+
+def test_values_belong_to_the_code(bench: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch):
+    evaluate(["bicubic"], [bench], metrics=["psnr"])
+    monkeypatch.setattr(store_module, "PROTOCOL", store_module.PROTOCOL + 1)
+    evaluate(["bicubic"], [bench], metrics=["psnr"])
+    assert len(counted.seen) == 6
+
+
+def test_a_run_that_was_interrupted_goes_on(bench: Path, model: Path, counted: Counted):
+    counted.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        evaluate([model], [bench], metrics=["psnr"])
+    counted.stop_after = None
+    assert len(evaluate([model], [bench], metrics=["psnr"]).results[0].measured) == 3
+    assert len(counted.seen) == 3
+
+
+def test_without_cache_nothing_is_taken_and_nothing_kept(bench: Path, model: Path, counted: Counted):
+    kept = evaluate([model], [bench], metrics=["psnr"])
+    files = sorted(default_folder().rglob("*"))
+    assert evaluate([model], [bench], metrics=["psnr"], cache=False).results == kept.results
+    assert len(counted.seen) == 6
+    assert sorted(default_folder().rglob("*")) == files
+
+
+def test_a_damaged_store_only_costs_time(bench: Path, model: Path, counted: Counted):
+    first = evaluate([model], [bench], metrics=["psnr"])
+    for path in default_folder().rglob("*.*"):
+        path.write_bytes(b"{")
+    assert evaluate([model], [bench], metrics=["psnr"]) == first
+
+
+def test_pictures_beyond_the_limit_are_removed_values_are_not(
+    bench: Path, model: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(store_module, "KEPT_BYTES", 0)
+    first = evaluate([model], [bench], metrics=["psnr"])
+    assert not list(default_folder().rglob("*.png"))
+    assert evaluate([model], [bench], metrics=["psnr"]) == first
+    assert len(counted.seen) == 3
+
+
+def test_a_folder_that_cannot_hold_anything_is_told(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("AESOP_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RunError, match=r"cannot be made .* in \$AESOP_CACHE or call with --no-cache"):
+        evaluate(["bicubic"], [bench], metrics=["psnr"])
+
+
+class Brightness:
+    """A metric of sets: features are mean colours, the distance is that of their means."""
+
+    def features(self, images: Tensor) -> np.ndarray:
+        if images.max() > 0.999:
+            raise ValueError("too bright")
+        return images.mean(dim=(2, 3)).double().numpy()
+
+    def distance(self, sr: np.ndarray, hr: np.ndarray) -> float:
+        if len(sr) < 2:
+            raise ValueError("needs two pictures")
+        return float(np.abs(sr.mean(0) - hr.mean(0)).sum())
+
+
+@pytest.fixture
+def of_sets(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """Makes `fid` the distance of brightness; holds an entry for every time it was prepared."""
+    prepared: list[Settings] = []
+
+    def prepare(settings: Settings) -> Brightness:
+        prepared.append(settings)
+        return Brightness()
+
+    monkeypatch.setitem(METRICS, "fid", SetMetric("fid", "FID", False, (0.0, float("inf")), "", 3, prepare))
+    return prepared
+
+
+def flat(folder: Path, levels: dict[str, int]) -> Path:
+    for name, level in levels.items():
+        write_picture(folder / f"{name}.png", np.full((16, 16, 3), level, np.uint8))
+    return folder
+
+
+def test_a_metric_of_sets_has_one_value(tmp_path: Path, of_sets: list[Settings]):
+    folder = flat(tmp_path / "flat", {"a": 10, "b": 30, "bright": 255})
+    model = write_model(tmp_path / "net.safetensors", plus=0.2)
+    found = evaluate([model, "bicubic"], [folder], metrics=["fid", "psnr"])
+    result = found.result("net", "flat", "fid")
+    assert result.mean == pytest.approx(3 * 51 / 255, abs=1e-6)  # 0.2 is 51 levels
+    assert (result.count, len(result.pictures), result.measured, result.interval) == (2, 3, [], None)
+    assert [(f.picture, f.metric, f.reason) for f in found.failures] == [
+        ("bright", "fid", "too bright"),
+        ("bright", "fid", "too bright"),
+    ]
+    by_metric = {difference.metric: difference for difference in found.differences()}
+    assert by_metric["fid"].difference == pytest.approx(-3 * 0.2, abs=1e-6)
+    (folder / "bright.png").unlink()
+    of_sets.clear()
+    evaluate([model, "bicubic"], [folder], metrics=["fid"])
+    assert of_sets == []  # features of both pictures, and the distance of these two, were there
+
+
+def test_a_set_too_small_for_its_metric_marks_the_column(tmp_path: Path, of_sets: list[Settings]):
+    found = evaluate(["bicubic"], [flat(tmp_path / "one", {"a": 10})], metrics=["fid", "psnr"])
+    result = found.result("bicubic", "one", "fid")
+    assert (result.mean, result.unavailable) == (None, "needs two pictures")
+    assert found.result("bicubic", "one", "psnr").mean is not None
+
+
+def comparable(evaluation: Evaluation) -> tuple[object, ...]:
+    return evaluation.results, evaluation.failures, evaluation.notes
+
+
+def test_several_processes_find_what_one_finds(bench: Path, model: Path, tmp_path: Path):
+    nan = write_model(tmp_path / "nan.safetensors", plus=float("nan"))
+    (bench / "HR/broken.png").write_bytes(b"")
+    arguments = {"metrics": ["psnr", "ssim", "lr-psnr"], "cache": False}
+    threads = torch.get_num_threads()
+    one = evaluate([model, nan, "bicubic"], [bench], **arguments)
+    two = evaluate([model, nan, "bicubic"], [bench], **arguments, processes=2)
+    assert comparable(two) == comparable(one)
+    assert len(two.failures) == 4
+    assert torch.get_num_threads() == threads
+
+
+def test_a_process_that_is_killed_is_told(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "killed.py").write_text(
+        "import multiprocessing, os\n"
+        "if multiprocessing.parent_process() is not None:\n"
+        "    import aesop.evaluation.worker as worker\n"
+        "    worker.resize = lambda *arguments: os._exit(9)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(RunError, match="was killed, perhaps for want of memory; call again with fewer --processes"):
+        evaluate(["bicubic"], [bench], metrics=["psnr"], processes=2, imports=["killed"])
+    sys.modules.pop("killed", None)

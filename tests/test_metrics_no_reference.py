@@ -1,0 +1,260 @@
+"""Metrics that see the SR picture alone: NIQE against MATLAB, pyiqa and a loop in numpy; where the others come from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.special
+import torch
+from torch import Tensor
+
+from aesop.data.pictures import read_picture
+from aesop.errors import DataError
+from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, Settings, weight_files
+from aesop.metrics.luma import eight_bit, luma
+from aesop.metrics.niqe import niqe, pristine, unnaturalness
+from helpers import synthetic_picture
+
+CPU = torch.device("cpu")
+
+
+def as_image(pixels: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 to (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+
+
+def measure(name: str, sr: Tensor) -> float:
+    metric = METRICS[name]
+    assert isinstance(metric, Metric)
+    return metric.prepare(Settings(4, CPU))(Sample(sr, None, sr[..., ::4, ::4], 4))
+
+
+def fit(values: np.ndarray) -> tuple[float, float, float]:
+    """Equations 4 to 7 of the paper's model, by trying every shape."""
+    shapes = np.arange(0.2, 10.0005, 0.001)
+    gamma = scipy.special.gamma
+    left, right = (np.sqrt(np.mean(side**2)) for side in (values[values < 0], values[values > 0]))
+    ratio = np.mean(np.abs(values)) ** 2 / np.mean(values**2)
+    skew = left / right
+    wanted = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
+    curve = gamma(2 / shapes) ** 2 / (gamma(1 / shapes) * gamma(3 / shapes))
+    shape = shapes[np.argmin(np.abs(curve - wanted))]
+    scale = np.sqrt(gamma(1 / shape) / gamma(3 / shape))
+    return shape, left * scale, right * scale
+
+
+def niqe_by_loops(grey: np.ndarray) -> float:
+    """NIQE of (H, W) in 0..255, block by block; halved by scipy's convolution with the stretched cubic."""
+    height, width = (size // 96 * 96 for size in grey.shape)
+    image = grey[:height, :width]
+    rows: dict[tuple[int, int], list[float]] = {}
+    for size in (96, 48):
+        kernel = np.exp(-(np.arange(-3, 4) ** 2) / (2 * (7 / 6) ** 2))
+        window = np.outer(kernel, kernel) / kernel.sum() ** 2
+        mean = scipy.ndimage.convolve(image, window, mode="nearest")
+        variance = scipy.ndimage.convolve(image**2, window, mode="nearest") - mean**2
+        normal = (image - mean) / (np.sqrt(np.abs(variance)) + 1)
+        for y in range(height // 96):
+            for x in range(width // 96):
+                block = normal[y * size : (y + 1) * size, x * size : (x + 1) * size]
+                row = rows.setdefault((y, x), [])
+                shape, left, right = fit(block)
+                row += [shape, (left + right) / 2]
+                for dy, dx in ((0, 1), (1, 0), (1, 1), (-1, 1)):
+                    shape, left, right = fit(block * np.roll(block, (dy, dx), (0, 1)))
+                    mean_product = (right - left) * scipy.special.gamma(2 / shape) / scipy.special.gamma(1 / shape)
+                    row += [shape, mean_product, left, right]
+        image = halved(halved(image).T).T
+    features = np.array(list(rows.values()))
+    model = [part.numpy() for part in pristine()]
+    difference = model[0] - features.mean(axis=0)
+    return np.sqrt(difference @ np.linalg.inv((model[1] + np.cov(features.T)) / 2) @ difference)
+
+
+def halved(image: np.ndarray) -> np.ndarray:
+    """Every other row under the cubic kernel at half rate, mirrored at the border."""
+    distance = np.abs(np.arange(-3.5, 4)) / 2
+    near, far = 1.5 * distance**3 - 2.5 * distance**2 + 1, -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    kernel = np.where(distance <= 1, near, np.where(distance <= 2, far, 0))
+    padded = np.pad(image, ((4, 4), (0, 0)), mode="symmetric")
+    smooth = sum(weight * padded[i : len(padded) - 7 + i] for i, weight in enumerate(kernel / kernel.sum()))
+    return np.asarray(smooth)[1:-1:2]
+
+
+def textured(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A picture without flat areas, in which implementations see nothing but their rounding errors."""
+    noise = np.random.default_rng(seed).normal(0, 6, (height, width, 1))
+    return (0.7 * synthetic_picture(height, width, seed) + 40 + noise).clip(1, 254).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(96, 192), (200, 310)])
+def test_niqe_is_that_of_a_plain_loop(size: tuple[int, int]) -> None:
+    pixels = textured(*size)
+    grey = ((pixels.astype(int) @ [299, 587, 114] + 500) // 1000).astype(np.float64)
+    assert niqe(as_image(pixels)).item() == pytest.approx(niqe_by_loops(grey), rel=1e-7)
+
+
+def test_niqe_of_baboon_is_what_matlab_gives(shared_data: Path) -> None:
+    """BasicSR's code documents R2021a's 5.72957338 for it, on Y of 16..235, rounded."""
+    baboon = as_image(read_picture(shared_data / "benchmarks/Set14/HRx4/img_001.png"))
+    grey = (luma(eight_bit(baboon))[0, 0] + 0.5).floor()
+    assert unnaturalness(grey, pristine()).item() == pytest.approx(5.72957338, abs=2e-6)
+
+
+def test_niqe_is_that_of_pyiqa(tmp_path: Path) -> None:
+    reference = pytest.importorskip("pyiqa.archs.niqe_arch")
+    model = {"mu_prisparam": pristine().mean[None].numpy(), "cov_prisparam": pristine().covariance.numpy()}
+    scipy.io.savemat(tmp_path / "model.mat", model)
+    network = reference.NIQE(pretrained_model_path=str(tmp_path / "model.mat"))
+    # Grey: pyiqa weighs colours in float32, and a grey that then rounds the other way changes the third digit.
+    image = as_image(np.repeat(textured(200, 310)[..., :1], 3, axis=2))
+    assert niqe(image).item() == pytest.approx(network(image).item(), rel=1e-5)
+
+
+def test_niqe_rises_with_blur_and_with_noise() -> None:
+    camera = pytest.importorskip("skimage.data").camera().astype(np.float64)
+    blurred = scipy.ndimage.gaussian_filter(camera, 2)
+    noisy = camera + np.random.default_rng(0).normal(0, 25, camera.shape)
+    values = [
+        niqe(as_image(np.repeat(grey.round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=2))).item()
+        for grey in (camera, blurred, noisy)
+    ]
+    assert values[0] < min(values[1:])
+
+
+def test_a_flat_area_is_exactly_flat() -> None:
+    """Its level cannot matter but at its edge; whatever rounding leaves there would."""
+    pixels = textured(192, 288)
+    pixels[:, :130] = 37
+    values = [unnaturalness(torch.from_numpy(pixels[..., 0] + offset), pristine()).item() for offset in (0.0, 1 / 3)]
+    assert values[0] == pytest.approx(values[1], rel=1e-7)
+
+
+def test_niqe_of_a_batch_is_that_of_each() -> None:
+    images = torch.cat([as_image(textured(96, 200, seed)) for seed in (1, 2)])
+    assert niqe(images).tolist() == [niqe(image[None]).item() for image in images]
+    assert measure("niqe", images[:1]) == niqe(images).tolist()[0]
+
+
+@pytest.mark.parametrize(("size", "words"), [((191, 191), "191x191 pixels"), ((192, 96), "not flat")])
+def test_niqe_refuses_what_it_has_no_two_blocks_of(size: tuple[int, int], words: str) -> None:
+    pixels = textured(*size)
+    if words == "not flat":
+        pixels[96:] = 128
+        pixels[:99] = 128
+    with pytest.raises(DataError, match=words):
+        niqe(as_image(pixels))
+
+
+def fake_pyiqa(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[object, ...]]:
+    """A pyiqa whose networks return the picture's mean level; a list of what was asked of it."""
+    asked: list[tuple[object, ...]] = []
+
+    def create_metric(name: str, device: torch.device):
+        print("Loading pretrained model")
+        asked.append((name, device))
+        return lambda images: images.mean().view(1, 1)
+
+    def module(name: str, **content: object) -> None:
+        made = ModuleType(name)
+        made.__dict__.update(content)
+        monkeypatch.setitem(sys.modules, name, made)
+
+    module("pyiqa", create_metric=create_metric)
+    module("huggingface_hub.constants", HF_HUB_OFFLINE=False)
+    module("pyiqa.utils.download_util", DEFAULT_CACHE_DIR=str(folder))
+    module("pyiqa.archs.maniqa_arch", default_model_urls={"koniq": "https://example.org/a/maniqa.pt"})
+    module("pyiqa.archs.musiq_arch", default_model_urls={"koniq10k": "https://example.org/a/musiq-12345678.pth"})
+    return asked
+
+
+@pytest.mark.parametrize(("name", "file"), [("maniqa", "maniqa.pt"), ("musiq", "musiq-12345678.pth")])
+def test_pyiqa_sees_the_8_bit_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, file: str
+) -> None:
+    asked = fake_pyiqa(monkeypatch, tmp_path)
+    (tmp_path / file).touch()
+    monkeypatch.setattr(weight_files, "answers", pytest.fail)
+    monkeypatch.setattr("aesop.metrics.pyiqa_bridge.answers", lambda url: False)
+    sr = torch.full((1, 3, 8, 8), 0.5)
+    sr[0, 0] = 1.7
+    assert measure(name, sr) == pytest.approx((1 + 2 * 128 / 255) / 3, abs=1e-6)
+    assert asked == [(name, CPU)]
+    assert sys.modules["huggingface_hub.constants"].HF_HUB_OFFLINE, "timm asks the hub for a minute else"
+    assert capsys.readouterr().out == "", "standard output is for the table"
+
+
+@pytest.mark.parametrize("name", ["maniqa", "musiq"])
+def test_what_pyiqa_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pyiqa", None)
+        with pytest.raises(MetricUnavailable, match=r"aesop-sr\[iqa\].*forbids commercial use"):
+            measure(name, torch.zeros(1, 3, 8, 8))
+    asked = fake_pyiqa(monkeypatch, tmp_path)
+    monkeypatch.setattr(weight_files, "answers", lambda url: False)
+    with pytest.raises(MetricUnavailable, match=rf"https://example.org/a/{name}.*could not be downloaded; put it into"):
+        measure(name, torch.zeros(1, 3, 8, 8))
+    assert not asked, "pyiqa itself would wait for the server"
+
+
+def test_a_weight_file_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "from").mkdir()
+    source = tmp_path / "from" / "weights-6ca13d52.pth"
+    source.write_bytes(b"hello world 1")
+    monkeypatch.setattr(weight_files, "answers", lambda url: True)
+    with pytest.raises(MetricUnavailable, match="invalid hash value"):
+        weight_files.require_file(source.as_uri(), tmp_path / "bad")
+    assert list((tmp_path / "bad").iterdir()) == []
+    plain = source.rename(source.with_name("weights.pth"))
+    target = weight_files.require_file(plain.as_uri(), tmp_path / "good")
+    plain.unlink()
+    assert weight_files.require_file(plain.as_uri(), tmp_path / "good").read_bytes() == b"hello world 1"
+    assert target == tmp_path / "good" / "weights.pth"
+
+
+def test_clip_iqa_is_piqs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("piq")
+    monkeypatch.setattr("aesop.metrics.clip_iqa.FOLDER", tmp_path)
+    monkeypatch.setattr(weight_files, "answers", lambda url: False)
+    with pytest.raises(MetricUnavailable, match=r"https://.*RN50\.pt could not be downloaded; put it into"):
+        measure("clip-iqa", torch.zeros(1, 3, 32, 32))
+
+    for name in ("RN50.pt", "clipiqa_tokens.pt"):
+        (tmp_path / name).touch()
+    weight_files._why_missing.cache_clear()
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(48, 6)).eval()
+    clip = SimpleNamespace(
+        parameters=network.parameters,
+        to=lambda images: clip,
+        logit_scale=torch.tensor(2.0),
+        encode_text=lambda tokens: torch.tensor([[1.0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0]]),
+        encode_image=lambda images, pos_embedding: network(images) + pos_embedding,
+    )
+    monkeypatch.setattr("piq.clip_iqa.clip.load", lambda: SimpleNamespace(eval=lambda: clip))
+    monkeypatch.setattr("piq.clip_iqa.download_tensor", lambda url, folder: torch.zeros(2, 77))
+    sr = torch.rand(1, 3, 40, 40) * 1.5
+    rounded = (eight_bit(sr) / 255).float()
+    normal = (rounded - torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)) / torch.tensor(
+        [0.26862954, 0.26130258, 0.27577711]
+    ).view(1, 3, 1, 1)
+    with torch.no_grad():
+        direction = torch.nn.functional.normalize(network(normal))[0]
+    expected = torch.sigmoid(torch.tensor(2.0).exp() * (direction[0] - direction[1])).item()
+    assert measure("clip-iqa", sr) == pytest.approx(expected, abs=1e-6)
+
+
+def test_metrics_that_need_no_hr_are_marked_so() -> None:
+    alone = [name for name, metric in METRICS.items() if not metric.needs_hr]
+    assert alone == ["lr-psnr", "niqe", "maniqa", "musiq", "clip-iqa"]
+    better = {name: metric.higher_is_better for name, metric in METRICS.items()}
+    assert better == {
+        "psnr": True, "ssim": True, "lr-psnr": True, "ae-psnr": True, "lpips": False, "dists": False,
+        "lpips-proxy": False, "fid": False, "patch-fid": False, "niqe": False, "maniqa": True, "musiq": True,
+        "clip-iqa": True,
+    }  # fmt: skip
