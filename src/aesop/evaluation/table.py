@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from aesop.evaluation.results import Evaluation
-from aesop.evaluation.tabulate import Cell, Row, heading, notes, tabulate
+from aesop.evaluation.tabulate import NOTHING, Cell, Row, heading, notes, tabulate
 
 
 def print_tables(evaluation: Evaluation, console: Console | None = None, *, published: bool = False) -> None:
@@ -54,10 +54,11 @@ def _table(metrics: Sequence[str], rows: Sequence[Row], published: Sequence[Row]
         table.add_column(heading(metric), justify="right")
     for row in rows:
         table.add_row(escape(row.title), *map(_text, row.cells[part]))
-    if published:
+    told = [row for row in published if any(cell.text != NOTHING for cell in row.cells[part])]
+    if told:
         table.add_section()
         table.add_row("the paper prints", style="dim")
-    for row in published:
+    for row in told:
         table.add_row(escape(row.title), *(cell.text for cell in row.cells[part]), style="dim")
     return table
 
