@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,13 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option(help="Write means, intervals and differences to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write tables, plots and all pictures to this page.")
+    ] = None,
+    curve: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A:B", help="Draw the networks between two models in the report. Repeatable."),
+    ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The model that others are compared with; unset, the first.")
     ] = None,
@@ -54,8 +62,12 @@ def evaluate(
     could not be read, upscaled or measured; the tables and the files hold the others.
     """
     share_cores()
+    from aesop.errors import AesopError
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.export import to_csv, to_latex, to_markdown
+    from aesop.evaluation.page.curves import interpolation_curves, parse_curves
+    from aesop.evaluation.page.gallery import Gallery
+    from aesop.evaluation.page.page import page
     from aesop.evaluation.results import Evaluation
     from aesop.evaluation.table import print_tables
     from aesop.files import printable, require_writable, write_atomically
@@ -63,29 +75,34 @@ def evaluate(
     import_modules(imports)
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     writers: dict[Path, Callable[[Evaluation], str]] = {}
+    gallery = Gallery() if report is not None else None
+    pairs = parse_curves(curve or ())
+    if pairs and report is None:
+        raise AesopError("--curve: is drawn in the report; name its file with --report.")
     for path, writer in (
         (json, lambda found: found.to_json()),
         (csv, lambda found: to_csv(found, paper=published)),
         (markdown, lambda found: to_markdown(found, paper=published)),
         (latex, lambda found: to_latex(found, paper=published)),
+        (report, lambda found: page(found, gallery, published=published, curves=curves)),
     ):
         if path is not None:
             require_writable(path)
             writers[path] = writer
+    measure = partial(
+        run,
+        benchmarks=benchmark,
+        metrics=names,
+        autoencoder=autoencoder,
+        device=device,
+        processes=processes,
+        cache=not no_cache,
+        benchmarks_folder=benchmarks_folder,
+        imports=imports or (),
+    )
     try:
-        evaluation = run(
-            models,
-            benchmark,
-            scale=scale,
-            metrics=names,
-            autoencoder=autoencoder,
-            device=device,
-            processes=processes,
-            cache=not no_cache,
-            benchmarks_folder=benchmarks_folder,
-            against=against,
-            imports=imports or (),
-        )
+        evaluation = measure(models, scale=scale, against=against, show=gallery and gallery.fill)
+        curves = interpolation_curves(pairs, measure)
     except KeyboardInterrupt:
         more = "" if no_cache else "; call the same command again to go on"
         print(f"interrupted{more}.", file=sys.stderr)

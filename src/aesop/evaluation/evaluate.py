@@ -11,18 +11,21 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from aesop.data.bicubic import resize
 from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError
 from aesop.evaluation.benchmarks import Benchmark, Picture, look_at, open_benchmarks
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, PairedDifference, Result
 from aesop.evaluation.store import Store, code_key, default_folder, digest, digest_of
-from aesop.evaluation.worker import BICUBIC, Job, Setup, load_autoencoder, prepare_metrics, run_jobs
+from aesop.evaluation.worker import BICUBIC, Job, Setup, Worker, load_autoencoder, prepare_metrics, run_jobs
 from aesop.files import printable
 from aesop.metrics import METRICS, Settings
 from aesop.metrics.metric import Measure, SetMeasure, SetMetric
@@ -54,6 +57,7 @@ def evaluate(
     benchmarks_folder: Path | None = None,
     against: str | Path | None = None,
     imports: Sequence[str] = (),
+    show: Callable[[Iterator[Upscaled], int], None] | None = None,
 ) -> Evaluation:
     """Measure every model on every benchmark; what an earlier call has measured is not measured again.
 
@@ -79,6 +83,7 @@ def evaluate(
         benchmarks_folder: where benchmarks lie that are given by name.
         against: the model that others are compared with; None for the first.
         imports: modules that the models' files refer to, to be imported in every process.
+        show: called at the end with all pictures that can be read, one at a time, and at most how many they are.
 
     Raises AesopError, before anything is measured, for models that cannot be loaded or are of different scales,
     unknown metrics and missing benchmarks; RunError where the disk is full or a process was killed (what is finished is
@@ -130,8 +135,22 @@ def evaluate(
             evaluation.notes += look_at(plan.benchmark)
             evaluation.results += plan.results(metrics_at_hand)
         evaluation.failures.sort(key=_order(evaluation, plans))
+        if show is not None:
+            show(_upscaled(plans, setup, store), sum(len(b.pictures) for b in sets))
         store.tidy()
     return evaluation
+
+
+@dataclass(frozen=True)
+class Upscaled:
+    """A picture and what the models make of it: uint8, (3, H, W); `sr` lacks the models that failed on it."""
+
+    benchmark: str
+    name: str
+    scale: int
+    hr: Tensor | None
+    lr: Tensor
+    sr: Mapping[str, Tensor]
 
 
 class _Code:
@@ -220,6 +239,12 @@ class _Plan:
                 sr_keys = {model: self.sr_keys[model][index] for model in work}
                 yield Job(self.benchmark.name, picture, self.hr_keys[index], sr_keys, work)
 
+    def upscaling_jobs(self) -> Iterator[Job]:
+        """A job for every picture that upscales it by every model and measures nothing."""
+        for index, picture in enumerate(self.benchmark.pictures):
+            sr_keys = {model: keys[index] for model, keys in self.sr_keys.items()}
+            yield Job(self.benchmark.name, picture, self.hr_keys[index], sr_keys, dict.fromkeys(sr_keys, ()))
+
     def results(self, metrics: _Metrics) -> list[Result]:
         """What the store knows of every model by every metric."""
         values = {model: [self.store.values(key) for key in keys] for model, keys in self.sr_keys.items()}
@@ -306,6 +331,23 @@ def _run(jobs: Sequence[Job], setup: Setup, processes: int | None, metrics: _Met
             failures += failed
             advance(1, f"{job.benchmark}/{job.picture.name}")
     return failures
+
+
+def _upscaled(plans: Sequence[_Plan], setup: Setup, store: Store) -> Iterator[Upscaled]:
+    """All pictures that can be read, as the store has them; what it lacks or has dropped is made again."""
+    worker = Worker(setup, {})
+    for job in (job for plan in plans for job in plan.upscaling_jobs()):
+        try:
+            hr, lr = job.picture.read(setup.scale)
+        except (AesopError, OSError, RuntimeError):  # the measurement has told why
+            continue
+        worker(job)  # likewise
+        kept = {
+            model: resize(lr, setup.scale) if model == BICUBIC else store.picture(key)
+            for model, key in job.sr_keys.items()
+        }
+        sr = {model: picture for model, picture in kept.items() if picture is not None}
+        yield Upscaled(job.benchmark, job.picture.name, setup.scale, hr, lr, sr)
 
 
 def _cores() -> int:
@@ -408,9 +450,13 @@ def _one_scale(scales: dict[str, int], asked: int | None) -> int:
 
 
 def _labels(models: Sequence[str | Path]) -> dict[str, str]:
-    """Short names for `models`: the last part of the path, or as much of it as tells them apart."""
+    """Short names for `models`: the last part of the path, or as much of it as tells them apart.
+
+    A run's files are called by their stage: all are generators.
+    """
     given = list(dict.fromkeys(str(model) for model in models))
     parts = {model: (BICUBIC,) if model == BICUBIC else Path(model).resolve().with_suffix("").parts for model in given}
+    parts = {model: part[:-1] if part[-1] == "generator" and len(part) > 2 else part for model, part in parts.items()}
     for count in range(1, max(map(len, parts.values()), default=0) + 1):
         labels = {model: printable("/".join(part[-count:])) for model, part in parts.items()}
         if len(set(labels.values())) == len(labels):
