@@ -339,5 +339,9 @@ def test_curves_that_nothing_can_be_made_of_are_refused(model: Path):
     for text in ("net", f"{model}", f"{model}:missing"):
         with pytest.raises(AesopError, match="A:B"):
             parse_curves([text])
+    with pytest.raises(AesopError, match="names one network twice"):
+        parse_curves([f"{model}:{model}"])
+    other = model.with_name("other.safetensors")
+    other.write_bytes(model.read_bytes())
     with pytest.raises(AesopError, match="--report"):
-        raise run("bicubic", "--benchmark", "none", "--curve", f"{model}:{model}").exception or AssertionError
+        raise run("bicubic", "--benchmark", "none", "--curve", f"{model}:{other}").exception or AssertionError

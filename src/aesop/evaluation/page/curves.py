@@ -38,6 +38,8 @@ def parse_curves(given: Sequence[str]) -> list[tuple[Path, Path]]:
         found = next((pair for pair in splits if all(path.exists() for path in pair)), None)
         if found is None:
             raise AesopError(f"--curve {text}: is not of the form A:B with two model files or run folders.")
+        if found[0].resolve() == found[1].resolve():
+            raise AesopError(f"--curve {text}: names one network twice; name two.")
         pairs.append(found)
     return pairs
 
@@ -46,10 +48,16 @@ def interpolation_curves(pairs: Sequence[tuple[Path, Path]], measure: Callable[[
     """Measure the networks between the two of every pair; raises as `between` and `measure` do."""
     curves = []
     for first, second in pairs:
-        title = f"{first.resolve().stem} to {second.resolve().stem}"
+        title = f"{_name(first)} to {_name(second)}"
         with TemporaryDirectory(prefix="aesop-curve-") as folder:
             waypoints = between(first, second, Path(folder), "between")
             evaluation = measure([waypoint.model for waypoint in waypoints])
         points = [CurvePoint(w.note, model) for w, model in zip(waypoints, evaluation.models, strict=True)]
         curves.append(Curve(title, points, evaluation))
     return curves
+
+
+def _name(path: Path) -> str:
+    """What a file or run folder is called; a run's files are called by their stage."""
+    path = path.resolve()
+    return path.parent.name if path.stem == "generator" else path.stem
