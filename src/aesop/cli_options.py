@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from aesop.config import import_here
 from aesop.errors import ModelError
 
 Imports = Annotated[
@@ -23,6 +22,8 @@ def import_modules(modules: Sequence[str] | None) -> None:
         ModelError: naming one that cannot be imported.
 
     """
+    from aesop.config import import_here
+
     for module in modules or ():
         try:
             import_here(module)

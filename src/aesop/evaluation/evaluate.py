@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aesop.data.bicubic import resize
 from aesop.data.sources import Source
-from aesop.errors import AesopError, ModelError
+from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.benchmarks import Benchmark, Picture, look_at, open_benchmarks
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, PairedDifference, Result
 from aesop.evaluation.store import Store, code_key, default_folder, digest, digest_of
@@ -136,7 +135,7 @@ def evaluate(
             evaluation.results += plan.results(metrics_at_hand)
         evaluation.failures.sort(key=_order(evaluation, plans))
         if show is not None:
-            show(_upscaled(plans, setup, store), sum(len(b.pictures) for b in sets))
+            show(_upscaled(plans, setup), sum(len(b.pictures) for b in sets))
         store.tidy()
     return evaluation
 
@@ -239,12 +238,6 @@ class _Plan:
                 sr_keys = {model: self.sr_keys[model][index] for model in work}
                 yield Job(self.benchmark.name, picture, self.hr_keys[index], sr_keys, work)
 
-    def upscaling_jobs(self) -> Iterator[Job]:
-        """A job for every picture that upscales it by every model and measures nothing."""
-        for index, picture in enumerate(self.benchmark.pictures):
-            sr_keys = {model: keys[index] for model, keys in self.sr_keys.items()}
-            yield Job(self.benchmark.name, picture, self.hr_keys[index], sr_keys, dict.fromkeys(sr_keys, ()))
-
     def results(self, metrics: _Metrics) -> list[Result]:
         """What the store knows of every model by every metric."""
         values = {model: [self.store.values(key) for key in keys] for model, keys in self.sr_keys.items()}
@@ -333,21 +326,24 @@ def _run(jobs: Sequence[Job], setup: Setup, processes: int | None, metrics: _Met
     return failures
 
 
-def _upscaled(plans: Sequence[_Plan], setup: Setup, store: Store) -> Iterator[Upscaled]:
+def _upscaled(plans: Sequence[_Plan], setup: Setup) -> Iterator[Upscaled]:
     """All pictures that can be read, as the store has them; what it lacks or has dropped is made again."""
     worker = Worker(setup, {})
-    for job in (job for plan in plans for job in plan.upscaling_jobs()):
-        try:
-            hr, lr = job.picture.read(setup.scale)
-        except (AesopError, OSError, RuntimeError):  # the measurement has told why
-            continue
-        worker(job)  # likewise
-        kept = {
-            model: resize(lr, setup.scale) if model == BICUBIC else store.picture(key)
-            for model, key in job.sr_keys.items()
-        }
-        sr = {model: picture for model, picture in kept.items() if picture is not None}
-        yield Upscaled(job.benchmark, job.picture.name, setup.scale, hr, lr, sr)
+    for plan in plans:
+        for index, picture in enumerate(plan.benchmark.pictures):
+            try:
+                hr, lr = picture.read(setup.scale)
+            except (AesopError, OSError, RuntimeError):  # the measurement has told why
+                continue
+            sr = {}
+            for model, keys in plan.sr_keys.items():
+                try:
+                    sr[model] = worker.upscale(model, keys[index], lr)
+                except RunError:
+                    raise
+                except Exception:  # likewise
+                    continue
+            yield Upscaled(plan.benchmark.name, picture.name, setup.scale, hr, lr, sr)
 
 
 def _cores() -> int:

@@ -29,7 +29,7 @@ from aesop.evaluation.benchmarks import Picture
 from aesop.evaluation.results import Failure
 from aesop.evaluation.store import Store
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
-from aesop.metrics.metric import Measure, SetMeasure, SetMetric
+from aesop.metrics.metric import Measure, SetMeasure
 from aesop.networks.loading import load_generator
 from aesop.upscaling.tiles import Upscaler
 
@@ -112,7 +112,7 @@ class Worker:
         hr_values = None if hr is None else to_float(hr.unsqueeze(0))
         for model, metrics in job.work.items():
             try:
-                sr = self._upscale(model, job.sr_keys[model], lr)
+                sr = self.upscale(model, job.sr_keys[model], lr)
             except RunError:  # the disk is full, or the like: nothing can go on
                 raise
             except Exception as error:  # whatever one network does with one picture, the others go on
@@ -132,20 +132,18 @@ class Worker:
 
     def _measure(self, metric: str, sample: Sample, job: Job, model: str, values: dict[str, float]) -> None:
         measure, name = self.measures[metric], self.setup.metrics[metric]
-        if isinstance(METRICS[metric], SetMetric):
-            assert not callable(measure)
+        if not callable(measure):  # of sets
             if not self.store.has_features(job.key, name):
                 self.store.add_features(job.key, name, measure.features(sample.hr))
             self.store.add_features(job.sr_keys[model], name, measure.features(sample.sr))
             return
-        assert callable(measure)
         value = measure(sample)
         if math.isnan(value):
             raise AesopError(f"{metric} is not a number for this picture")
         values[name] = value
 
-    def _upscale(self, model: str, key: str, lr: Tensor) -> Tensor:
-        """The SR picture, uint8, as a picture file would hold it."""
+    def upscale(self, model: str, key: str, lr: Tensor) -> Tensor:
+        """The SR picture of `key`, uint8, as a picture file would hold it; made and kept if the store lacks it."""
         path = self.setup.models[model]
         if path == BICUBIC:
             return resize(lr, self.setup.scale)

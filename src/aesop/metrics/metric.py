@@ -51,12 +51,11 @@ Measure = Callable[[Sample], float]
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A metric's name, meaning and function.
+class _Described:
+    """A metric's name and meaning.
 
     `name` is what the command line calls it, `title` what a table calls it; `range` holds its smallest and largest
-    value; `digits` are worth printing. `prepare(settings)` loads what the metric needs, once, and returns the
-    function that measures one picture; it raises MetricUnavailable where that cannot be had.
+    value; `digits` are worth printing.
     """
 
     name: str
@@ -65,6 +64,16 @@ class Metric:
     range: tuple[float, float]
     unit: str
     digits: int
+
+
+@dataclass(frozen=True)
+class Metric(_Described):
+    """A metric of a picture.
+
+    `prepare(settings)` loads what it needs, once, and returns the function that measures one picture; it raises
+    MetricUnavailable where that cannot be had.
+    """
+
     prepare: Callable[[Settings], Measure]
     #: Whether it compares with HR; those that do not also measure pictures without ground truth.
     needs_hr: bool = True
@@ -83,14 +92,8 @@ class SetMeasure(Protocol):
 
 
 @dataclass(frozen=True)
-class SetMetric:
-    """A metric of a set of pictures, such as FID: it has no value for one picture. Fields as of `Metric`."""
+class SetMetric(_Described):
+    """A metric of a set of pictures, such as FID: it has no value for one picture. `prepare` as of `Metric`."""
 
-    name: str
-    title: str
-    higher_is_better: bool
-    range: tuple[float, float]
-    unit: str
-    digits: int
     prepare: Callable[[Settings], SetMeasure]
     needs_hr: bool = True

@@ -9,11 +9,7 @@ from torch import Tensor, nn
 
 from aesop.networks.discriminators import Judgement
 from aesop.training.recipe import AdversarialLossConfig, StageConfig
-from aesop.training.stage import adam
-
-
-def _as_they_are(images: Tensor) -> Tensor:
-    return images
+from aesop.training.stage import adam, as_it_is
 
 
 class Adversary:
@@ -26,7 +22,7 @@ class Adversary:
         loss: AdversarialLossConfig,
         weight: float,
         config: StageConfig,
-        view: Callable[[Tensor], Tensor] = _as_they_are,
+        view: Callable[[Tensor], Tensor] = as_it_is,
     ) -> None:
         self.fabric, self.loss, self.weight, self.view = fabric, loss, weight, view
         self.network = fabric.to_device(discriminator)

@@ -128,7 +128,7 @@ def check_weights(recipe: Recipe) -> None:
                 f"autoencoder.weights: {autoencoder.weights} is of scale {scale}; the recipe wants {recipe.scale}."
             )
         if autoencoder.decoder_weights is not None:
-            section = autoencoder.decoder or recipe.generator
+            section = recipe.network("autoencoder")
             starting_network(section, recipe.scale, autoencoder.decoder_weights, "autoencoder.decoder")
     if perceptual is not None:
         if perceptual.discriminator_weights is not None:
@@ -276,7 +276,7 @@ def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sh
 
 def _decoder(recipe: Recipe, config: AutoEncoderConfig, fidelity: nn.Module) -> nn.Module:
     """Return the decoder's start: the fidelity network, or the network that the recipe names."""
-    section = config.decoder or recipe.generator
+    section = recipe.network("autoencoder")
     if config.decoder_weights is not None:
         return starting_network(section, recipe.scale, config.decoder_weights, "autoencoder.decoder")
     return copy.deepcopy(fidelity) if config.decoder is None else section.build(recipe.scale)
@@ -288,7 +288,7 @@ def _autoencoder(run: Run, recipe: Recipe, fidelity: nn.Module) -> AutoEncoder:
         return AutoEncoder.collapsed(_decoder(recipe, config, fidelity), recipe.scale)
     if config.weights is not None:
         return AutoEncoder.load(config.weights)
-    return AutoEncoder.load(run.paths("autoencoder").output, (config.decoder or recipe.generator).build(recipe.scale))
+    return AutoEncoder.load(run.paths("autoencoder").output, recipe.network("autoencoder").build(recipe.scale))
 
 
 def _fabric(accelerator: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from aesop.analysis.curves import between
+from aesop.analysis.curves import Waypoint, between
 from aesop.errors import AesopError
 from aesop.evaluation.results import Evaluation
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """A network on a curve: what it is called in the curve's evaluation, and what tells it from the others."""
-
-    note: str
-    model: str
-
-
-@dataclass(frozen=True)
 class Curve:
-    """Networks between two others, to be joined by a line in the plot."""
+    """Networks between two others, to be joined by a line in the plot; each is called as in `evaluation`."""
 
     title: str
-    points: Sequence[CurvePoint]
+    points: Sequence[Waypoint]
     evaluation: Evaluation = field(repr=False)
 
 
@@ -52,7 +44,7 @@ def interpolation_curves(pairs: Sequence[tuple[Path, Path]], measure: Callable[[
         with TemporaryDirectory(prefix="aesop-curve-") as folder:
             waypoints = between(first, second, Path(folder), "between")
             evaluation = measure([waypoint.model for waypoint in waypoints])
-        points = [CurvePoint(w.note, model) for w, model in zip(waypoints, evaluation.models, strict=True)]
+        points = [replace(waypoint, model=label) for waypoint, label in zip(waypoints, evaluation.models, strict=True)]
         curves.append(Curve(title, points, evaluation))
     return curves
 
