@@ -19,6 +19,7 @@ from aesop.networks.fitting import built_to_fit
 from aesop.networks.loading import generator_from_state
 from aesop.networks.recorded import SCALES
 from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
+from aesop.networks.run_files import autoencoder_file
 from aesop.networks.state_dicts import read_metadata, read_state
 
 
@@ -92,9 +93,7 @@ class AutoEncoder(nn.Module):
         """
         path = Path(path)
         if path.is_dir():
-            folder, path = path, path / "autoencoder" / "autoencoder.safetensors"
-            if not path.is_file():
-                raise ModelError(f"{folder}: this run has no trained auto-encoder ({path}); name one that has.")
+            path = autoencoder_file(path)
         state = _ours(read_state(path))
         if not any(key.startswith("encoder.") for key in state):
             raise ModelError(f"{path}: is not an auto-encoder, since it has no encoder; name one here.")

@@ -29,7 +29,7 @@ from aesop.files import printable
 from aesop.metrics import METRICS, Settings
 from aesop.metrics.metric import Measure, SetMeasure, SetMetric
 from aesop.networks.loading import load_generator
-from aesop.networks.run_files import generator_file
+from aesop.networks.run_files import autoencoder_file, generator_file
 from aesop.progress import progress
 from aesop.upscaling.device import choose_device
 from aesop.versions import versions
@@ -414,7 +414,7 @@ def _autoencoder_key(path: Path | None, scale: int, code: _Code, store: Store) -
         return ""
     from aesop.autoencoder import AutoEncoder
 
-    content = digest_of(path / "autoencoder" / "autoencoder.safetensors" if path.is_dir() else path)
+    content = digest_of(autoencoder_file(path) if path.is_dir() else path)
     key = digest("autoencoder", content, code.autoencoder)
     if not (known := store.values(key)):
         known = {"scale": AutoEncoder.load(path).scale}

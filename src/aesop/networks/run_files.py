@@ -31,6 +31,19 @@ def generator_file(folder: Path) -> Path:
     )
 
 
+def autoencoder_file(folder: Path) -> Path:
+    """Return a run folder's auto-encoder.
+
+    Raises:
+        ModelError: if it has none, or none that is finished.
+
+    """
+    path = folder / "autoencoder" / "autoencoder.safetensors"
+    if not path.is_file():
+        raise ModelError(f"{folder}: this run has no trained auto-encoder ({path}); name one that has.")
+    return path
+
+
 def _stages(record: Path) -> list[str]:
     try:
         return list(json.loads(record.read_text(encoding="utf-8"))["stages"])
