@@ -275,8 +275,10 @@ def test_models_may_have_titles(tmp_path: Path):
         ("a=b", str(odd)),
         ("run", str(tmp_path / "run")),
     ]
-    with pytest.raises(AesopError, match="two models are called generator; name them apart"):
-        parse_models(["a/generator.safetensors", "b/generator.safetensors"])
+    runs = ["a/perceptual/generator.safetensors", "b/perceptual/generator.safetensors"]
+    assert [model.title for model in parse_models(runs)] == ["a/perceptual", "b/perceptual"]
+    with pytest.raises(AesopError, match="two models are called Ours; name them apart"):
+        parse_models([f"Ours={run}" for run in runs])
 
 
 def test_upscaling_neither_rounds_nor_clamps():

@@ -151,16 +151,16 @@ def test_a_model_that_fails_leaves_the_others_alone(bench: Path, tmp_path: Path,
 
 def test_a_metric_that_cannot_be_had_says_why(bench: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(url: str) -> None:
-        raise MetricUnavailable("no backbone weights: alexnet.pth could not be downloaded")
+        raise MetricUnavailable("no weights: alexnet.pth could not be downloaded")
 
-    monkeypatch.setattr("aesop.metrics.lpips.require_weights", gone)
+    monkeypatch.setattr("aesop.metrics.lpips.require_file", gone)
     evaluation = evaluate(["bicubic", good], [bench], metrics=["psnr", "lpips", "ae-psnr"])
     assert evaluation.failures == []
     assert evaluation.result("good", "bench", "lpips").unavailable
     shown = table(evaluation)
-    assert "LPIPS: no backbone weights: alexnet.pth could not be downloaded" in shown
+    assert "LPIPS: no weights: alexnet.pth could not be downloaded" in shown
     assert "AE-PSNR: needs an auto-encoder; name one with --autoencoder FILE" in shown
-    assert shown.count("no backbone weights") == 1
+    assert shown.count("no weights") == 1
 
 
 def table(evaluation: Evaluation) -> str:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from aesop.data.pictures import write_picture
 from aesop.errors import RunError
-from aesop.evaluation import evaluate as evaluate_module
+from aesop.evaluation import keys as keys_module
+from aesop.evaluation import plan as plan_module
 from aesop.evaluation import store as store_module
 from aesop.evaluation import worker as worker_module
 from aesop.evaluation.evaluate import Evaluation, evaluate
@@ -65,7 +66,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 def forbid_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "load_generator", pytest.fail)
-    monkeypatch.setattr(evaluate_module, "load_generator", pytest.fail)
+    monkeypatch.setattr(keys_module, "load_generator", pytest.fail)
 
 
 def test_a_repeated_call_computes_and_loads_nothing(
@@ -75,7 +76,7 @@ def test_a_repeated_call_computes_and_loads_nothing(
     assert counted.seen == ["psnr"] * 6
     forbid_networks(monkeypatch)
     monkeypatch.setattr(
-        evaluate_module,
+        plan_module,
         "prepare_metrics",
         lambda names, settings: pytest.fail("a metric was loaded") if names else ({}, {}),
     )

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from aesop.data.bicubic import resize
 from aesop.errors import DataError, ModelError
-from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings, backbones
+from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
 from aesop.metrics.ae_psnr import AE_PSNR, ae_psnr
 from aesop.metrics.dists import DISTS
 from aesop.metrics.lpips import LPIPS
@@ -27,6 +27,7 @@ from aesop.metrics.luma import eight_bit, luma
 from aesop.metrics.proxy import LPIPS_PROXY, feature_distance
 from aesop.metrics.psnr import psnr
 from aesop.metrics.ssim import ssim
+from aesop.metrics.weight_files import require_file
 from aesop.networks import downloads
 from aesop.networks.features import VGG19Features
 
@@ -257,7 +258,7 @@ def test_lpips_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -
     """Both on one random AlexNet, with the calibration weights that each package carries."""
     authors = pytest.importorskip("lpips")
     monkeypatch.setattr("torchvision.models.alexnet", random_alexnet)
-    monkeypatch.setattr("aesop.metrics.lpips.require_weights", lambda url: None)
+    monkeypatch.setattr("aesop.metrics.lpips.require_file", lambda url: None)
     measure = LPIPS.prepare(Settings(4, CPU))
     reference = authors.LPIPS(net="alex", verbose=False).eval()
     hr, lr = pictures(1, 3, 64, 72), pictures(1, 3, 16, 18)
@@ -274,7 +275,7 @@ def test_dists_of_equal_images_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
 
     pytest.importorskip("torchmetrics")
     monkeypatch.setattr("torchmetrics.functional.image.dists.vgg16", lambda weights: vgg16(weights=None))
-    monkeypatch.setattr("aesop.metrics.dists.require_weights", lambda url: None)
+    monkeypatch.setattr("aesop.metrics.dists.require_file", lambda url: None)
     measure = DISTS.prepare(Settings(4, CPU))
     hr, lr = pictures(1, 3, 32, 32), pictures(1, 3, 8, 8)
     assert measure(Sample(hr, hr, lr, 4)) == pytest.approx(0, abs=1e-5)
@@ -297,7 +298,7 @@ def test_a_server_that_never_answers_costs_one_timeout_only(monkeypatch: pytest.
         started = time.monotonic()
         for _ in range(3):
             with pytest.raises(MetricUnavailable, match=r"weights-12345678\.pth could not be downloaded; put it into"):
-                backbones.require_weights(url)
+                require_file(url)
         monkeypatch.setattr("torchvision.models.VGG19_Weights", SimpleNamespace(IMAGENET1K_V1=SimpleNamespace(url=url)))
         with pytest.raises(ModelError, match=r"weights-12345678\.pth could not be downloaded.*features\.weights=FILE"):
             VGG19Features(["conv1_1"])
@@ -310,5 +311,5 @@ def test_weights_in_the_cache_need_no_server(tmp_path, monkeypatch: pytest.Monke
     (tmp_path / "checkpoints" / "known.pth").touch()
     monkeypatch.setattr("urllib.request.urlopen", pytest.fail)
     before = threading.active_count()
-    backbones.require_weights("http://127.0.0.1:1/known.pth")
+    require_file("http://127.0.0.1:1/known.pth")
     assert threading.active_count() == before

@@ -23,7 +23,7 @@ def test_dists_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -
     authors = pytest.importorskip("DISTS_pytorch")
     monkeypatch.setattr("torchmetrics.functional.image.dists.vgg16", random_vgg16)
     monkeypatch.setattr("torchvision.models.vgg16", random_vgg16)
-    monkeypatch.setattr("aesop.metrics.dists.require_weights", lambda url: None)
+    monkeypatch.setattr("aesop.metrics.dists.require_file", lambda url: None)
     metric = METRICS["dists"]
     assert isinstance(metric, Metric)
     measure = metric.prepare(Settings(4, torch.device("cpu")))

@@ -18,6 +18,7 @@ from aesop.errors import DataError
 from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, Settings, weight_files
 from aesop.metrics.luma import eight_bit, luma
 from aesop.metrics.niqe import niqe, pristine, unnaturalness
+from aesop.networks import downloads
 from helpers import synthetic_picture
 
 CPU = torch.device("cpu")
@@ -179,7 +180,7 @@ def test_pyiqa_sees_the_8_bit_picture(
 ) -> None:
     asked = fake_pyiqa(monkeypatch, tmp_path)
     (tmp_path / file).touch()
-    monkeypatch.setattr(weight_files, "answers", pytest.fail)
+    monkeypatch.setattr(downloads, "answers", pytest.fail)
     monkeypatch.setattr("aesop.metrics.pyiqa_bridge.answers", lambda url: False)
     sr = torch.full((1, 3, 8, 8), 0.5)
     sr[0, 0] = 1.7
@@ -196,7 +197,7 @@ def test_what_pyiqa_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(MetricUnavailable, match=r"aesop-sr\[iqa\].*forbids commercial use"):
             measure(name, torch.zeros(1, 3, 8, 8))
     asked = fake_pyiqa(monkeypatch, tmp_path)
-    monkeypatch.setattr(weight_files, "answers", lambda url: False)
+    monkeypatch.setattr(downloads, "answers", lambda url: False)
     with pytest.raises(MetricUnavailable, match=rf"https://example.org/a/{name}.*could not be downloaded; put it into"):
         measure(name, torch.zeros(1, 3, 8, 8))
     assert not asked, "pyiqa itself would wait for the server"
@@ -206,7 +207,7 @@ def test_a_weight_file_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: 
     (tmp_path / "from").mkdir()
     source = tmp_path / "from" / "weights-6ca13d52.pth"
     source.write_bytes(b"hello world 1")
-    monkeypatch.setattr(weight_files, "answers", lambda url: True)
+    monkeypatch.setattr(downloads, "answers", lambda url: True)
     with pytest.raises(MetricUnavailable, match="invalid hash value"):
         weight_files.require_file(source.as_uri(), tmp_path / "bad")
     assert list((tmp_path / "bad").iterdir()) == []
@@ -220,13 +221,13 @@ def test_a_weight_file_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: 
 def test_clip_iqa_is_piqs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("piq")
     monkeypatch.setattr("aesop.metrics.clip_iqa.FOLDER", tmp_path)
-    monkeypatch.setattr(weight_files, "answers", lambda url: False)
+    monkeypatch.setattr(downloads, "answers", lambda url: False)
     with pytest.raises(MetricUnavailable, match=r"https://.*RN50\.pt could not be downloaded; put it into"):
         measure("clip-iqa", torch.zeros(1, 3, 32, 32))
 
     for name in ("RN50.pt", "clipiqa_tokens.pt"):
         (tmp_path / name).touch()
-    weight_files._why_missing.cache_clear()
+    downloads._why_missing.cache_clear()
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(48, 6)).eval()
     clip = SimpleNamespace(

@@ -119,7 +119,7 @@ def _random_inception(monkeypatch: pytest.MonkeyPatch):
     module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     monkeypatch.setattr(module, "load_state_dict_from_url", lambda *args, **kwargs: {})
     monkeypatch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-    monkeypatch.setattr("aesop.metrics.inception.require_file", lambda url, folder: None)
+    monkeypatch.setattr("aesop.metrics.inception.require_file", lambda url: None)
     inception.cache_clear()
     yield
     inception.cache_clear()
@@ -140,7 +140,7 @@ def test_both_metrics_look_through_one_network_that_sees_patches_as_they_are() -
 def test_without_weights_the_reason_says_where_to_get_them(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch_fidelity")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr("aesop.metrics.weight_files.answers", lambda url: False)
+    monkeypatch.setattr("aesop.networks.downloads.answers", lambda url: False)
     for name in ("fid", "patch-fid"):
         with pytest.raises(MetricUnavailable, match=r"https://.*inception.*\.pth could not be downloaded; put it into"):
             METRICS[name].prepare(Settings(4, CPU))

@@ -13,7 +13,7 @@ from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float
 from aesop.errors import AesopError, ModelError
-from aesop.evaluation.evaluate import BICUBIC
+from aesop.evaluation.model_names import BICUBIC, short_names
 from aesop.files import printable
 from aesop.networks.loading import load_generator
 from aesop.upscaling.tiles import DEFAULT_TILE, Upscaler, upscale_tiled
@@ -28,24 +28,26 @@ class Named:
 
 
 def parse_models(given: Sequence[str]) -> list[Named]:
-    """Read `MODEL` or `TITLE=MODEL`; without a title it is the folder's or the file's name.
+    """Read `MODEL` or `TITLE=MODEL`; those without a title are called as `aesop evaluate` calls them.
 
     Raises:
         AesopError: if two would have one title.
 
     """
-    models = []
-    for text in given:
-        title, equals, model = text.partition("=")
-        if not equals or Path(text).exists():
-            path = Path(text)
-            title, model = (path.resolve().name if path.is_dir() else path.stem), text
-        models.append(Named(printable(title), model))
+    split = [_split(text) for text in given]
+    names = short_names([model for title, model in split if not title])
+    models = [Named(printable(title or names[model]), model) for title, model in split]
     titles = [named.title for named in models]
     twice = next((title for title in titles if titles.count(title) > 1), None)
     if twice is not None:
         raise AesopError(f"two models are called {twice}; name them apart, as TITLE=MODEL.")
     return models
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Title, empty if there is none, and model."""
+    title, equals, model = text.partition("=")
+    return ("", text) if not equals or Path(text).exists() else (title, model)
 
 
 class Upscaling:

@@ -16,7 +16,8 @@ from aesop.demo.photos import PACKAGE, Photos
 from aesop.demo.side_by_side import cores
 from aesop.evaluation.benchmarks import open_benchmark
 from aesop.evaluation.comparison import DISTORTION, PERCEPTION, Comparison, Method, ShownPicture, TrainedStage
-from aesop.evaluation.evaluate import BICUBIC, Evaluation, evaluate
+from aesop.evaluation.evaluate import Evaluation, evaluate
+from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.places import detailed_places, enlarged, thumbnail
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_state, write_state

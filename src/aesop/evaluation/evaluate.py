@@ -9,38 +9,33 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError, RunError
-from aesop.evaluation.benchmarks import Benchmark, Picture, look_at, open_benchmarks
-from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, PairedDifference, Result
-from aesop.evaluation.store import Store, code_key, default_folder, digest, digest_of
-from aesop.evaluation.worker import BICUBIC, Job, Setup, Worker, load_autoencoder, prepare_metrics, run_jobs
-from aesop.files import printable
-from aesop.metrics import METRICS, Settings
-from aesop.metrics.metric import Measure, SetMeasure, SetMetric
-from aesop.networks.loading import load_generator
-from aesop.networks.run_files import autoencoder_file, generator_file
+from aesop.evaluation.benchmarks import Picture, look_at, open_benchmarks
+from aesop.evaluation.keys import AE_PSNR, Code, autoencoder_key, model_key, model_scale
+from aesop.evaluation.model_names import BICUBIC, short_names
+from aesop.evaluation.plan import MetricsAtHand, Plan
+from aesop.evaluation.results import Evaluation, Failure, Note, PairedDifference, Result
+from aesop.evaluation.store import Store, default_folder
+from aesop.evaluation.worker import Job, Setup, Worker, run_jobs
+from aesop.metrics import METRICS
 from aesop.progress import progress
 from aesop.upscaling.device import choose_device
 from aesop.versions import versions
 
-__all__ = ["BICUBIC", "Evaluation", "Failure", "Note", "PairedDifference", "Result", "evaluate"]
+__all__ = ["Evaluation", "Failure", "Note", "PairedDifference", "Result", "evaluate"]
 
 DEFAULT_SCALE = 4
 #: Fewer pictures than this are computed sooner than a process has started (3 s).
 WORTH_A_PROCESS = 4
-#: The metric that is computed only where there is an auto-encoder.
-AE_PSNR = "ae-psnr"
 
 
 def evaluate(
@@ -94,25 +89,25 @@ def evaluate(
     if processes is not None and processes < 1:
         raise AesopError(f"--processes {processes}: name at least 1.")
     chosen = choose_device(device)
-    labels = {label: model for model, label in _labels(models).items()}
+    labels = {label: model for model, label in short_names(models).items()}
     compared = _label_of(against, labels)
     with _store(cache) as store:
-        code = _Code(chosen, imports)
-        model_keys = {label: _model_key(model) for label, model in labels.items()}
+        code = Code(chosen, imports)
+        model_keys = {label: model_key(model) for label, model in labels.items()}
         scales = {
-            model: _model_scale(model, model_keys[label], code, store)
+            model: model_scale(model, model_keys[label], code, store)
             for label, model in labels.items()
             if model != BICUBIC
         }
         scale = _one_scale(scales, scale)
-        autoencoder_key = _autoencoder_key(autoencoder, scale, code, store)
+        encoder_key = autoencoder_key(autoencoder, scale, code, store)
         sets = [opened for given in benchmarks for opened in open_benchmarks(given, scale, benchmarks_folder)]
         _require_different([benchmark.name for benchmark in sets])
 
-        metric_keys = {name: code.metric_key(name, autoencoder_key) for name in names}
-        plans = [_Plan(benchmark, model_keys, metric_keys, code, store) for benchmark in sets]
+        metric_keys = {name: code.metric_key(name, encoder_key) for name in names}
+        plans = [Plan(benchmark, model_keys, metric_keys, code, store) for benchmark in sets]
         jobs = [job for plan in plans for job in plan.jobs()]
-        metrics_at_hand = _Metrics(scale, chosen, autoencoder)
+        metrics_at_hand = MetricsAtHand(scale, chosen, autoencoder)
         wanted = {metric for job in jobs for work in job.work.values() for metric in work}
         metrics_at_hand.prepare([name for name in names if name in wanted])
         jobs = [feasible for job in jobs if (feasible := _feasible(job, metrics_at_hand.unavailable))]
@@ -152,150 +147,6 @@ class Upscaled:
     sr: Mapping[str, Tensor]
 
 
-class _Code:
-    """Keys of the code that makes SR pictures and values, and of the kind of device it runs on."""
-
-    def __init__(self, device: torch.device, imports: Sequence[str]) -> None:
-        self._device, self._imports = device.type, imports
-        self.sr = self._key("aesop.networks.loading", "aesop.upscaling.tiles", "aesop.data.sources")
-        self.autoencoder = self._key("aesop.autoencoder")
-
-    def metric_key(self, name: str, autoencoder_key: str) -> str:
-        prepare = METRICS[name].prepare
-        prepare = getattr(prepare, "func", prepare)  # of functools.partial
-        own = self._key(prepare.__module__, f"aesop.metrics.{name.replace('-', '_')}")
-        used = (self.autoencoder, autoencoder_key) if name == AE_PSNR else ()
-        return f"{name}-{digest(self.sr, own, *used)[:16]}"
-
-    def _key(self, *modules: str) -> str:
-        return digest(self._device, code_key([*modules, *self._imports]))
-
-
-class _Metrics:
-    """The metrics that were needed, loaded once, and why others cannot be had."""
-
-    def __init__(self, scale: int, device: torch.device, autoencoder: Path | None) -> None:
-        self.scale, self.device, self.autoencoder = scale, device, autoencoder
-        self.measures: dict[str, Measure | SetMeasure] = {}
-        self.unavailable: dict[str, str] = {}
-
-    def prepare(self, names: Sequence[str]) -> None:
-        network = load_autoencoder(self.autoencoder, self.device) if AE_PSNR in names else None
-        measures, unavailable = prepare_metrics(names, Settings(self.scale, self.device, network))
-        self.measures |= measures
-        self.unavailable |= unavailable
-
-    def of_sets(self, name: str) -> SetMeasure | None:
-        if name not in self.measures and name not in self.unavailable:
-            self.prepare([name])
-        measure = self.measures.get(name)
-        return None if measure is None or callable(measure) else measure
-
-
-class _Plan:
-    """One benchmark: what of it is known, what is to be computed, and its results."""
-
-    def __init__(
-        self,
-        benchmark: Benchmark,
-        model_keys: Mapping[str, str],
-        metric_keys: Mapping[str, str],
-        code: _Code,
-        store: Store,
-    ) -> None:
-        self.benchmark, self.metric_keys, self.store = benchmark, metric_keys, store
-        with ThreadPoolExecutor() as threads:
-            self.keys = list(threads.map(_picture_key, benchmark.pictures, [benchmark.scale] * len(benchmark.pictures)))
-        self.sr_keys = {
-            model: [digest("sr", model_key, key, code.sr) for key in self.keys]
-            for model, model_key in model_keys.items()
-        }
-        self.hr_keys = [digest("hr", key, code.sr) for key in self.keys]
-        self.applicable = [name for name in metric_keys if benchmark.pairs or not METRICS[name].needs_hr]
-
-    def jobs(self) -> Iterator[Job]:
-        """A job for every picture that something is to be computed on."""
-        known_sets = {
-            (model, name)
-            for model in self.sr_keys
-            for name in self.applicable
-            if isinstance(METRICS[name], SetMetric) and self.store.values(self._set_key(model, name, self._all))
-        }
-        for index, picture in enumerate(self.benchmark.pictures):
-            work = {}
-            for model, keys in self.sr_keys.items():
-                known = self.store.values(keys[index])
-                lacking = [
-                    name
-                    for name in self.applicable
-                    if self.metric_keys[name] not in known
-                    and (model, name) not in known_sets
-                    and not self._has_features(model, name, index)
-                ]
-                if lacking:
-                    work[model] = lacking
-            if work:
-                sr_keys = {model: self.sr_keys[model][index] for model in work}
-                yield Job(self.benchmark.name, picture, self.hr_keys[index], sr_keys, work)
-
-    def results(self, metrics: _Metrics) -> list[Result]:
-        """What the store knows of every model by every metric."""
-        values = {model: [self.store.values(key) for key in keys] for model, keys in self.sr_keys.items()}
-        found = []
-        for model in self.sr_keys:
-            for name in self.metric_keys:
-                result = Result(model, self.benchmark.name, self.benchmark.scale, name)
-                found.append(result)
-                result.pictures = {picture.name: None for picture in self.benchmark.pictures}
-                if name not in self.applicable:
-                    result.unavailable = NO_GROUND_TRUTH
-                elif isinstance(METRICS[name], SetMetric):
-                    self._add_set_value(result, metrics)
-                else:
-                    known = [entry.get(self.metric_keys[name]) for entry in values[model]]
-                    result.pictures = dict(zip(result.pictures, known, strict=True))
-                    if None in known:
-                        result.unavailable = metrics.unavailable.get(name)
-        return found
-
-    def _add_set_value(self, result: Result, metrics: _Metrics) -> None:
-        model, name = result.model, result.metric
-        known = self.store.values(self._set_key(model, name, self._all))
-        there = self._all if known else [index for index in self._all if self._has_features(model, name, index)]
-        result.unavailable = metrics.unavailable.get(name) if len(there) < len(self._all) else None
-        if not there:
-            return
-        key = self._set_key(model, name, there)
-        if not (known := self.store.values(key)):
-            measure = metrics.of_sets(name)
-            if measure is None:
-                result.unavailable = metrics.unavailable.get(name)
-                return
-            sides = [
-                np.concatenate([self.store.features(keys[index], self.metric_keys[name]) for index in there])
-                for keys in (self.sr_keys[model], self.hr_keys)
-            ]
-            try:
-                known = {"value": float(measure.distance(sides[0], sides[1]))}
-            except Exception as error:  # too few pictures, say; other metrics go on
-                result.unavailable = str(error) or type(error).__name__
-                return
-            self.store.add(key, known)
-        result.set_value, result.set_count = known["value"], len(there)
-
-    @property
-    def _all(self) -> list[int]:
-        return list(range(len(self.keys)))
-
-    def _set_key(self, model: str, name: str, pictures: Sequence[int]) -> str:
-        return digest("set", self.metric_keys[name], *sorted(self.sr_keys[model][index] for index in pictures))
-
-    def _has_features(self, model: str, name: str, index: int) -> bool:
-        """Whether a metric of sets needs nothing more of a picture; False for other metrics."""
-        keys, metric = (self.sr_keys[model][index], self.hr_keys[index]), self.metric_keys[name]
-        return isinstance(METRICS[name], SetMetric) and all(self.store.has_features(key, metric) for key in keys)
-
-
 @contextmanager
 def _store(cache: bool) -> Iterator[Store]:
     if cache:
@@ -307,7 +158,9 @@ def _store(cache: bool) -> Iterator[Store]:
             yield Store(Path(folder))
 
 
-def _run(jobs: Sequence[Job], setup: Setup, processes: int | None, metrics: _Metrics, pictures: int) -> list[Failure]:
+def _run(
+    jobs: Sequence[Job], setup: Setup, processes: int | None, metrics: MetricsAtHand, pictures: int
+) -> list[Failure]:
     """Do the jobs."""
     if not jobs:
         return []
@@ -326,7 +179,7 @@ def _run(jobs: Sequence[Job], setup: Setup, processes: int | None, metrics: _Met
     return failures
 
 
-def _upscaled(plans: Sequence[_Plan], setup: Setup) -> Iterator[Upscaled]:
+def _upscaled(plans: Sequence[Plan], setup: Setup) -> Iterator[Upscaled]:
     """All pictures that can be read, as the store has them; what it lacks or has dropped is made again."""
     worker = Worker(setup, {})
     for plan in plans:
@@ -364,7 +217,7 @@ def _feasible(job: Job, unavailable: Mapping[str, str]) -> Job | None:
     return Job(job.benchmark, job.picture, job.key, job.sr_keys, work) if work else None
 
 
-def _order(evaluation: Evaluation, plans: Sequence[_Plan]) -> Callable[[Failure], tuple[int, ...]]:
+def _order(evaluation: Evaluation, plans: Sequence[Plan]) -> Callable[[Failure], tuple[int, ...]]:
     """Order failures as benchmarks, pictures, models and metrics are."""
     pictures = {
         (plan.benchmark.name, picture.name): index
@@ -381,47 +234,6 @@ def _order(evaluation: Evaluation, plans: Sequence[_Plan]) -> Callable[[Failure]
         )
 
     return key
-
-
-def _picture_key(picture: Picture, scale: int) -> str:
-    hr, lr = (picture.hr, picture.lr) if isinstance(picture, Source) else (None, picture.lr)
-    return digest("picture", digest_of(hr) if hr else "", digest_of(lr) if lr else "", scale)
-
-
-def _model_key(model: str) -> str:
-    if model == BICUBIC:
-        return BICUBIC
-    path = Path(model)
-    if path.is_dir():
-        path = generator_file(path)
-    elif not path.is_file():
-        load_generator(path)  # says what is wrong
-    return digest_of(path)
-
-
-def _model_scale(model: str, key: str, code: _Code, store: Store) -> int:
-    """A model's scale, from the store, so that a repeated call need not load it."""
-    key = digest("model", key, code.sr)
-    if not (known := store.values(key)):
-        known = {"scale": load_generator(Path(model)).scale}
-        store.add(key, known)
-    return int(known["scale"])
-
-
-def _autoencoder_key(path: Path | None, scale: int, code: _Code, store: Store) -> str:
-    """The key of an auto-encoder that is of this scale; ModelError if it is of another."""
-    if path is None:
-        return ""
-    from aesop.autoencoder import AutoEncoder
-
-    content = digest_of(autoencoder_file(path) if path.is_dir() else path)
-    key = digest("autoencoder", content, code.autoencoder)
-    if not (known := store.values(key)):
-        known = {"scale": AutoEncoder.load(path).scale}
-        store.add(key, known)
-    if (own := int(known["scale"])) != scale:
-        raise ModelError(f"{path}: is an auto-encoder for scale {own}, not {scale}; name one of {scale}.")
-    return content
 
 
 def _metric_names(asked: Sequence[str] | None, with_autoencoder: bool) -> list[str]:
@@ -443,21 +255,6 @@ def _one_scale(scales: dict[str, int], asked: int | None) -> int:
             first = "--scale" if asked else next(iter(scales))
             raise ModelError(f"{name}: is for scale {own}, but {first} is {scale}; evaluate each scale by itself.")
     return scale
-
-
-def _labels(models: Sequence[str | Path]) -> dict[str, str]:
-    """Short names for `models`: the last part of the path, or as much of it as tells them apart.
-
-    A run's files are called by their stage: all are generators.
-    """
-    given = list(dict.fromkeys(str(model) for model in models))
-    parts = {model: (BICUBIC,) if model == BICUBIC else Path(model).resolve().with_suffix("").parts for model in given}
-    parts = {model: part[:-1] if part[-1] == "generator" and len(part) > 2 else part for model, part in parts.items()}
-    for count in range(1, max(map(len, parts.values()), default=0) + 1):
-        labels = {model: printable("/".join(part[-count:])) for model, part in parts.items()}
-        if len(set(labels.values())) == len(labels):
-            return labels
-    return {model: model for model in given}
 
 
 def _label_of(against: str | Path | None, labels: Mapping[str, str]) -> str | None:

@@ -26,15 +26,13 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float
 from aesop.errors import AesopError, RunError
 from aesop.evaluation.benchmarks import Picture
+from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.results import Failure
 from aesop.evaluation.store import Store
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
 from aesop.metrics.metric import Measure, SetMeasure
 from aesop.networks.loading import load_generator
 from aesop.upscaling.tiles import Upscaler
-
-#: The model that needs no file: bicubic interpolation.
-BICUBIC = "bicubic"
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from aesop.errors import MissingExtraError
-from aesop.metrics.backbones import require_weights
 from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
+from aesop.metrics.weight_files import require_file
 
 
 def _prepare(settings: Settings) -> Measure:
@@ -17,7 +17,7 @@ def _prepare(settings: Settings) -> Measure:
         from torchvision.models import VGG16_Weights
     except ImportError as error:
         raise MetricUnavailable(str(MissingExtraError("DISTS", "metrics"))) from error
-    require_weights(VGG16_Weights.DEFAULT.url)
+    require_file(VGG16_Weights.DEFAULT.url)
     # The network itself: torchmetrics' public metric would load it anew for every picture.
     network = DISTSNetwork().eval().to(settings.device)
 

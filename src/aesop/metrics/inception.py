@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -32,7 +31,7 @@ def inception(device: torch.device) -> Features:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
     except ImportError as error:
         raise MetricUnavailable(str(MissingExtraError("FID", "metrics"))) from error
-    require_file(URL_INCEPTION_V3, Path(torch.hub.get_dir()) / "checkpoints")
+    require_file(URL_INCEPTION_V3)
     network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).to(device)
 
     @torch.inference_mode()

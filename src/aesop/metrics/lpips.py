@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from aesop.errors import MissingExtraError
-from aesop.metrics.backbones import require_weights
 from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
+from aesop.metrics.weight_files import require_file
 
 
 def _prepare(settings: Settings) -> Measure:
@@ -17,7 +17,7 @@ def _prepare(settings: Settings) -> Measure:
         from torchvision.models import AlexNet_Weights
     except ImportError as error:
         raise MetricUnavailable(str(MissingExtraError("LPIPS", "metrics"))) from error
-    require_weights(AlexNet_Weights.DEFAULT.url)
+    require_file(AlexNet_Weights.DEFAULT.url)
     network = LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(settings.device)
 
     @torch.inference_mode()

@@ -13,7 +13,8 @@ import torch
 from aesop.errors import MissingExtraError
 from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Measure, MetricUnavailable, Sample, Settings
-from aesop.metrics.weight_files import answers, require_file
+from aesop.metrics.weight_files import require_file
+from aesop.networks.downloads import answers
 
 HUB = "https://huggingface.co"
 

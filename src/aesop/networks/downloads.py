@@ -1,4 +1,4 @@
-"""ImageNet weights of torchvision's networks: cached, else fetched once, never waited for long."""
+"""Weight files that other packages publish: where they are kept, else fetched once, never waited for long."""
 
 from __future__ import annotations
 
@@ -17,27 +17,39 @@ import torch
 TIMEOUT = 10.0
 
 
-def why_missing(url: str) -> str | None:
-    """See to it that torchvision's weight file `url` is in torch's cache; None, or the reason why it is not.
+def why_missing(url: str, folder: Path | None = None) -> str | None:
+    """See to it that the file of `url` is in `folder`; None, or the reason why it is not.
 
-    Takes at most about TIMEOUT seconds, and no second try in this process, where it is neither there nor to be had.
+    `folder` is torch's own cache of weights unless another package keeps them elsewhere. What a name promises
+    (`name-<start of the SHA-256>.pth`) is checked. Takes at most about TIMEOUT seconds, and no second try in this
+    process, where the file is neither there nor to be had.
     """
-    return _why_missing(url, torch.hub.get_dir())
+    return _why_missing(url, folder or weight_folder())
+
+
+def weight_folder() -> Path:
+    """Where torch, and torchvision with it, keeps the weights that it fetches."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def file_name(url: str) -> str:
+    """What the file of `url` is called on disk."""
+    return Path(urlparse(url).path).name
 
 
 @cache
-def _why_missing(url: str, hub: str) -> str | None:
-    name = Path(urlparse(url).path).name
-    target = Path(hub) / "checkpoints" / name
+def _why_missing(url: str, folder: Path) -> str | None:
+    target = folder / file_name(url)
     if target.is_file():
         return None
-    mend = f"no backbone weights: {name} could not be downloaded; put it into {target.parent}"
+    mend = f"no weights: {url} could not be downloaded; put it into {folder}"
     if not answers(url):
         return mend
+    promised = torch.hub.HASH_REGEX.search(target.name)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with socket_timeout():
-            torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+            torch.hub.download_url_to_file(url, str(target), promised and promised.group(1), progress=False)
     except (OSError, RuntimeError) as error:
         return f"{mend} ({error})"
     return None

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from aesop.analysis.curves import Waypoint, between
 from aesop.errors import AesopError
+from aesop.evaluation.model_names import short_names
 from aesop.evaluation.results import Evaluation
 
 
@@ -40,16 +41,11 @@ def interpolation_curves(pairs: Sequence[tuple[Path, Path]], measure: Callable[[
     """Measure the networks between the two of every pair; raises as `between` and `measure` do."""
     curves = []
     for first, second in pairs:
-        title = f"{_name(first)} to {_name(second)}"
+        names = short_names((first, second))
+        title = f"{names[str(first)]} to {names[str(second)]}"
         with TemporaryDirectory(prefix="aesop-curve-") as folder:
             waypoints = between(first, second, Path(folder), "between")
             evaluation = measure([waypoint.model for waypoint in waypoints])
         points = [replace(waypoint, model=label) for waypoint, label in zip(waypoints, evaluation.models, strict=True)]
         curves.append(Curve(title, points, evaluation))
     return curves
-
-
-def _name(path: Path) -> str:
-    """What a file or run folder is called; a run's files are called by their stage."""
-    path = path.resolve()
-    return path.parent.name if path.stem == "generator" else path.stem

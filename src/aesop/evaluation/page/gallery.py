@@ -10,7 +10,8 @@ from torch import Tensor
 
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_picture
-from aesop.evaluation.evaluate import BICUBIC, Upscaled
+from aesop.evaluation.evaluate import Upscaled
+from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.places import Place, detailed_places
 
 #: Bytes of all pictures together, as they stand in the page: what browsers open and mail takes without ado.
