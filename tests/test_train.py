@@ -14,6 +14,7 @@ from aesop.errors import RunError
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_metadata, read_state
 from aesop.training import loop
+from aesop.training.autoencoder import verdict
 from aesop.training.loop import read_log
 from aesop.training.recipe_files import load_recipe
 from aesop.training.run import Run
@@ -42,6 +43,14 @@ def test_three_stages_leave_everything_in_the_run_folder(photos: Path, tmp_path:
     assert validation.keys() >= {"ae_psnr", "fidelity_psnr", "bottleneck_psnr"}
     origin = json.loads(read_metadata(run / "perceptual/generator.safetensors")["recipe"])
     assert origin["perceptual"]["fidelity_loss"]["type"] == "aesop"
+
+
+def test_an_autoencoder_is_worth_what_it_keeps_beyond_lr():
+    measured = {"ae_psnr": 30.68, "fidelity_psnr": 28.69, "bottleneck_psnr": 46.0}
+    assert "keeps 1.99 dB more of HR than LR allows" in verdict(measured, 1.0)
+    useless = {**measured, "ae_psnr": 28.70}
+    assert verdict(useless, 1.0).endswith("train it longer, or lower autoencoder.lr_weight")
+    assert verdict(useless, 0.0).endswith("train it longer")
 
 
 def test_finished_stages_are_skipped_and_left_alone(photos: Path, tmp_path: Path):

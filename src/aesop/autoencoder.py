@@ -17,9 +17,9 @@ from aesop.data.bicubic import resize
 from aesop.errors import ModelError
 from aesop.networks.fitting import built_to_fit
 from aesop.networks.loading import generator_from_state
-from aesop.networks.recorded import SCALES
 from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
 from aesop.networks.run_files import autoencoder_file
+from aesop.networks.section import SCALES
 from aesop.networks.state_dicts import read_metadata, read_state
 
 

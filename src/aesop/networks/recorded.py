@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from aesop.errors import ModelError
 from aesop.networks.fitting import built_to_fit
 from aesop.networks.generators import GeneratorConfig
-
-#: Those that a recipe can have.
-SCALES = (2, 3, 4, 8)
+from aesop.networks.section import SCALES
 
 
 def recorded_generator(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import nn
 
 from aesop.config import Config
+
+#: What a system may upscale by.
+Scale = Literal[2, 3, 4, 8]
+SCALES: tuple[int, ...] = get_args(Scale)
 
 
 class GeneratorSection(Config):

@@ -81,7 +81,7 @@ class AutoEncoderStage:
         }
 
 
-def verdict(measured: dict[str, float]) -> str:
+def verdict(measured: dict[str, float], lr_weight: float) -> str:
     """Say whether the bottleneck carries more than LR, and whether it still is LR to the eye."""
     gain = measured["ae_psnr"] - measured["fidelity_psnr"]
     numbers = (
@@ -91,6 +91,6 @@ def verdict(measured: dict[str, float]) -> str:
     if gain < LEAST_GAIN:
         return (
             f"this auto-encoder has learned nothing beyond LR ({numbers}): the AESOP loss would be little more "
-            "than LR consistency; train it longer, or lower autoencoder.lr_weight"
+            f"than LR consistency; train it longer{', or lower autoencoder.lr_weight' if lr_weight else ''}"
         )
     return f"the auto-encoder keeps {gain:.2f} dB more of HR than LR allows ({numbers})"

@@ -21,6 +21,7 @@ from aesop.networks.discriminators import DiscriminatorConfig
 from aesop.networks.discriminators.vgg import VGGDiscriminatorConfig
 from aesop.networks.features import EfficientNetConfig, VGG19Config
 from aesop.networks.generators import GeneratorConfig
+from aesop.networks.section import Scale
 from aesop.networks.spsr import SPSRConfig
 
 FidelityLossConfig = Annotated[
@@ -139,7 +140,7 @@ class Recipe(Config):
 
     name: str
     about: str = Field("", description="one line: what it is and which row of which table")
-    scale: Literal[2, 3, 4, 8]
+    scale: Scale
     seed: int = Field(0, ge=0, lt=2**31)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     steps: int | None = Field(None, ge=1, description="cut every stage to this many iterations: a trial")

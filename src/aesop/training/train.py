@@ -230,7 +230,11 @@ def _train_one(
     )
     if fabric.is_global_zero:
         numbers = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
-        told = verdict(measured) if name == "autoencoder" else numbers
+        told = (
+            numbers
+            if recipe.autoencoder is None or name != "autoencoder"
+            else verdict(measured, recipe.autoencoder.lr_weight)
+        )
         say(f"{name}: {told}; {run.paths(name).output}{_peak_memory(fabric.device)}")
 
 
