@@ -208,9 +208,9 @@ def test_scale_comes_from_the_models(bench: Path, tmp_path: Path, good: Path) ->
     assert {result.scale for result in evaluation.results} == {2}
     assert evaluate(["bicubic"], [bench], scale=3, metrics=["psnr"]).results[0].scale == 3
     for _ in range(2):  # from the file, then from what an earlier call kept
-        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, but .*x2\.safetensors is 2"):
+        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, not for 2 as .*x2\.safetensors"):
             evaluate([twice, good], [bench])
-        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, but --scale is 3"):
+        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, not for 3; evaluate each"):
             evaluate([good], [bench], scale=3)
 
 

@@ -23,7 +23,7 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import write_picture
 from aesop.errors import AesopError
 from aesop.evaluation.evaluate import Upscaled, evaluate
-from aesop.evaluation.page.curves import parse_curves
+from aesop.evaluation.page.curves import common_scale, open_routes
 from aesop.evaluation.page.gallery import Gallery
 from aesop.evaluation.page.page import page, write_page
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result
@@ -335,13 +335,48 @@ def test_the_command_writes_a_report_with_a_curve(bench: Path, model: Path, tmp_
         assert point["means"]["bench"] == {metric: means[name, metric] for metric in ("psnr", "ssim")}
 
 
-def test_curves_that_nothing_can_be_made_of_are_refused(model: Path):
+def test_curves_that_nothing_can_be_made_of_are_refused(model: Path, tmp_path: Path):
     for text in ("net", f"{model}", f"{model}:missing"):
         with pytest.raises(AesopError, match="A:B"):
-            parse_curves([text])
+            open_routes([text], tmp_path)
     with pytest.raises(AesopError, match="names one network twice"):
-        parse_curves([f"{model}:{model}"])
+        open_routes([f"{model}:{model}"], tmp_path)
+    with pytest.raises(AesopError, match="no perceptual/snapshots"):
+        open_routes([str(tmp_path)], tmp_path)
     other = model.with_name("other.safetensors")
     other.write_bytes(model.read_bytes())
     with pytest.raises(AesopError, match="--report"):
         raise run("bicubic", "--benchmark", "none", "--curve", f"{model}:{other}").exception or AssertionError
+
+
+def test_a_runs_checkpoints_are_a_curve(bench: Path, model: Path, tmp_path: Path):
+    run_folder = tmp_path / "long"
+    for name in ("fidelity/generator", "perceptual/snapshots/00000010", "perceptual/snapshots/00000020"):
+        path = run_folder / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(model.read_bytes())
+    routes = open_routes([str(run_folder)], tmp_path)
+    assert [waypoint.note for waypoint in routes[0].waypoints] == ["iteration 0", "iteration 10", "iteration 20"]
+    report = tmp_path / "r.html"
+    done = run("bicubic", "--benchmark", bench, "--metrics", "psnr", "--report", report, "--curve", run_folder)
+    assert done.exit_code == 0, done.output
+    parsed = Parsed(report.read_text(encoding="utf-8"))
+    embedded = dict(zip((a.get("id") for a in parsed.of("script")), parsed.scripts, strict=True))
+    curve = json.loads(embedded["page"])["curves"][0]
+    assert curve["title"] == "long's training"
+    assert [point["note"] for point in curve["points"]] == ["iteration 0", "iteration 10", "iteration 20"]
+
+
+def test_curves_have_the_scale_of_the_models(bench: Path, model: Path, tmp_path: Path):
+    double = {}
+    for name in ("one", "two"):
+        double[name] = tmp_path / f"{name}.safetensors"
+        write_state(double[name], SRVGGConfig(type="srvgg", features=4, convs=0).build(2).state_dict(), {})
+    pair = f"{double['one']}:{double['two']}"
+    report = tmp_path / "r.html"
+    with pytest.raises(AesopError, match="is for scale 4, not for 2"):
+        raise run(model, "--benchmark", bench, "--report", report, "--curve", pair).exception or AssertionError
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(model.read_bytes())
+    with pytest.raises(AesopError, match="draw each scale by itself"):
+        common_scale(open_routes([f"{model}:{other}", pair], tmp_path))

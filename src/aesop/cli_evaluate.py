@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -36,7 +37,10 @@ def evaluate(
     ] = None,
     curve: Annotated[
         list[str] | None,
-        typer.Option(metavar="A:B", help="Draw the networks between two models in the report. Repeatable."),
+        typer.Option(
+            metavar="RUN|A:B",
+            help="Draw a run's checkpoints, or the networks between two models, in the report. Repeatable.",
+        ),
     ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The model that others are compared with; unset, the first.")
@@ -65,7 +69,7 @@ def evaluate(
     from aesop.errors import AesopError
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.export import to_csv, to_latex, to_markdown
-    from aesop.evaluation.page.curves import interpolation_curves, parse_curves
+    from aesop.evaluation.page.curves import common_scale, measure_routes, open_routes
     from aesop.evaluation.page.gallery import Gallery
     from aesop.evaluation.page.page import page
     from aesop.evaluation.results import Evaluation
@@ -76,8 +80,7 @@ def evaluate(
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     writers: dict[Path, Callable[[Evaluation], str]] = {}
     gallery = Gallery() if report is not None else None
-    pairs = parse_curves(curve or ())
-    if pairs and report is None:
+    if curve and report is None:
         raise AesopError("--curve: is drawn in the report; name its file with --report.")
     for path, writer in (
         (json, lambda found: found.to_json()),
@@ -101,8 +104,11 @@ def evaluate(
         imports=imports or (),
     )
     try:
-        evaluation = measure(models, scale=scale, against=against, show=gallery and gallery.fill)
-        curves = interpolation_curves(pairs, measure)
+        with TemporaryDirectory(prefix="aesop-curves-") as folder:
+            routes = open_routes(curve or (), Path(folder))
+            scale = scale or common_scale(routes)
+            evaluation = measure(models, scale=scale, against=against, show=gallery and gallery.fill)
+            curves = measure_routes(routes, partial(measure, scale=scale))
     except KeyboardInterrupt:
         more = "" if no_cache else "; call the same command again to go on"
         print(f"interrupted{more}.", file=sys.stderr)

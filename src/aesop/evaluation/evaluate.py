@@ -252,8 +252,8 @@ def _one_scale(scales: dict[str, int], asked: int | None) -> int:
     scale = asked or next(iter(scales.values()), DEFAULT_SCALE)
     for name, own in scales.items():
         if own != scale:
-            first = "--scale" if asked else next(iter(scales))
-            raise ModelError(f"{name}: is for scale {own}, but {first} is {scale}; evaluate each scale by itself.")
+            first = "" if asked else f" as {next(iter(scales))}"
+            raise ModelError(f"{name}: is for scale {own}, not for {scale}{first}; evaluate each scale by itself.")
     return scale
 
 

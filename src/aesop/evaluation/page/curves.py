@@ -1,51 +1,86 @@
-"""Curves in a report's plot: networks between two others, measured as the others are."""
+"""Curves in a report's plot: networks between two others, or a run's checkpoints, measured as the models are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from aesop.analysis.curves import Waypoint, between
+from aesop.analysis.curves import Waypoint, between, checkpoints
 from aesop.errors import AesopError
 from aesop.evaluation.model_names import short_names
 from aesop.evaluation.results import Evaluation
+from aesop.networks.loading import load_generator
+
+
+@dataclass(frozen=True)
+class Route:
+    """Networks of one scale that a curve joins, in its order."""
+
+    title: str
+    scale: int
+    waypoints: Sequence[Waypoint]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Networks between two others, to be joined by a line in the plot; each is called as in `evaluation`."""
+    """A route that was measured; each of its points is called as in `evaluation`."""
 
     title: str
     points: Sequence[Waypoint]
     evaluation: Evaluation = field(repr=False)
 
 
-def parse_curves(given: Sequence[str]) -> list[tuple[Path, Path]]:
-    """Read `A:B`, two files or run folders; AesopError, before anything is measured, where they are not there."""
-    pairs = []
-    for text in given:
-        # A path may hold colons itself.
-        splits = [(Path(text[:i]), Path(text[i + 1 :])) for i, character in enumerate(text) if character == ":"]
-        found = next((pair for pair in splits if all(path.exists() for path in pair)), None)
-        if found is None:
-            raise AesopError(f"--curve {text}: is not of the form A:B with two model files or run folders.")
-        if found[0].resolve() == found[1].resolve():
-            raise AesopError(f"--curve {text}: names one network twice; name two.")
-        pairs.append(found)
-    return pairs
+def open_routes(given: Sequence[str], folder: Path) -> list[Route]:
+    """Find a run's checkpoints for every `RUN`, and write the networks between the two of every `A:B` to `folder`.
+
+    Raises AesopError where there is no such run or model, and as `checkpoints` and `between` do.
+    """
+    routes = []
+    for number, text in enumerate(given):
+        pair = _pair(text)
+        if pair is None:
+            run = Path(text)
+            waypoints = checkpoints(run)
+            title = f"{short_names([run])[text]}'s training"
+        else:
+            waypoints = between(*pair, folder, f"between-{number}")
+            title = " to ".join(short_names(pair).values())
+        routes.append(Route(title, load_generator(Path(waypoints[-1].model)).scale, waypoints))
+    return routes
 
 
-def interpolation_curves(pairs: Sequence[tuple[Path, Path]], measure: Callable[[list[str]], Evaluation]) -> list[Curve]:
-    """Measure the networks between the two of every pair; raises as `between` and `measure` do."""
+def _pair(text: str) -> tuple[Path, Path] | None:
+    """The two of `A:B`; None for one run folder. A path may hold colons itself."""
+    if Path(text).is_dir():
+        return None
+    splits = [(Path(text[:i]), Path(text[i + 1 :])) for i, character in enumerate(text) if character == ":"]
+    found = next((pair for pair in splits if all(path.exists() for path in pair)), None)
+    if found is None:
+        raise AesopError(
+            f"--curve {text}: is neither a run folder nor of the form A:B with two model files or run folders."
+        )
+    if found[0].resolve() == found[1].resolve():
+        raise AesopError(f"--curve {text}: names one network twice; name two.")
+    return found
+
+
+def common_scale(routes: Sequence[Route]) -> int | None:
+    """The scale of all routes, None without one; AesopError if they are of several."""
+    for route in routes:
+        if route.scale != routes[0].scale:
+            raise AesopError(
+                f"--curve: {routes[0].title} is of scale {routes[0].scale}, {route.title} of {route.scale}; "
+                "draw each scale by itself."
+            )
+    return routes[0].scale if routes else None
+
+
+def measure_routes(routes: Sequence[Route], measure: Callable[[list[str]], Evaluation]) -> list[Curve]:
+    """Measure the networks of every route; raises as `measure` does."""
     curves = []
-    for first, second in pairs:
-        names = short_names((first, second))
-        title = f"{names[str(first)]} to {names[str(second)]}"
-        with TemporaryDirectory(prefix="aesop-curve-") as folder:
-            waypoints = between(first, second, Path(folder), "between")
-            evaluation = measure([waypoint.model for waypoint in waypoints])
-        points = [replace(waypoint, model=label) for waypoint, label in zip(waypoints, evaluation.models, strict=True)]
-        curves.append(Curve(title, points, evaluation))
+    for route in routes:
+        evaluation = measure([waypoint.model for waypoint in route.waypoints])
+        labelled = zip(route.waypoints, evaluation.models, strict=True)
+        curves.append(Curve(route.title, [replace(waypoint, model=label) for waypoint, label in labelled], evaluation))
     return curves

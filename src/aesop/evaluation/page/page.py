@@ -10,22 +10,21 @@ import base64
 import hashlib
 import json
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from aesop.evaluation.page.curves import Curve
-from aesop.evaluation.page.gallery import LOSSY_QUALITY, Gallery, Shown
+from aesop.evaluation.page.gallery import Gallery
+from aesop.evaluation.page.pictures import how_shown, pictures
+from aesop.evaluation.page.tables import measured_first, table_of
 from aesop.evaluation.published import published_rows
-from aesop.evaluation.results import Evaluation, PairedDifference
-from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Row, heading, notes, tabulate
+from aesop.evaluation.results import Evaluation
+from aesop.evaluation.tabulate import BenchmarkTable, notes, tabulate
 from aesop.files import write_atomically
 from aesop.metrics import METRICS
-from aesop.metrics.metric import SetMetric
 
 #: What a reader must know of a metric to read its column.
 _PROTOCOL = {
@@ -74,8 +73,10 @@ def page(
     curves: Sequence[Curve] = (),
 ) -> str:
     """The report's text; see `write_page`."""
-    style, script, template = (_part(f"page.{kind}") for kind in ("css", "js", "html"))
-    tables = [_measured_first(table) for table in tabulate(evaluation, published=published)]
+    template = _part("page.html")
+    style = "".join(_part(f"{name}.css") for name in ("plot", "pictures", "page"))
+    script = "\n".join(_part(f"{name}.js") for name in ("shared", "tables", "plot", "pictures"))
+    tables = [measured_first(table) for table in tabulate(evaluation, published=published)]
     title = f"{_list(evaluation.models)} on {_list(evaluation.benchmarks)}"
     digest = hashlib.sha256(script.encode()).digest()
     return Template(template).substitute(
@@ -84,10 +85,10 @@ def page(
         style=style,
         heading=escape(title),
         links=_links(tables),
-        tables="\n".join(_table(evaluation, table, index) for index, table in enumerate(tables)),
+        tables="\n".join(table_of(evaluation, table, index) for index, table in enumerate(tables)),
         notes=_notes(evaluation),
-        cut=escape(_cut(gallery)),
-        pictures=_pictures(evaluation, gallery),
+        cut=escape(how_shown(gallery)),
+        pictures=pictures(evaluation, gallery),
         facts=_facts(evaluation, tables),
         protocol="\n".join(
             f"<li><b>{escape(METRICS[metric].title)}</b>: {escape(_PROTOCOL[metric])}.</li>"
@@ -158,229 +159,9 @@ def _links(tables: Sequence[BenchmarkTable]) -> str:
     return " ".join(f'<a href="{where}">{escape(what)}</a>' for where, what in [*inside, *others])
 
 
-def _measured_first(table: BenchmarkTable) -> BenchmarkTable:
-    """Columns without any value of ours go to the right, where they hide none that have one."""
-    order = sorted(range(len(table.metrics)), key=lambda i: all(row.cells[i].text == NOTHING for row in table.models))
-
-    def arranged(rows: Sequence[Row]) -> list[Row]:
-        return [Row(row.title, [row.cells[index] for index in order]) for row in rows]
-
-    return replace(
-        table,
-        metrics=[table.metrics[index] for index in order],
-        models=arranged(table.models),
-        published=arranged(table.published),
-        differences=arranged(table.differences),
-    )
-
-
-def _table(evaluation: Evaluation, table: BenchmarkTable, index: int) -> str:
-    title = f'<h3 id="benchmark-{index}">{escape(table.title)}</h3>'
-    if not table.metrics:
-        return f'{title}\n<p class="note">Nothing could be measured here.</p>'
-    numbers = {
-        (model, metric): evaluation.result(model, table.benchmark, metric).mean
-        for model in evaluation.models
-        for metric in table.metrics
-    }
-    body = "".join(
-        _row(
-            evaluation,
-            row.title,
-            [
-                _cell(cell, numbers[row.title, metric], "best" if cell.marked else "")
-                for metric, cell in zip(table.metrics, row.cells, strict=True)
-            ],
-        )
-        for row in table.models
-    )
-    paper = "".join(
-        f'<tr><th scope="row">{escape(row.title)}</th>'
-        + "".join(_cell(cell, None if cell.text == NOTHING else float(cell.text)) for cell in row.cells)
-        + "</tr>"
-        for row in table.published
-    )
-    if paper:
-        line = f'<tr><th colspan="{len(table.metrics) + 1}">The paper prints</th></tr>'
-        paper = f'<tbody class="paper">{line}{paper}</tbody>'
-    main = f"<table>{_head(table.metrics)}<tbody>{body}</tbody>{paper}</table>"
-    return f'{title}\n<div class="wide">{main}</div>\n{_differences(evaluation, table)}'
-
-
-def _differences(evaluation: Evaluation, table: BenchmarkTable) -> str:
-    """How models differ from one of them, in metrics that have a difference anywhere."""
-    shown = [i for i in range(len(table.metrics)) if any(row.cells[i].text != NOTHING for row in table.differences)]
-    if not shown:
-        return ""
-    found = {(d.model, d.metric): d for d in evaluation.differences() if d.benchmark == table.benchmark}
-    metrics = [table.metrics[index] for index in shown]
-    body = "".join(
-        _row(
-            evaluation,
-            row.title,
-            [
-                _cell(row.cells[i], difference and difference.difference, _outcome(difference), "*")
-                for i, metric in zip(shown, metrics, strict=True)
-                for difference in [found.get((row.title, metric))]
-            ],
-        )
-        for row in table.differences
-    )
-    caption = (
-        f"Difference from {table.against}, picture by picture. * and colour: its 95 % interval excludes 0, so that "
-        "other pictures of this kind would probably say the same; another training of the same model may not."
-    )
-    table_itself = f"<table>{_head(metrics)}<tbody>{body}</tbody></table>"
-    return f'<p class="note">{escape(caption)}</p>\n<div class="wide">{table_itself}</div>'
-
-
-def _outcome(found: PairedDifference | None) -> str:
-    if found is None or not found.significant:
-        return ""
-    return "better" if (found.difference > 0) == METRICS[found.metric].higher_is_better else "worse"
-
-
-def _head(metrics: Sequence[str]) -> str:
-    cells = "".join(
-        f'<th scope="col" data-first="{"descending" if METRICS[metric].higher_is_better else "ascending"}">'
-        f'<button type="button">{escape(heading(metric))}</button></th>'
-        for metric in metrics
-    )
-    model = '<th scope="col" data-first="ascending"><button type="button">model</button></th>'
-    return f"<thead><tr>{model}{cells}</tr></thead>"
-
-
-def _row(evaluation: Evaluation, model: str, cells: Sequence[str]) -> str:
-    return f'<tr><th scope="row">{_chip(evaluation, model)}{escape(model)}</th>{"".join(cells)}</tr>'
-
-
-def _chip(evaluation: Evaluation, model: str) -> str:
-    return f'<span class="chip s{evaluation.models.index(model) % 8}"></span>'
-
-
-def _cell(cell: Cell, number: float | None, kind: str = "", star: str = "") -> str:
-    value = "" if number is None else f' data-value="{"Infinity" if number == math.inf else repr(number)}"'
-    text = escape(" ".join(filter(None, (cell.text, cell.part, star if cell.marked else ""))))
-    interval = f"<small>{escape(cell.interval)}</small>" if cell.interval else ""
-    style = f' class="{kind}"' if kind else ""
-    return f"<td{style}{value}>{text}{interval}</td>"
-
-
 def _notes(evaluation: Evaluation) -> str:
     told = "".join(f"<li>{escape(note)}</li>" for note in notes(evaluation))
     return f'<ul class="note">{told}</ul>' if told else ""
-
-
-def _cut(gallery: Gallery | None) -> str:
-    """Say how the pictures are shown, and what of them is not."""
-    if gallery is None:
-        return "This report holds no pictures, only their values."
-    counts = Counter(map(_how, gallery.pictures))
-    said = "; ".join(f"{count} {how}" for how, count in counts.most_common())
-    number = f"{len(gallery.pictures)} picture{'' if len(gallery.pictures) == 1 else 's'}"
-    room = f"{gallery.limit / (1 << 20):.0f} MB"
-    cut = "" if set(counts) <= {_WHOLE} else f" All pictures together are held below {room}."
-    return f"{number}: {said}.{cut} Values are always of the whole picture, without loss."
-
-
-_WHOLE = "whole, without loss"
-
-
-def _how(shown: Shown) -> str:
-    if not shown.sides:
-        return "not shown for want of room"
-    if shown.crop is not None:
-        return "without loss, only the square where downscaling loses most"
-    return _WHOLE if shown.lossless else f"whole, WebP of quality {LOSSY_QUALITY}"
-
-
-def _pictures(evaluation: Evaluation, gallery: Gallery | None) -> str:
-    shown = {(picture.benchmark, picture.name): picture for picture in (gallery.pictures if gallery else ())}
-    parts = []
-    for benchmark in evaluation.benchmarks:
-        columns = {
-            metric: [evaluation.result(model, benchmark, metric) for model in evaluation.models]
-            for metric in evaluation.metrics
-            if not isinstance(METRICS[metric], SetMetric)
-        }
-        columns = {
-            metric: results
-            for metric, results in columns.items()
-            if any(result.measured for result in results) or not any(result.unavailable for result in results)
-        }
-        names = list(
-            dict.fromkeys(
-                name for result in evaluation.results if result.benchmark == benchmark for name in result.pictures
-            )
-        )
-        for name in names:
-            values = {metric: [result.pictures.get(name) for result in results] for metric, results in columns.items()}
-            reasons = [
-                f"{' '.join(filter(None, (failure.model, failure.metric))) or 'picture'}: {failure.reason}"
-                for failure in evaluation.failures
-                if (failure.benchmark, failure.picture) == (benchmark, name)
-            ]
-            parts.append(_picture(evaluation, benchmark, name, shown.get((benchmark, name)), values, reasons))
-    return "\n".join(parts)
-
-
-def _picture(
-    evaluation: Evaluation,
-    benchmark: str,
-    name: str,
-    shown: Shown | None,
-    values: Mapping[str, Sequence[float | None]],
-    reasons: Sequence[str],
-) -> str:
-    look, about = "", ""
-    if shown is not None:
-        place = shown.crop and f" ({shown.crop.side} x {shown.crop.side} at {shown.crop.left}, {shown.crop.top})"
-        about = f'<p class="note">{shown.width} x {shown.height} pixels; {escape(_how(shown))}{place or ""}</p>'
-        look = _stage(shown) if shown.sides else ""
-    failed = "".join(f'<p class="note worse">{escape(reason)}</p>' for reason in reasons)
-    return (
-        f'<article class="picture"><h3>{escape(f"{benchmark}: {name}")}</h3>\n{about}{failed}\n'
-        f'<div class="shown">{look}{_values(evaluation, values)}</div></article>'
-    )
-
-
-def _stage(shown: Shown) -> str:
-    height, width = (shown.crop.side, shown.crop.side) if shown.crop else (shown.height, shown.width)
-    figures = "\n".join(
-        f'<figure data-title="{escape(side.title)}">'
-        f'<img width="{width}" height="{height}" '
-        f'alt="{escape(f"{shown.name}, {side.title}")}" '
-        f'src="data:image/webp;base64,{base64.b64encode(side.file).decode()}">'
-        f"<figcaption>{escape(side.title)}</figcaption></figure>"
-        for side in shown.sides
-    )
-    return f'<div class="look"><div class="stage" style="--width:{width};--height:{height}">\n{figures}\n</div></div>'
-
-
-def _values(evaluation: Evaluation, values: Mapping[str, Sequence[float | None]]) -> str:
-    """A picture's own values: a row a metric, a column a model."""
-    if not values:
-        return ""
-    models = "".join(f'<th scope="col">{_chip(evaluation, model)}{escape(model)}</th>' for model in evaluation.models)
-    rows = []
-    for name, found in values.items():
-        metric = METRICS[name]
-        texts = [NOTHING if value is None else _number(value, metric.digits) for value in found]
-        there = [value for value in found if value is not None]
-        best = (max if metric.higher_is_better else min)(there) if len(there) > 1 else None
-        marked = NOTHING if best is None else _number(best, metric.digits)
-        cells = "".join(
-            f'<td class="best">{text}</td>' if text == marked != NOTHING else f"<td>{text}</td>" for text in texts
-        )
-        rows.append(f'<tr><th scope="row">{escape(heading(name))}</th>{cells}</tr>')
-    return (
-        f'<div class="wide values"><table><thead><tr><th></th>{models}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "∞"
 
 
 def _facts(evaluation: Evaluation, tables: Sequence[BenchmarkTable]) -> str:
