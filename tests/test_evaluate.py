@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from aesop.data.pictures import read_picture, to_planes, to_tensor, write_pictur
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.evaluation.benchmarks import open_benchmark
 from aesop.evaluation.evaluate import Evaluation, evaluate
+from aesop.evaluation.results import ModelFile
 from aesop.evaluation.table import print_tables
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
 from aesop.metrics.luma import eight_bit
@@ -286,6 +288,8 @@ def test_ae_psnr_with_an_auto_encoder(bench: Path, tmp_path: Path, monkeypatch: 
     assert evaluation.result("bicubic", "bench", "ae-psnr").pictures == (
         evaluation.result("bicubic", "bench", "psnr").pictures
     )
+    assert evaluation.autoencoder == ModelFile(str(file), hashlib.sha256(b"").hexdigest())
+    assert evaluation.files == {}
     with pytest.raises(ModelError, match=r"ae\.pth: is an auto-encoder for scale 4, not 2"):
         evaluate(["bicubic"], [bench], scale=2, autoencoder=file)
 

@@ -20,12 +20,13 @@ from torch import Tensor
 from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.benchmarks import Picture, look_at, open_benchmarks
-from aesop.evaluation.keys import AE_PSNR, Code, autoencoder_key, model_key, model_scale
+from aesop.evaluation.keys import Code, autoencoder_key, model_key, model_scale
 from aesop.evaluation.model_names import BICUBIC, short_names
 from aesop.evaluation.plan import MetricsAtHand, Plan
-from aesop.evaluation.results import Evaluation, Failure, Note, PairedDifference, Result
+from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, PairedDifference, Result
 from aesop.evaluation.store import Store, default_folder
 from aesop.evaluation.worker import Job, Setup, Worker, run_jobs
+from aesop.files import printable
 from aesop.metrics import METRICS
 from aesop.progress import progress
 from aesop.upscaling.device import choose_device
@@ -123,7 +124,18 @@ def evaluate(
         failures = _run(jobs, setup, processes, metrics_at_hand, sum(len(b.pictures) for b in sets))
 
         evaluation = Evaluation(
-            list(labels), [b.name for b in sets], names, versions=versions(), against=compared, failures=failures
+            list(labels),
+            [b.name for b in sets],
+            names,
+            failures=failures,
+            versions=versions(),
+            against=compared,
+            files={
+                label: ModelFile(printable(model), model_keys[label])
+                for label, model in labels.items()
+                if model != BICUBIC
+            },
+            autoencoder=None if autoencoder is None else ModelFile(printable(autoencoder), encoder_key),
         )
         for plan in plans:
             evaluation.notes += look_at(plan.benchmark)
@@ -238,7 +250,7 @@ def _order(evaluation: Evaluation, plans: Sequence[Plan]) -> Callable[[Failure],
 
 def _metric_names(asked: Sequence[str] | None, with_autoencoder: bool) -> list[str]:
     if asked is None:
-        return [name for name in METRICS if name != AE_PSNR or with_autoencoder]
+        return [name for name, metric in METRICS.items() if with_autoencoder or not metric.needs_autoencoder]
     for name in asked:
         if name not in METRICS:
             near = difflib.get_close_matches(name, METRICS, n=1)

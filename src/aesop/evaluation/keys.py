@@ -16,9 +16,6 @@ from aesop.metrics import METRICS
 from aesop.networks.loading import load_generator
 from aesop.networks.run_files import autoencoder_file, generator_file
 
-#: The metric that is computed only where there is an auto-encoder.
-AE_PSNR = "ae-psnr"
-
 
 class Code:
     """Keys of the code that makes SR pictures and values, and of the kind of device it runs on."""
@@ -29,11 +26,12 @@ class Code:
         self.autoencoder = self._key("aesop.autoencoder")
 
     def metric_key(self, name: str, autoencoder_key: str) -> str:
-        """A metric's key: that of its code, and for AE-PSNR of the auto-encoder too."""
-        prepare = METRICS[name].prepare
+        """A metric's key: that of its code, and of the auto-encoder if it needs one."""
+        metric = METRICS[name]
+        prepare = metric.prepare
         prepare = getattr(prepare, "func", prepare)  # of functools.partial
         own = self._key(prepare.__module__, f"aesop.metrics.{name.replace('-', '_')}")
-        used = (self.autoencoder, autoencoder_key) if name == AE_PSNR else ()
+        used = (self.autoencoder, autoencoder_key) if metric.needs_autoencoder else ()
         return f"{name}-{digest(self.sr, own, *used)[:16]}"
 
     def _key(self, *modules: str) -> str:

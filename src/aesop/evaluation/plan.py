@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from aesop.evaluation.benchmarks import Benchmark
-from aesop.evaluation.keys import AE_PSNR, Code, picture_key
+from aesop.evaluation.keys import Code, picture_key
 from aesop.evaluation.results import NO_GROUND_TRUTH, Result
 from aesop.evaluation.store import Store, digest
 from aesop.evaluation.worker import Job, load_autoencoder, prepare_metrics
@@ -28,7 +28,8 @@ class MetricsAtHand:
 
     def prepare(self, names: Sequence[str]) -> None:
         """Load metrics, or note why they cannot be had."""
-        network = load_autoencoder(self.autoencoder, self.device) if AE_PSNR in names else None
+        encodes = any(METRICS[name].needs_autoencoder for name in names)
+        network = load_autoencoder(self.autoencoder, self.device) if encodes else None
         measures, unavailable = prepare_metrics(names, Settings(self.scale, self.device, network))
         self.measures |= measures
         self.unavailable |= unavailable

@@ -98,6 +98,14 @@ class PairedDifference:
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
+@dataclass(frozen=True)
+class ModelFile:
+    """Which network was measured: its path as it was named, and what its file (a run's generator) holds."""
+
+    path: str
+    sha256: str
+
+
 @dataclass
 class Evaluation:
     """Everything that was measured: a result for every model, benchmark and metric, in this order."""
@@ -111,6 +119,9 @@ class Evaluation:
     notes: list[Note] = field(default_factory=list)
     #: The model that all others are compared with; None for the first one.
     against: str | None = None
+    #: The files of the models that have one, and AE-PSNR's auto-encoder.
+    files: dict[str, ModelFile] = field(default_factory=dict)
+    autoencoder: ModelFile | None = None
 
     def result(self, model: str, benchmark: str, metric: str) -> Result:
         """Return the one result of these three names; KeyError if there is none."""
@@ -147,7 +158,8 @@ class Evaluation:
          "differences": [{"model", "against", "benchmark", "metric", "difference", "interval", "count", "significant"}],
          "failures": [{"benchmark", "picture", "model" or null, "metric" or null, "reason"}],
          "notes": [{"benchmark", "picture" or null, "text"}],
-         "versions": {package: version}, "against": name}
+         "versions": {package: version}, "against": name,
+         "files": {name: {"path", "sha256"}}, "autoencoder": {"path", "sha256"} or null}
 
         A value is a number, null (not measured) or the string "inf" (the PSNR of equal pictures); `count` says how
         many are not null, `mean` is theirs.

@@ -44,4 +44,14 @@ def _prepare(settings: Settings) -> Measure:
     return measure
 
 
-AE_PSNR = Metric("ae-psnr", "AE-PSNR", True, (0.0, float("inf")), "dB", 3, _prepare)
+AE_PSNR = Metric(
+    "ae-psnr",
+    "AE-PSNR",
+    True,
+    (0.0, float("inf")),
+    "dB",
+    3,
+    _prepare,
+    needs_autoencoder=True,
+    unlike_paper="the paper's is of its own auto-encoder",
+)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from aesop.errors import MissingExtraError
-from aesop.metrics.luma import eight_bit
+from aesop.metrics.luma import eight_bit, require_sides
 from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
 from aesop.metrics.weight_files import require_file
 
@@ -15,13 +16,24 @@ from aesop.metrics.weight_files import require_file
 FOLDER = Path("~/.cache/clip")
 
 
-def _prepare(settings: Settings) -> Measure:
-    """Of 8-bit-rounded RGB, uncropped and unresized, by CLIP's ResNet-50 without position embedding.
+#: CLIP's ResNet-50 halves a picture five times.
+LEAST_SIDE = 32
 
-    The metric as its authors define it, on the network that torchmetrics takes for it too. pyiqa's `clipiqa` averages
-    over five pairs of sentences instead: its values, which many papers print, are not comparable. Memory grows with
-    the square of the pixels; the paper cut DRealSR's pictures into quadrants.
+
+def clip_iqa(images: Tensor, network: nn.Module) -> Tensor:
+    """CLIP-IQA of images (N, 3, H, W) in [0, 1], rounded to 8 bit, uncropped and unresized; (N,) in [0, 1].
+
+    `network` is piq's: CLIP's ResNet-50 without position embedding, with one pair of sentences, as the metric's
+    authors define it. pyiqa's `clipiqa` averages over five pairs: its values, which many papers print, are not
+    comparable. The paper cut DRealSR's pictures into quadrants, for want of memory; nothing is cut here.
+
+    Raises DataError where a side is shorter than 32 pixels.
     """
+    require_sides(images, LEAST_SIDE, "CLIP-IQA")
+    return network((eight_bit(images) / 255).float().to(images.device)).view(-1)
+
+
+def _prepare(settings: Settings) -> Measure:
     try:
         from piq import CLIPIQA
         from piq.clip_iqa import TOKENS_URL
@@ -34,9 +46,19 @@ def _prepare(settings: Settings) -> Measure:
 
     @torch.inference_mode()
     def measure(sample: Sample) -> float:
-        return network((eight_bit(sample.sr) / 255).float().to(settings.device)).item()
+        return clip_iqa(sample.sr.to(settings.device), network).item()
 
     return measure
 
 
-CLIP_IQA = Metric("clip-iqa", "CLIP-IQA", True, (0.0, 1.0), "", 4, _prepare, needs_hr=False)
+CLIP_IQA = Metric(
+    "clip-iqa",
+    "CLIP-IQA",
+    True,
+    (0.0, 1.0),
+    "",
+    4,
+    _prepare,
+    needs_hr=False,
+    unlike_paper="the paper's tool averages five pairs of sentences, ours has one",
+)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 
 from aesop.errors import MissingExtraError
-from aesop.metrics.luma import eight_bit
+from aesop.metrics.luma import eight_bit, require_same_size
 from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
 from aesop.metrics.weight_files import require_file
 
 
+def dists(sr: Tensor, hr: Tensor, network: nn.Module) -> Tensor:
+    """DISTS of images (N, 3, H, W) in [0, 1], rounded to 8 bit, borders included, never resized.
+
+    `network(sr, hr)` is torchmetrics' (VGG16, with the authors' weights of its layers). Returns (N,), 0 for equal
+    images. Raises DataError where sizes differ.
+    """
+    require_same_size(sr, hr)
+    return network(*((eight_bit(images) / 255).float().to(sr.device) for images in (sr, hr))).view(-1)
+
+
 def _prepare(settings: Settings) -> Measure:
-    """The distance of 8-bit-rounded RGB images, borders included (as the reference evaluates it)."""
     try:
         from torchmetrics.functional.image.dists import DISTSNetwork
         from torchvision.models import VGG16_Weights
@@ -23,8 +33,7 @@ def _prepare(settings: Settings) -> Measure:
 
     @torch.inference_mode()
     def measure(sample: Sample) -> float:
-        sr, hr = ((eight_bit(images) / 255).float().to(settings.device) for images in (sample.sr, sample.hr))
-        return network(sr, hr).item()
+        return dists(sample.sr.to(settings.device), sample.hr.to(settings.device), network).item()
 
     return measure
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from aesop.errors import DataError
-from aesop.metrics.inception import Features, inception
+from aesop.metrics.inception import SIZE, Features, inception
 from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import SetMeasure, SetMetric, Settings
 
@@ -43,11 +44,26 @@ def _factor(centred: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.qr(centred / np.sqrt(len(centred) - 1), mode="r"))
 
 
+def resized(images: Tensor) -> Tensor:
+    """Resize images (N, 3, H, W) in 0..255 to 299x299, whatever their proportions: float64, in 0..255.
+
+    Pillow's antialiased bicubic, each colour in float32 (Parmar et al. 2022, "clean-fid"), as pyiqa does by default,
+    the paper's tool; the first FID's resize aliases, and its numbers are others.
+    """
+
+    def plane(values: Tensor) -> np.ndarray:
+        picture = Image.fromarray(values.float().cpu().numpy())
+        return np.array(picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+    planes = [torch.from_numpy(plane(values)) for values in images.flatten(0, 1)]
+    return torch.stack(planes).view(*images.shape[:2], SIZE, SIZE).double().clamp(0, 255)
+
+
 @dataclass(frozen=True)
 class FeatureDistance(SetMeasure):
     """Fréchet distance of features, of whole pictures or of what `cut` makes of each.
 
-    `network` maps uint8 (n, 3, h, w) to (n, d); `cut` maps (1, 3, H, W) to (n, 3, h, w).
+    `network` maps uint8 (n, 3, h, w) to (n, d); `cut` maps (1, 3, H, W) in 0..255 to (n, 3, h, w), which is rounded.
     """
 
     network: Features
@@ -55,7 +71,7 @@ class FeatureDistance(SetMeasure):
 
     def features(self, images: Tensor) -> np.ndarray:
         """Features (n, d), float64, of an image (1, 3, H, W) in [0, 1], rounded to 8 bit."""
-        pictures = self.cut(eight_bit(images).to(torch.uint8))
+        pictures = self.cut(eight_bit(images)).round().to(torch.uint8)
         return torch.cat([self.network(batch).cpu() for batch in pictures.split(BATCH)]).double().numpy()
 
     def distance(self, sr: np.ndarray, hr: np.ndarray) -> float:
@@ -64,12 +80,12 @@ class FeatureDistance(SetMeasure):
 
 
 def _prepare(settings: Settings) -> SetMeasure:
-    """Of 8-bit-rounded RGB pictures without cropping, each resized to 299x299 by the network.
+    """Of 8-bit-rounded RGB pictures without cropping, each `resized` and rounded again, which the network wants.
 
     FID falls with the number of pictures: it compares models on one set, not sets with each other. With fewer than
     2048 pictures, as every benchmark has, covariances are singular; the distance is exact none the less.
     """
-    return FeatureDistance(inception(settings.device))
+    return FeatureDistance(inception(settings.device), resized)
 
 
 FID = SetMetric("fid", "FID", False, (0.0, float("inf")), "", 3, _prepare)

@@ -20,10 +20,7 @@ Features = Callable[[Tensor], Tensor]
 
 @cache
 def inception(device: torch.device) -> Features:
-    """The 2048 pooled features of uint8 images: (N, 3, H, W) to (N, 2048), for both metrics one network a process.
-
-    Images of other sizes than 299x299 are resized to it, whatever their proportions, bilinearly without antialiasing,
-    as the first FID did in TensorFlow.
+    """The 2048 pooled features of uint8 images: (N, 3, 299, 299) to (N, 2048), for both metrics one network a process.
 
     Raises MetricUnavailable where torch-fidelity or the weights cannot be had.
     """

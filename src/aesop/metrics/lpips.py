@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 
 from aesop.errors import MissingExtraError
-from aesop.metrics.luma import eight_bit
+from aesop.metrics.luma import eight_bit, require_same_size, require_sides
 from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
 from aesop.metrics.weight_files import require_file
 
+#: What AlexNet's strides and poolings leave something of.
+LEAST_SIDE = 31
+
+
+def lpips(sr: Tensor, hr: Tensor, network: nn.Module) -> Tensor:
+    """LPIPS of images (N, 3, H, W) in [0, 1], rounded to 8 bit, borders included, as the reference evaluates it.
+
+    `network(sr, hr, normalize=True)` is torchmetrics' (AlexNet, with the linear weights of version 0.1). Returns
+    (N,), 0 for equal images. Raises DataError where sizes differ or a side is shorter than 31 pixels.
+    """
+    require_same_size(sr, hr)
+    require_sides(sr, LEAST_SIDE, "LPIPS")
+    return network(*((eight_bit(images) / 255).float().to(sr.device) for images in (sr, hr)), normalize=True).view(-1)
+
 
 def _prepare(settings: Settings) -> Measure:
-    """The distance of 8-bit-rounded RGB images, borders included (as the reference evaluates it)."""
     try:
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
         from torchvision.models import AlexNet_Weights
@@ -22,8 +36,7 @@ def _prepare(settings: Settings) -> Measure:
 
     @torch.inference_mode()
     def measure(sample: Sample) -> float:
-        sr, hr = ((eight_bit(images) / 255).float().to(settings.device) for images in (sample.sr, sample.hr))
-        return network(sr, hr, normalize=True).item()
+        return lpips(sample.sr.to(settings.device), sample.hr.to(settings.device), network).item()
 
     return measure
 

@@ -35,6 +35,13 @@ def comparable_luma(images: Tensor, border: int) -> Tensor:
     return luma(eight_bit(images))[..., border : height - border, border : width - border]
 
 
+def require_sides(images: Tensor, least: int, title: str) -> None:
+    """Raise DataError unless the images, (N, C, H, W), have `least` pixels each way, which the metric `title` needs."""
+    height, width = images.shape[-2:]
+    if min(height, width) < least:
+        raise DataError(f"{title} needs {least} pixels each way; this picture has {width}x{height}")
+
+
 def require_same_size(first: Tensor, second: Tensor) -> None:
     """Raise DataError unless both batches of images have one shape."""
     if first.shape != second.shape:

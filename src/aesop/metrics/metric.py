@@ -77,6 +77,10 @@ class Metric(_Described):
     prepare: Callable[[Settings], Measure]
     #: Whether it compares with HR; those that do not also measure pictures without ground truth.
     needs_hr: bool = True
+    #: Whether it is of an auto-encoder, and computed only where one is named.
+    needs_autoencoder: bool = False
+    #: Why the numbers that the paper prints are not made as ours are, if they are not.
+    unlike_paper: str = ""
 
 
 class SetMeasure(Protocol):
@@ -97,3 +101,5 @@ class SetMetric(_Described):
 
     prepare: Callable[[Settings], SetMeasure]
     needs_hr: bool = True
+    needs_autoencoder: bool = False
+    unlike_paper: str = ""

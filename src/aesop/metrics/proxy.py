@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from aesop.errors import MissingExtraError
-from aesop.metrics.luma import eight_bit, require_same_size
+from aesop.metrics.luma import eight_bit, require_same_size, require_sides
 from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
 
 BLOCKS = (1, 3, 6, 12)
+#: What the network's strides leave something of.
+LEAST_SIDE = 32
 #: Keeps features that are all zero from dividing by zero, as in LPIPS.
 EPSILON = 1e-10
 
@@ -49,6 +51,7 @@ def _prepare(settings: Settings) -> Measure:
 
     @torch.inference_mode()
     def measure(sample: Sample) -> float:
+        require_sides(sample.sr, LEAST_SIDE, "LPIPS-proxy")
         return feature_distance(sample.sr.to(settings.device), sample.hr.to(settings.device), features).item()
 
     return measure
