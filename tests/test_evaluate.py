@@ -126,7 +126,7 @@ def test_a_bad_picture_costs_nothing_but_itself(bench: Path, good: Path) -> None
         assert result.pictures["broken"] is None
         assert {name: result.pictures[name] for name in "ab"} == before.result(model, "bench", "psnr").pictures
         ssim = evaluation.result(model, "bench", "ssim")
-        assert (len(ssim.measured), len(result.measured)) == (2, 3)
+        assert (len(ssim.finite), len(result.finite)) == (2, 3)
     failures = [(failure.picture, failure.model, failure.metric) for failure in evaluation.failures]
     assert failures == [("broken", None, None), ("tiny", "bicubic", "ssim"), ("tiny", "good", "ssim")]
     assert "broken.png" in evaluation.failures[0].reason
@@ -146,7 +146,7 @@ def test_a_model_that_fails_leaves_the_others_alone(bench: Path, tmp_path: Path,
     nan = write_model(tmp_path / "nan.safetensors", plus=float("nan"))
     evaluation = evaluate([nan, good], [bench], metrics=["psnr"])
     assert evaluation.result("nan", "bench", "psnr").mean is None
-    assert len(evaluation.result("good", "bench", "psnr").measured) == 2
+    assert len(evaluation.result("good", "bench", "psnr").finite) == 2
     assert {failure.model for failure in evaluation.failures} == {"nan"}
     assert "not a number" in evaluation.failures[0].reason
 
@@ -194,7 +194,8 @@ def test_equal_pictures_are_infinite_and_still_json(tmp_path: Path, good: Path) 
     assert "torch" in document["versions"]
     assert document["results"] == [
         {"model": "good", "benchmark": "flat", "scale": 4, "metric": metric, "mean": value,
-         "interval": None, "count": 1, "pictures": {"a": value}, "unavailable": None, "set_value": None, "set_count": 0}
+         "interval": None, "count": 1, "pictures": {"a": value}, "unavailable": None, "set_value": None,
+         "set_pictures": []}
         for metric, value in (("psnr", "inf"), ("ssim", 1.0))
     ]  # fmt: skip
 
@@ -228,8 +229,8 @@ def test_mistakes_are_named_before_work_starts(bench: Path, tmp_path: Path) -> N
     (tmp_path / "x2/HRx2").mkdir(parents=True)
     with pytest.raises(DataError, match=r"has HRx2, but neither HRx4 nor HR .* choose another scale"):
         evaluate(["bicubic"], [tmp_path / "x2"])
-    write_picture(bench / "LRx4/a.png", half(picture()))
-    with pytest.raises(DataError, match=r"b\.png has no LR picture b or bx4 in .*LRx4"):
+    write_picture(bench / "LRx4/c.png", half(picture()))
+    with pytest.raises(DataError, match=r"none of its pictures has an LR picture in .*LRx4 \(for a\.png .* a or ax4\)"):
         evaluate(["bicubic"], [bench])
     with pytest.raises(AesopError, match="Nothing to evaluate"):
         evaluate([], [bench])
@@ -248,7 +249,7 @@ def test_a_metric_that_fails_on_one_picture_marks_it_alone(
     calls: list[Sample] = []
     monkeypatch.setitem(METRICS, "lpips", replace(METRICS["lpips"], prepare=prepare))
     evaluation = evaluate([good], [bench], metrics=["lpips", "psnr"])
-    assert len(evaluation.result("good", "bench", "psnr").measured) == 2
+    assert len(evaluation.result("good", "bench", "psnr").finite) == 2
     found = [(failure.picture, failure.metric, failure.reason) for failure in evaluation.failures]
     assert found == [("a", "lpips", "no float64 here"), ("b", "lpips", "MemoryError")]
 
@@ -257,7 +258,7 @@ def test_a_metric_that_fails_on_one_picture_marks_it_alone(
 def test_names_that_are_not_utf8_are_marked_and_can_be_printed(bench: Path) -> None:
     write_picture(bench / "HR" / os.fsdecode(b"caf\xe9.png"), picture(seed=3))
     evaluation = evaluate(["bicubic"], [bench], metrics=["psnr"])
-    assert len(evaluation.result("bicubic", "bench", "psnr").measured) == 2
+    assert len(evaluation.result("bicubic", "bench", "psnr").finite) == 2
     assert [failure.picture for failure in evaluation.failures] == ["caf\\xe9"]
     assert "caf\\xe9.png: the name is not UTF-8; rename it" in table(evaluation)
     (table(evaluation) + evaluation.to_json()).encode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,14 +17,17 @@ from torch import Tensor
 
 from aesop.data.pictures import write_picture
 from aesop.errors import RunError
-from aesop.evaluation import keys as keys_module
+from aesop.evaluation import code_key as code_module
+from aesop.evaluation import evaluate as evaluate_module
 from aesop.evaluation import plan as plan_module
 from aesop.evaluation import store as store_module
 from aesop.evaluation import worker as worker_module
 from aesop.evaluation.evaluate import Evaluation, evaluate
-from aesop.evaluation.store import default_folder
+from aesop.evaluation.keys import Code
+from aesop.evaluation.store import Store, default_folder
 from aesop.metrics import METRICS, Sample, Settings
 from aesop.metrics.metric import Metric, SetMetric
+from aesop.networks.state_dicts import write_state
 from helpers import synthetic_pictures
 from test_evaluate import write_model
 
@@ -66,7 +71,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 def forbid_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "load_generator", pytest.fail)
-    monkeypatch.setattr(keys_module, "load_generator", pytest.fail)
+    monkeypatch.setattr(evaluate_module, "load_generator", pytest.fail)
 
 
 def test_a_repeated_call_computes_and_loads_nothing(
@@ -114,7 +119,7 @@ def test_values_belong_to_contents_not_to_names(bench: Path, model: Path, tmp_pa
 
 def test_values_belong_to_the_code(bench: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch):
     evaluate(["bicubic"], [bench], metrics=["psnr"])
-    monkeypatch.setattr(store_module, "PROTOCOL", store_module.PROTOCOL + 1)
+    monkeypatch.setattr(code_module, "PROTOCOL", code_module.PROTOCOL + 1)
     evaluate(["bicubic"], [bench], metrics=["psnr"])
     assert len(counted.seen) == 6
 
@@ -124,7 +129,7 @@ def test_a_run_that_was_interrupted_goes_on(bench: Path, model: Path, counted: C
     with pytest.raises(KeyboardInterrupt):
         evaluate([model], [bench], metrics=["psnr"])
     counted.stop_after = None
-    assert len(evaluate([model], [bench], metrics=["psnr"]).results[0].measured) == 3
+    assert len(evaluate([model], [bench], metrics=["psnr"]).results[0].finite) == 3
     assert len(counted.seen) == 3
 
 
@@ -143,10 +148,113 @@ def test_a_damaged_store_only_costs_time(bench: Path, model: Path, counted: Coun
     assert evaluate([model], [bench], metrics=["psnr"]) == first
 
 
+def test_values_that_two_add_at_once_are_all_kept(tmp_path: Path):
+    """One reads before the other has written: neither may write the other's away."""
+    one, other = Store(tmp_path), Store(tmp_path)
+    one.add("key", {"psnr": 1.5})
+    other.values = lambda key: {}  # type: ignore[method-assign]
+    other.add("key", {"ssim": float("inf")})
+    with (tmp_path / "ke/key.jsonl").open("ab") as file:
+        file.write(b'{"lpips": 0.')  # the machine went down
+    one.add("key", {"niqe": 4.0})
+    assert one.values("key") == {"psnr": 1.5, "ssim": float("inf"), "niqe": 4.0}
+
+
+def test_what_was_used_lately_is_not_removed(bench: Path, model: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another evaluation may be about to read it."""
+    monkeypatch.setattr(store_module, "KEPT_BYTES", 0)
+    evaluate([model], [bench], metrics=["psnr"])
+    found = list(default_folder().rglob("*.png"))
+    assert len(found) == 3
+    for path in found[:2]:
+        os.utime(path, (0, 0))
+    Store(default_folder()).tidy()
+    assert list(default_folder().rglob("*.png")) == found[2:]
+
+
+def test_damaged_features_are_made_again(tmp_path: Path, of_sets: list[Settings]):
+    folder = flat(tmp_path / "flat", {"a": 10, "b": 30})
+    first = evaluate(["bicubic"], [folder], metrics=["fid"])
+    features, *_ = default_folder().rglob("*.npy")
+    values = [path for path in default_folder().rglob("*.jsonl") if b'"value"' in path.read_bytes()]
+    assert len(values) == 1
+    for damage in (b"", features.read_bytes()[:-8], b"nothing"):
+        values[0].unlink()
+        features.write_bytes(damage)
+        assert evaluate(["bicubic"], [folder], metrics=["fid"]) == first
+
+
+def test_a_model_that_changes_meanwhile_is_not_kept(
+    bench: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its pictures would be kept as those of the file that was there at first."""
+    content = model.read_bytes()
+    right = evaluate([model], [bench], metrics=["psnr"], cache=False).results[0]
+    load = worker_module.load_generator
+
+    def load_another(path: Path) -> object:
+        write_model(model, plus=0.5)
+        return load(path)
+
+    monkeypatch.setattr(worker_module, "load_generator", load_another)
+    found = evaluate([model], [bench], metrics=["psnr"])
+    assert found.results[0].finite == {}
+    assert {failure.reason for failure in found.failures} == {
+        f"{model}: has changed while it was evaluated; call again."
+    }
+    monkeypatch.undo()
+    monkeypatch.setenv("AESOP_CACHE", str(tmp_path / "cache"))
+    model.write_bytes(content)
+    assert evaluate([model], [bench], metrics=["psnr"]).results[0].finite == right.finite
+
+
+def test_a_users_modules_belong_to_their_models_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """All that the module has loaded from its folder is its code; a model that needs none of it is not made anew."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/__init__.py").write_text("from own import part\n")
+    part = tmp_path / "own/part.py"
+    part.write_text("GAIN = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("own")
+    device = torch.device("cpu")
+    theirs, plain = tmp_path / "theirs.safetensors", write_model(tmp_path / "plain.safetensors")
+    record = {"recipe": {"generator": {"type": "own:Net"}, "scale": 4}, "stage": "fidelity"}
+    write_state(theirs, {"weight": torch.zeros(1)}, record)
+    before = Code(device, ["own"])
+    part.write_text("GAIN = 2\n")
+    after = Code(device, ["own"])
+    for name in ("own", "own.part"):
+        sys.modules.pop(name)
+    assert before.of_model(theirs) != after.of_model(theirs)
+    assert before.of_model(plain) == after.of_model(plain) == Code(device, []).of_model(plain)
+    assert before.of_metric("psnr") == after.of_metric("psnr")
+
+
+def test_a_package_belongs_to_what_uses_it(monkeypatch: pytest.MonkeyPatch):
+    """Another version of what LPIPS uses changes LPIPS, and neither SR pictures nor PSNR."""
+
+    def keys() -> tuple[str, str, str]:
+        code_module._installed.cache_clear()
+        code = Code(torch.device("cpu"), [])
+        return code.sr, code.of_metric("psnr"), code.of_metric("lpips")
+
+    before = keys()
+    real = code_module.version
+    monkeypatch.setattr(code_module, "version", lambda name: "99" if name == "torchmetrics" else real(name))
+    after = keys()
+    monkeypatch.setattr(code_module, "version", lambda name: "99" if name == "torch" else real(name))
+    other_torch = keys()
+    monkeypatch.undo()
+    code_module._installed.cache_clear()
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False]
+    assert [one == other for one, other in zip(before, other_torch, strict=True)] == [False] * 3
+
+
 def test_pictures_beyond_the_limit_are_removed_values_are_not(
     bench: Path, model: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(store_module, "KEPT_BYTES", 0)
+    monkeypatch.setattr(store_module, "IN_USE", -1)
     first = evaluate([model], [bench], metrics=["psnr"])
     assert not list(default_folder().rglob("*.png"))
     assert evaluate([model], [bench], metrics=["psnr"]) == first
@@ -199,7 +307,7 @@ def test_a_metric_of_sets_has_one_value(tmp_path: Path, of_sets: list[Settings])
     found = evaluate([model, "bicubic"], [folder], metrics=["fid", "psnr"])
     result = found.result("net", "flat", "fid")
     assert result.mean == pytest.approx(3 * 51 / 255, abs=1e-6)  # 0.2 is 51 levels
-    assert (result.count, len(result.pictures), result.measured, result.interval) == (2, 3, [], None)
+    assert (result.count, len(result.pictures), result.set_pictures, result.interval) == (2, 3, ("a", "b"), None)
     assert [(f.picture, f.metric, f.reason) for f in found.failures] == [
         ("bright", "fid", "too bright"),
         ("bright", "fid", "too bright"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -185,6 +186,19 @@ def test_lr_psnr_sees_a_colour_drift_but_no_fine_texture() -> None:
     assert lr_psnr(hr + 0.05, lr, 4).item() < 30
 
 
+@pytest.mark.parametrize("metric", [lr_psnr, ae_psnr])
+def test_what_is_judged_is_the_picture_that_a_user_gets(metric) -> None:
+    """8 bit: what lies between two levels, or beyond the range, does not reach the metric."""
+    sr = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(2)) * 1.2 - 0.1
+    assert not torch.equal(sr, eight_bit(sr) / 255)
+    rounded = (eight_bit(sr) / 255).float()
+    if metric is lr_psnr:
+        values = [lr_psnr(images, pictures(1, 3, 6, 6), 4) for images in (sr, rounded)]
+    else:
+        values = [ae_psnr(images, pictures(1, 3, 24, 24), Darker(), border=4) for images in (sr, rounded)]
+    assert torch.equal(*values)
+
+
 def test_lr_psnr_refuses_lr_of_another_size() -> None:
     with pytest.raises(DataError, match="scale"):
         lr_psnr(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 8, 8), 4)
@@ -268,6 +282,11 @@ def test_lpips_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -
     assert expected > 0.01
     assert measure(Sample(sr, hr, lr, 4)) == pytest.approx(expected, rel=1e-3)
     assert measure(Sample(hr, hr, lr, 4)) == 0
+    between = (sr + 0.4 / 255).clamp(0, 1)
+    assert measure(Sample(between, hr, lr, 4)) == measure(Sample(sr, hr, lr, 4)), "not rounded to 8 bit"
+    assert measure(Sample(sr[..., :31, :31], hr[..., :31, :31], lr, 4)) > 0
+    with pytest.raises(DataError, match="LPIPS needs 31 pixels each way; this picture has 40x30"):
+        measure(Sample(sr[..., :30, :40], hr[..., :30, :40], lr, 4))
 
 
 def test_dists_of_equal_images_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +298,11 @@ def test_dists_of_equal_images_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     measure = DISTS.prepare(Settings(4, CPU))
     hr, lr = pictures(1, 3, 32, 32), pictures(1, 3, 8, 8)
     assert measure(Sample(hr, hr, lr, 4)) == pytest.approx(0, abs=1e-5)
-    assert 0.001 < measure(Sample(neighbour(hr, 80), hr, lr, 4)) < 1
+    far = neighbour(hr, 80)
+    assert 0.001 < measure(Sample(far, hr, lr, 4)) < 1
+    between = (far + 0.4 / 255).clamp(0, 1)
+    assert measure(Sample(between, hr, lr, 4)) == measure(Sample(far, hr, lr, 4)), "not rounded to 8 bit"
+    assert math.isfinite(measure(Sample(far[..., :4, :4], hr[..., :4, :4], lr, 4)))
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from aesop.data.bicubic import resize
 from aesop.errors import DataError
 from aesop.metrics import METRICS, MetricUnavailable, SetMetric, Settings
-from aesop.metrics.fid import FeatureDistance, frechet_distance
+from aesop.metrics.fid import FeatureDistance, frechet_distance, resized
 from aesop.metrics.inception import inception
 from aesop.metrics.patches import patches
 
@@ -112,6 +113,20 @@ def test_features_are_those_of_8_bit_pictures_patch_by_patch() -> None:
     cut = FeatureDistance(mean_colour, lambda images: patches(images, 4)).features(image)
     np.testing.assert_allclose(cut[13], levels[0, :, 4:8, 4:8].mean(dim=(1, 2)).numpy(), rtol=1e-6)
     assert cut.shape == (24, 3)
+
+
+def test_pictures_are_shrunk_without_aliasing() -> None:
+    """As MATLAB's imresize, whose kernel and antialiasing it has, but for the border; stripes of one pixel vanish."""
+    image = torch.rand(1, 3, 598, 897, generator=torch.Generator().manual_seed(0)) * 255
+    stripes = torch.zeros(1, 3, 598, 598)
+    stripes[..., ::2] = 200.0
+    shrunk = resized(image)
+    assert shrunk.shape == (1, 3, 299, 299)
+    assert torch.allclose(resized(stripes)[..., 8:-8], torch.tensor(100.0, dtype=torch.float64), atol=0.1)
+    square = image[..., :598].contiguous()
+    inside = (..., slice(6, -6), slice(6, -6))
+    assert torch.allclose(resized(square)[inside], resize(square.double(), 0.5).clamp(0, 255)[inside], atol=1e-3)
+    assert torch.equal(resized(image[..., :299, :299]), image[..., :299, :299].double())
 
 
 @pytest.fixture

@@ -20,14 +20,15 @@ from torch import Tensor
 from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.benchmarks import Picture, look_at, open_benchmarks
-from aesop.evaluation.keys import Code, autoencoder_key, model_key, model_scale
-from aesop.evaluation.model_names import BICUBIC, short_names
+from aesop.evaluation.keys import Code, find_autoencoder, find_model, load_autoencoder, scale_of
+from aesop.evaluation.model_names import short_names
 from aesop.evaluation.plan import MetricsAtHand, Plan
 from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, PairedDifference, Result
 from aesop.evaluation.store import Store, default_folder
 from aesop.evaluation.worker import Job, Setup, Worker, run_jobs
 from aesop.files import printable
 from aesop.metrics import METRICS
+from aesop.networks.loading import load_generator
 from aesop.progress import progress
 from aesop.upscaling.device import choose_device
 from aesop.versions import versions
@@ -94,29 +95,34 @@ def evaluate(
     compared = _label_of(against, labels)
     with _store(cache) as store:
         code = Code(chosen, imports)
-        model_keys = {label: model_key(model) for label, model in labels.items()}
+        networks = {label: find_model(model, code) for label, model in labels.items()}
         scales = {
-            model: model_scale(model, model_keys[label], code, store)
-            for label, model in labels.items()
-            if model != BICUBIC
+            labels[label]: scale_of(network, load_generator, store)
+            for label, network in networks.items()
+            if network.file is not None
         }
         scale = _one_scale(scales, scale)
-        encoder_key = autoencoder_key(autoencoder, scale, code, store)
+        encoder = None if autoencoder is None else find_autoencoder(autoencoder, code)
+        if encoder is not None and (own := scale_of(encoder, load_autoencoder, store)) != scale:
+            raise ModelError(f"{autoencoder}: is an auto-encoder for scale {own}, not {scale}; name one of {scale}.")
         sets = [opened for given in benchmarks for opened in open_benchmarks(given, scale, benchmarks_folder)]
         _require_different([benchmark.name for benchmark in sets])
 
-        metric_keys = {name: code.metric_key(name, encoder_key) for name in names}
-        plans = [Plan(benchmark, model_keys, metric_keys, code, store) for benchmark in sets]
+        metric_keys = {
+            name: code.of_metric(name, *([encoder.key] if encoder and METRICS[name].needs_autoencoder else []))
+            for name in names
+        }
+        plans = [Plan(benchmark, networks, metric_keys, code.sr, store) for benchmark in sets]
         jobs = [job for plan in plans for job in plan.jobs()]
-        metrics_at_hand = MetricsAtHand(scale, chosen, autoencoder)
+        metrics_at_hand = MetricsAtHand(scale, chosen, encoder)
         wanted = {metric for job in jobs for work in job.work.values() for metric in work}
         metrics_at_hand.prepare([name for name in names if name in wanted])
         jobs = [feasible for job in jobs if (feasible := _feasible(job, metrics_at_hand.unavailable))]
         setup = Setup(
-            labels,
+            networks,
             scale,
             str(chosen),
-            autoencoder,
+            encoder,
             {name: metric_keys[name] for name in metrics_at_hand.measures},
             store.folder,
             imports,
@@ -131,11 +137,11 @@ def evaluate(
             versions=versions(),
             against=compared,
             files={
-                label: ModelFile(printable(model), model_keys[label])
-                for label, model in labels.items()
-                if model != BICUBIC
+                label: ModelFile(printable(labels[label]), network.content)
+                for label, network in networks.items()
+                if network.file is not None
             },
-            autoencoder=None if autoencoder is None else ModelFile(printable(autoencoder), encoder_key),
+            autoencoder=encoder and ModelFile(printable(str(autoencoder)), encoder.content),
         )
         for plan in plans:
             evaluation.notes += look_at(plan.benchmark)

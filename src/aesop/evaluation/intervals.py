@@ -29,6 +29,12 @@ Interval = tuple[float, float]
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
     """The 95 % bootstrap interval of the mean of `values`, seeded; None for fewer than five or infinite ones."""
+    return _mean_interval(tuple(values))
+
+
+@lru_cache(maxsize=1 << 14)
+def _mean_interval(values: tuple[float, ...]) -> Interval | None:
+    """Several outputs of one evaluation want the same ones."""
     data = np.asarray(values, np.float64)
     if len(data) < FEWEST or not np.isfinite(data).all():
         return None

@@ -2,40 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from aesop.data.sources import Source
 from aesop.errors import ModelError
 from aesop.evaluation.benchmarks import Picture
+from aesop.evaluation.code_key import code_key
 from aesop.evaluation.model_names import BICUBIC
-from aesop.evaluation.store import Store, code_key, digest, digest_of
+from aesop.evaluation.store import Store, digest, digest_of
 from aesop.metrics import METRICS
-from aesop.networks.loading import load_generator
+from aesop.networks.loading import LoadedGenerator, load_generator
+from aesop.networks.recorded import records_a_users_class
 from aesop.networks.run_files import autoencoder_file, generator_file
+from aesop.networks.state_dicts import read_metadata
+
+if TYPE_CHECKING:
+    from aesop.autoencoder import AutoEncoder
 
 
 class Code:
     """Keys of the code that makes SR pictures and values, and of the kind of device it runs on."""
 
     def __init__(self, device: torch.device, imports: Sequence[str]) -> None:
-        self._device, self._imports = device.type, imports
+        self._device = device.type
+        self._imports = self._key(*imports)
         self.sr = self._key("aesop.networks.loading", "aesop.upscaling.tiles", "aesop.data.sources")
-        self.autoencoder = self._key("aesop.autoencoder")
+        self._autoencoder = self._key("aesop.autoencoder")
 
-    def metric_key(self, name: str, autoencoder_key: str) -> str:
-        """A metric's key: that of its code, and of the auto-encoder if it needs one."""
-        metric = METRICS[name]
-        prepare = metric.prepare
+    def of_model(self, file: Path | None) -> str:
+        """The key of what makes SR pictures of a model's file (None: bicubic), with the user's modules if needed."""
+        return self.sr if file is None else self._with_imports(self.sr, file)
+
+    def of_autoencoder(self, file: Path) -> str:
+        """The key of what auto-encodes."""
+        return self._with_imports(self._autoencoder, file)
+
+    def of_metric(self, name: str, *used: str) -> str:
+        """The key of a metric that is made of its code and of what it `used` besides."""
+        prepare = METRICS[name].prepare
         prepare = getattr(prepare, "func", prepare)  # of functools.partial
         own = self._key(prepare.__module__, f"aesop.metrics.{name.replace('-', '_')}")
-        used = (self.autoencoder, autoencoder_key) if metric.needs_autoencoder else ()
-        return f"{name}-{digest(self.sr, own, *used)[:16]}"
+        return f"{name}-{digest(own, *used)[:16]}"
+
+    def _with_imports(self, own: str, file: Path) -> str:
+        return digest(own, self._imports) if records_a_users_class(read_metadata(file)) else own
 
     def _key(self, *modules: str) -> str:
-        return digest(self._device, code_key([*modules, *self._imports]))
+        return digest(self._device, code_key(modules))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model's or an auto-encoder's file, None for bicubic, with the key of its contents and of contents and code."""
+
+    file: Path | None
+    content: str
+    key: str
+
+    def require_unchanged(self) -> None:
+        """Raise ModelError if the file is no longer what it was: call it once the file has been read."""
+        if self.file is not None and digest_of(self.file) != self.content:
+            raise ModelError(f"{self.file}: has changed while it was evaluated; call again.")
 
 
 def picture_key(picture: Picture, scale: int) -> str:
@@ -44,38 +76,40 @@ def picture_key(picture: Picture, scale: int) -> str:
     return digest("picture", digest_of(hr) if hr else "", digest_of(lr) if lr else "", scale)
 
 
-def model_key(model: str) -> str:
-    """The key of a model's file; ModelError where there is none."""
+def find_model(model: str, code: Code) -> Network:
+    """Find a model's file; ModelError where there is none."""
     if model == BICUBIC:
-        return BICUBIC
+        return Network(None, BICUBIC, digest(BICUBIC, code.of_model(None)))
     path = Path(model)
     if path.is_dir():
         path = generator_file(path)
     elif not path.is_file():
         load_generator(path)  # says what is wrong
-    return digest_of(path)
+    content = digest_of(path)
+    return Network(path, content, digest("model", content, code.of_model(path)))
 
 
-def model_scale(model: str, key: str, code: Code, store: Store) -> int:
-    """A model's scale, from the store, so that a repeated call need not load it."""
-    key = digest("model", key, code.sr)
-    if not (known := store.values(key)):
-        known = {"scale": load_generator(Path(model)).scale}
-        store.add(key, known)
-    return int(known["scale"])
+def find_autoencoder(path: Path, code: Code) -> Network:
+    """Find an auto-encoder's file; ModelError where there is none."""
+    file = autoencoder_file(path) if path.is_dir() else path
+    if not file.is_file():
+        load_autoencoder(file)  # says what is wrong
+    content = digest_of(file)
+    return Network(file, content, digest("autoencoder", content, code.of_autoencoder(file)))
 
 
-def autoencoder_key(path: Path | None, scale: int, code: Code, store: Store) -> str:
-    """The key of an auto-encoder that is of this scale; ModelError if it is of another."""
-    if path is None:
-        return ""
+def load_autoencoder(path: Path) -> AutoEncoder:
+    """Load an auto-encoder; as a function, since that is all of the package that a repeated call need not load."""
     from aesop.autoencoder import AutoEncoder
 
-    content = digest_of(autoencoder_file(path) if path.is_dir() else path)
-    key = digest("autoencoder", content, code.autoencoder)
-    if not (known := store.values(key)):
-        known = {"scale": AutoEncoder.load(path).scale}
-        store.add(key, known)
-    if (own := int(known["scale"])) != scale:
-        raise ModelError(f"{path}: is an auto-encoder for scale {own}, not {scale}; name one of {scale}.")
-    return content
+    return AutoEncoder.load(path)
+
+
+def scale_of(network: Network, load: Callable[[Path], AutoEncoder | LoadedGenerator], store: Store) -> int:
+    """A network's scale, from the store, so that a repeated call need not load it."""
+    assert network.file is not None
+    if not (known := store.values(network.key)):
+        known = {"scale": load(network.file).scale}
+        network.require_unchanged()
+        store.add(network.key, known)
+    return int(known["scale"])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from aesop.errors import RunError
 from aesop.evaluation.benchmarks import Benchmark
-from aesop.evaluation.keys import Code, picture_key
+from aesop.evaluation.keys import Network, picture_key
 from aesop.evaluation.results import NO_GROUND_TRUTH, Result
 from aesop.evaluation.store import Store, digest
-from aesop.evaluation.worker import Job, load_autoencoder, prepare_metrics
+from aesop.evaluation.worker import Job, load_encoding, prepare_metrics
 from aesop.metrics import METRICS, Settings
 from aesop.metrics.metric import Measure, SetMeasure, SetMetric
 
@@ -21,7 +21,7 @@ from aesop.metrics.metric import Measure, SetMeasure, SetMetric
 class MetricsAtHand:
     """The metrics that were needed, loaded once, and why others cannot be had."""
 
-    def __init__(self, scale: int, device: torch.device, autoencoder: Path | None) -> None:
+    def __init__(self, scale: int, device: torch.device, autoencoder: Network | None) -> None:
         self.scale, self.device, self.autoencoder = scale, device, autoencoder
         self.measures: dict[str, Measure | SetMeasure] = {}
         self.unavailable: dict[str, str] = {}
@@ -29,7 +29,7 @@ class MetricsAtHand:
     def prepare(self, names: Sequence[str]) -> None:
         """Load metrics, or note why they cannot be had."""
         encodes = any(METRICS[name].needs_autoencoder for name in names)
-        network = load_autoencoder(self.autoencoder, self.device) if encodes else None
+        network = load_encoding(self.autoencoder, self.device) if encodes else None
         measures, unavailable = prepare_metrics(names, Settings(self.scale, self.device, network))
         self.measures |= measures
         self.unavailable |= unavailable
@@ -48,19 +48,18 @@ class Plan:
     def __init__(
         self,
         benchmark: Benchmark,
-        model_keys: Mapping[str, str],
+        models: Mapping[str, Network],
         metric_keys: Mapping[str, str],
-        code: Code,
+        code: str,
         store: Store,
     ) -> None:
         self.benchmark, self.metric_keys, self.store = benchmark, metric_keys, store
         with ThreadPoolExecutor() as threads:
             self.keys = list(threads.map(picture_key, benchmark.pictures, [benchmark.scale] * len(benchmark.pictures)))
         self.sr_keys = {
-            model: [digest("sr", model_key, key, code.sr) for key in self.keys]
-            for model, model_key in model_keys.items()
+            model: [digest("sr", network.key, key) for key in self.keys] for model, network in models.items()
         }
-        self.hr_keys = [digest("hr", key, code.sr) for key in self.keys]
+        self.hr_keys = [digest("hr", key, code) for key in self.keys]
         self.applicable = [name for name in metric_keys if benchmark.pairs or not METRICS[name].needs_hr]
 
     def jobs(self) -> Iterator[Job]:
@@ -122,7 +121,7 @@ class Plan:
                 result.unavailable = metrics.unavailable.get(name)
                 return
             sides = [
-                np.concatenate([self.store.features(keys[index], self.metric_keys[name]) for index in there])
+                np.concatenate([self._features(keys[index], name) for index in there])
                 for keys in (self.sr_keys[model], self.hr_keys)
             ]
             try:
@@ -131,7 +130,14 @@ class Plan:
                 result.unavailable = str(error) or type(error).__name__
                 return
             self.store.add(key, known)
-        result.set_value, result.set_count = known["value"], len(there)
+        result.set_value = known["value"]
+        result.set_pictures = tuple(self.benchmark.pictures[index].name for index in there)
+
+    def _features(self, key: str, name: str) -> np.ndarray:
+        found = self.store.features(key, self.metric_keys[name])
+        if found is None:
+            raise RunError(f"{self.store.folder}: somebody removes its files while they are used; call again.")
+        return found
 
     @property
     def _all(self) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,7 @@ class Result:
     """One metric of one model on one benchmark; None for pictures that could not be measured.
 
     A metric of whole sets (FID) has no value for a picture: its `pictures` are all None, `set_value` is its value over
-    `set_count` of them.
+    `set_pictures`.
     """
 
     model: str
@@ -30,12 +29,22 @@ class Result:
     pictures: dict[str, float | None] = field(default_factory=dict)
     unavailable: str | None = None
     set_value: float | None = None
-    set_count: int = 0
+    set_pictures: tuple[str, ...] = ()
 
     @property
-    def measured(self) -> list[float]:
-        """The pictures' values there are."""
-        return [value for value in self.pictures.values() if value is not None]
+    def finite(self) -> dict[str, float]:
+        """The pictures' values that a mean can be of: the PSNR of equal pictures is infinite."""
+        return {name: value for name, value in self.pictures.items() if value is not None and math.isfinite(value)}
+
+    @property
+    def infinite(self) -> list[str]:
+        """The pictures that are left out of the mean since they equal what they are compared with."""
+        return [name for name, value in self.pictures.items() if value is not None and not math.isfinite(value)]
+
+    @property
+    def of_pictures(self) -> tuple[str, ...]:
+        """The pictures that the mean, or the set's value, is of."""
+        return tuple(self.finite or self.infinite) if self.set_value is None else self.set_pictures
 
     @property
     def no_ground_truth(self) -> bool:
@@ -45,19 +54,20 @@ class Result:
     @property
     def count(self) -> int:
         """How many pictures the mean, or the set's value, is of."""
-        return len(self.measured) if self.set_value is None else self.set_count
+        return len(self.of_pictures)
 
     @property
     def mean(self) -> float | None:
-        """Mean over the pictures that could be measured, or the set's value; None if there is none."""
+        """Mean over the finite values, or the set's value; None if there is none, infinite if all are."""
         if self.set_value is not None:
             return self.set_value
-        return math.fsum(self.measured) / len(self.measured) if self.measured else None
+        values = self.finite.values()
+        return math.fsum(values) / len(values) if values else math.inf if self.infinite else None
 
     @property
     def interval(self) -> Interval | None:
         """The mean's 95 % bootstrap interval over pictures; None for fewer than five, and for metrics of sets."""
-        return mean_interval(self.measured)
+        return mean_interval(list(self.finite.values()))
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Note:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """By how much a model's mean exceeds another's, over the pictures that both were measured on."""
+    """By how much a model's mean exceeds another's, over the pictures that have a finite value of both."""
 
     model: str
     against: str
@@ -141,11 +151,12 @@ class Evaluation:
             other = self.result(against, result.benchmark, result.metric)
             where = (result.model, against, result.benchmark, result.metric)
             if result.set_value is not None and other.set_value is not None:
-                if result.set_count == other.set_count:
-                    found.append(PairedDifference(*where, result.set_value - other.set_value, None, result.set_count))
+                if set(result.set_pictures) == set(other.set_pictures):
+                    found.append(PairedDifference(*where, result.set_value - other.set_value, None, result.count))
                 continue
-            gaps = _gaps(result, other)
-            if gaps and all(map(math.isfinite, gaps)):
+            theirs = other.finite
+            gaps = [value - theirs[name] for name, value in result.finite.items() if name in theirs]
+            if gaps:
                 found.append(PairedDifference(*where, math.fsum(gaps) / len(gaps), mean_interval(gaps), len(gaps)))
         return found
 
@@ -154,15 +165,15 @@ class Evaluation:
 
         {"models": [name], "benchmarks": [name], "metrics": [name],
          "results": [{"model", "benchmark", "scale", "metric", "mean", "interval": [low, high] or null, "count",
-                      "pictures": {name: value}, "unavailable": reason or null, "set_value", "set_count"}],
+                      "pictures": {name: value}, "unavailable": reason or null, "set_value", "set_pictures"}],
          "differences": [{"model", "against", "benchmark", "metric", "difference", "interval", "count", "significant"}],
          "failures": [{"benchmark", "picture", "model" or null, "metric" or null, "reason"}],
          "notes": [{"benchmark", "picture" or null, "text"}],
          "versions": {package: version}, "against": name,
          "files": {name: {"path", "sha256"}}, "autoencoder": {"path", "sha256"} or null}
 
-        A value is a number, null (not measured) or the string "inf" (the PSNR of equal pictures); `count` says how
-        many are not null, `mean` is theirs.
+        A value is a number, null (not measured) or the string "inf" (the PSNR of equal pictures); `mean` is that of
+        the `count` numbers.
         """
         document = asdict(self)
         for entry, result in zip(document["results"], self.results, strict=True):
@@ -176,14 +187,6 @@ class Evaluation:
         if path is not None:
             write_atomically(path, text)
         return text
-
-
-def _gaps(result: Result, other: Result) -> Sequence[float]:
-    return [
-        first - second
-        for name, first in result.pictures.items()
-        if first is not None and (second := other.pictures.get(name)) is not None
-    ]
 
 
 def _json_value(value: float | None) -> float | str | None:

@@ -1,9 +1,9 @@
 """Where an evaluation keeps what it computed, by content: a second call computes only what is new.
 
 A value belongs to the bytes of a model file and of a picture, to a metric, and to the code and the packages that made
-it; none of them can change without another key, so nothing here ever goes out of date. Files appear whole or not at
-all, picture by picture: a run that was killed goes on where it was, and two may work at once. SR pictures and features
-are kept too (they cost more than metrics do) up to KEPT_BYTES, values always.
+it; none of them can change without another key, so nothing here ever goes out of date. Pictures and features appear
+whole or not at all, values are lines that are added: a run that was killed goes on where it was, and two may work at
+once. SR pictures and features are kept too (they cost more than metrics do) up to KEPT_BYTES, values always.
 """
 
 from __future__ import annotations
@@ -11,26 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-import aesop
 from aesop.data.pictures import read_picture, to_picture, to_planes, write_picture
 from aesop.errors import DataError, RunError
-from aesop.files import atomic_path, write_atomically
-from aesop.versions import versions
+from aesop.files import atomic_path
 
-#: Changes with every change of what is measured that the code's own text does not show.
-PROTOCOL = 1
-#: SR pictures and features beyond this are removed when an evaluation ends, those that were made first.
+#: SR pictures and features beyond this are removed when an evaluation ends, those that were used longest ago.
 KEPT_BYTES = 4 << 30
+#: What was used within so many seconds stays: another evaluation may be at work with it.
+IN_USE = 24 * 3600
 
 
 def default_folder() -> Path:
@@ -57,23 +53,39 @@ class Store:
     def values(self, key: str) -> dict[str, float]:
         """What is known under `key`, by name; empty if nothing is."""
         try:
-            found = json.loads(self._path(key, ".json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            lines = self._path(key, ".jsonl").read_bytes().splitlines()
+        except OSError:
             return {}
-        return found if isinstance(found, dict) else {}
+        known: dict[str, float] = {}
+        for line in lines:
+            with suppress(ValueError, TypeError):  # half a line, from a machine that went down
+                known.update(json.loads(line))
+        return known
 
     def add(self, key: str, values: Mapping[str, float]) -> None:
-        """Keep `values` under `key`, beside those that are there."""
+        """Keep `values` under `key`, beside those that are there and those that another process adds."""
         if values:
-            write_atomically(self._path(key, ".json"), json.dumps(self.values(key) | dict(values)))
+            path = self._path(key, ".jsonl")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("ab", buffering=0) as file:
+                    file.write(f"\n{json.dumps(dict(values))}\n".encode())
+            except OSError as error:
+                raise RunError(f"{path}: cannot be written ({error.strerror}); {_MEND}.") from error
 
     def has_features(self, key: str, metric: str) -> bool:
         """Whether a picture's features for a metric of sets are there."""
-        return self._path(key, f".{metric}.npy").is_file()
+        return self.features(key, metric) is not None
 
-    def features(self, key: str, metric: str) -> np.ndarray:
-        """A picture's features for a metric of sets, (n, d)."""
-        return np.load(self._path(key, f".{metric}.npy"), allow_pickle=False)
+    def features(self, key: str, metric: str) -> np.ndarray | None:
+        """A picture's features for a metric of sets, (n, d), if they are there."""
+        path = self._path(key, f".{metric}.npy")
+        try:
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        _use(path)
+        return found
 
     def add_features(self, key: str, metric: str, features: np.ndarray) -> None:
         """Keep a picture's features."""
@@ -84,16 +96,18 @@ class Store:
         """The SR picture, uint8 (3, H, W), if it is there."""
         path = self._path(key, ".png")
         try:
-            return to_planes(read_picture(path)) if path.is_file() else None
+            found = to_planes(read_picture(path)) if path.is_file() else None
         except DataError:
             return None
+        _use(path)
+        return found
 
     def add_picture(self, key: str, picture: Tensor) -> None:
         """Keep an SR picture, uint8 (3, H, W)."""
         write_picture(self._path(key, ".png"), to_picture(picture))
 
     def tidy(self) -> None:
-        """Remove the oldest pictures and features beyond KEPT_BYTES."""
+        """Remove the pictures and features beyond KEPT_BYTES that were used longest ago, but none of the last day's."""
         found = []
         for path in self.folder.glob("??/*"):
             if path.suffix in (".png", ".npy"):
@@ -101,9 +115,9 @@ class Store:
                     status = path.stat()
                     found.append((status.st_mtime, status.st_size, path))
         room = KEPT_BYTES
-        for _, size, path in sorted(found, reverse=True):
+        for used, size, path in sorted(found, reverse=True):
             room -= size
-            if room < 0:
+            if room < 0 and used < time.time() - IN_USE:
                 with suppress(OSError):
                     path.unlink()
 
@@ -112,6 +126,12 @@ class Store:
 
 
 _MEND = "name another folder in $AESOP_CACHE or call with --no-cache"
+
+
+def _use(path: Path) -> None:
+    """Note that a file was used now."""
+    with suppress(OSError):
+        os.utime(path)
 
 
 def digest(*parts: str | int) -> str:
@@ -129,37 +149,3 @@ def digest_of(path: Path) -> str:
     except OSError as error:
         return digest("unreadable", type(error).__name__, os.fsencode(path).hex())
     return content.hexdigest()
-
-
-def code_key(modules: Iterable[str]) -> str:
-    """The key of the source files of `modules`, of those in this package that they import, and of the packages used.
-
-    Files beside a module whose names begin with its name (weights, say) belong to it. The list of all metrics does not
-    belong to one of them.
-    """
-    files: set[Path] = set()
-    seen = {"aesop.metrics"}
-    to_do = list(modules)
-    while to_do:
-        name = to_do.pop()
-        path = _file_of(name)
-        if name in seen or path is None:
-            continue
-        seen.add(name)
-        files.add(path)
-        if name.startswith("aesop."):
-            files |= set(path.parent.glob(f"{path.stem}*"))
-            to_do += re.findall(r"^\s*(?:from|import) (aesop\.[\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    packages = {name: found for name, found in versions().items() if name not in ("python", "platform")}
-    with suppress(PackageNotFoundError):
-        packages["pyiqa"] = version("pyiqa")
-    return digest(PROTOCOL, *sorted(map(digest_of, files)), *(f"{name} {found}" for name, found in packages.items()))
-
-
-def _file_of(module: str) -> Path | None:
-    """The source file of a module of this package, or of one that is loaded."""
-    if module.startswith("aesop."):
-        path = Path(aesop.__file__).parent.joinpath(*module.split(".")[1:])
-        return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return None if file is None else Path(file)

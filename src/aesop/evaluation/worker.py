@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float
 from aesop.errors import AesopError, RunError
 from aesop.evaluation.benchmarks import Picture
-from aesop.evaluation.model_names import BICUBIC
+from aesop.evaluation.keys import Network, load_autoencoder
 from aesop.evaluation.results import Failure
 from aesop.evaluation.store import Store
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
@@ -37,12 +37,12 @@ from aesop.upscaling.tiles import Upscaler
 
 @dataclass(frozen=True)
 class Setup:
-    """What every process needs: models by name (a path, or `bicubic`), the keys of metrics in the store, and where."""
+    """What every process needs: models by name, the keys of metrics in the store, and where."""
 
-    models: Mapping[str, str]
+    models: Mapping[str, Network]
     scale: int
     device: str
-    autoencoder: Path | None
+    autoencoder: Network | None
     metrics: Mapping[str, str]
     store: Path
     imports: Sequence[str] = ()
@@ -71,13 +71,13 @@ def prepare_metrics(names: Sequence[str], settings: Settings) -> tuple[dict[str,
     return measures, unavailable
 
 
-def load_autoencoder(path: Path | None, device: torch.device) -> nn.Module | None:
-    """Load AE-PSNR's auto-encoder onto the device; None if there is none."""
-    if path is None:
+def load_encoding(autoencoder: Network | None, device: torch.device) -> nn.Module | None:
+    """Load AE-PSNR's auto-encoder onto the device; None if there is none, ModelError if it has changed."""
+    if autoencoder is None or autoencoder.file is None:
         return None
-    from aesop.autoencoder import AutoEncoder
-
-    return AutoEncoder.load(path).eval().to(device)
+    loaded = load_autoencoder(autoencoder.file).eval().to(device)
+    autoencoder.require_unchanged()
+    return loaded
 
 
 class Worker:
@@ -88,7 +88,7 @@ class Worker:
         self.store = Store(setup.store)
         self.device = torch.device(setup.device)
         if measures is None:
-            settings = Settings(setup.scale, self.device, load_autoencoder(setup.autoencoder, self.device))
+            settings = Settings(setup.scale, self.device, load_encoding(setup.autoencoder, self.device))
             measures, _ = prepare_metrics(list(setup.metrics), settings)
         self.measures = measures
         self._upscalers: dict[str, Callable[[Tensor], Tensor]] = {}
@@ -142,13 +142,15 @@ class Worker:
 
     def upscale(self, model: str, key: str, lr: Tensor) -> Tensor:
         """The SR picture of `key`, uint8, as a picture file would hold it; made and kept if the store lacks it."""
-        path = self.setup.models[model]
-        if path == BICUBIC:
+        network = self.setup.models[model]
+        if network.file is None:
             return resize(lr, self.setup.scale)
         if (kept := self.store.picture(key)) is not None:
             return kept
         if model not in self._upscalers:
-            self._upscalers[model] = Upscaler(load_generator(Path(path)).model.to(self.device), self.setup.scale)
+            loaded = load_generator(network.file)
+            network.require_unchanged()
+            self._upscalers[model] = Upscaler(loaded.model.to(self.device), self.setup.scale)
         sr = self._upscalers[model](lr)
         self.store.add_picture(key, sr)
         return sr
@@ -170,7 +172,8 @@ def run_jobs(
     # Spawned, not forked: torch's and libvips' threads do not survive a fork.
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start, (setup,))
     try:
-        pending: dict[Future[list[Failure]], Job] = {pool.submit(_work, job): job for job in jobs}
+        with _ctrl_c_is_ours():
+            pending: dict[Future[list[Failure]], Job] = {pool.submit(_work, job): job for job in jobs}
         while pending:
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
@@ -178,7 +181,7 @@ def run_jobs(
     except BrokenProcessPool as error:
         raise RunError(
             "a process of this evaluation was killed, perhaps for want of memory; call again with fewer --processes: "
-            "finished pictures are kept."
+            "finished pictures are kept. (In a script of your own: it needs `if __name__ == '__main__':`.)"
         ) from error
     except BaseException:
         for child in set(multiprocessing.active_children()) - before:
@@ -188,7 +191,20 @@ def run_jobs(
         pool.shutdown(cancel_futures=True)
 
 
-_worker: Worker | None = None
+@contextmanager
+def _ctrl_c_is_ours() -> Iterator[None]:
+    """Let processes that are started meanwhile take no notice of Ctrl-C, from their first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+_worker: Worker | AesopError | None = None
 
 
 def _start(setup: Setup) -> None:
@@ -202,9 +218,14 @@ def _start(setup: Setup) -> None:
     for module in setup.imports:
         with suppress(ValueError):  # the parent has imported it, or told why not
             import_here(module)
-    _worker = Worker(setup)
+    try:
+        _worker = Worker(setup)
+    except AesopError as error:  # an exception here would look like a process that was killed
+        _worker = error
 
 
 def _work(job: Job) -> list[Failure]:
     assert _worker is not None
+    if isinstance(_worker, AesopError):
+        raise _worker
     return _worker(job)

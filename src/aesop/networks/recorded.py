@@ -54,6 +54,14 @@ def recorded_generator(
     return model.eval().float(), scale, kind
 
 
+def records_a_users_class(metadata: dict[str, str]) -> bool:
+    """Whether a file of ours says that its network, or its auto-encoder's decoder, is of a class `module:Class`."""
+    try:
+        return ":" in str(_section(json.loads(metadata["recipe"]), json.loads(metadata["stage"]))["type"])
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return False
+
+
 def _section(recipe: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return the section of the network that a stage's file holds; the auto-encoder's is its decoder."""
     decoder = (recipe.get("autoencoder") or {}).get("decoder") if stage == "autoencoder" else None
