@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +26,10 @@ from aesop.data.pictures import read_picture, to_planes, to_tensor, write_pictur
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.evaluation.benchmarks import open_benchmark
 from aesop.evaluation.evaluate import Evaluation, evaluate
+from aesop.evaluation.model_names import titled_models
 from aesop.evaluation.results import ModelFile
 from aesop.evaluation.table import print_tables
+from aesop.files import write_atomically
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
 from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Measure
@@ -322,6 +326,82 @@ def test_a_json_target_that_cannot_be_is_told_before_the_work(
             main()
         assert left.value.code == 2
         assert capsys.readouterr().err.startswith(f"aesop: {target}: {reason}")
+
+
+def test_outputs_that_would_replace_each_other_or_a_device_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aesop.evaluation.evaluate.evaluate", pytest.fail)
+    same, pipe = str(tmp_path / "out"), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for arguments, reason in (
+        (["--json", same, "--csv", same], "named for two outputs"),
+        (["--json", str(pipe)], "not a plain file"),
+        (["--json", "/proc/o.json"], "cannot be written"),
+    ):
+        app = Typer()
+        app.command()(evaluate_command)
+        found = CliRunner().invoke(app, ["bicubic", "--benchmark", str(tmp_path), *arguments]).exception
+        assert isinstance(found, AesopError)
+        assert reason in str(found)
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real/values.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_atomically(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_a_terminal_without_arrows_costs_nothing(bench: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aesop", "evaluate", "bicubic", "--benchmark", str(bench), "--metrics", "psnr"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+    assert b"PSNR ? dB" in shown
+    command += ["--json", str(tmp_path / "o.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()  # as `| true` does
+        assert b"Traceback" not in run.stderr.read()
+    assert json.loads((tmp_path / "o.json").read_text())["metrics"] == ["psnr"]
+
+
+def test_a_metric_that_was_asked_for_and_cannot_be_had_is_a_failure(bench: Path) -> None:
+    app = Typer()
+    app.command()(evaluate_command)
+    arguments = ["bicubic", "--benchmark", str(bench), "--metrics"]
+    assert CliRunner().invoke(app, [*arguments, "psnr,ae-psnr"]).exit_code == 2
+    assert CliRunner().invoke(app, [*arguments, "psnr"]).exit_code == 0
+
+
+def test_what_has_vanished_from_the_cache_is_named(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aesop.evaluation.store.Store.add", lambda *_: None)
+    found = evaluate(["bicubic"], [bench], metrics=["psnr", "ssim"])
+    assert [(f.picture, f.metric) for f in found.failures] == [(p, m) for p in ("a", "b") for m in ("psnr", "ssim")]
+    assert "vanished from the cache; call again" in found.failures[0].reason
+
+
+def test_models_are_called_by_their_titles(good: Path, bench: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs/exp_0.5"
+    for stage in ("fidelity", "perceptual"):
+        write_model(run / f"{stage}/generator.safetensors")
+    twin = good.with_suffix(".pth")
+    torch.save(nn.Identity().state_dict(), twin)
+    (tmp_path / "link").symlink_to(run)
+    fidelity = str(run / "fidelity/generator.safetensors")
+    assert titled_models([run, f"{tmp_path}/runs/../link", fidelity, f"A*={fidelity}", "bicubic"]) == {
+        "exp_0.5": str(run), "fidelity": fidelity, "A*": fidelity, "bicubic": "bicubic",
+    }  # fmt: skip
+    assert list(titled_models([good, twin])) == ["good.safetensors", "good.pth"]
+    with pytest.raises(AesopError, match="two models are called A; name them apart, as TITLE=MODEL"):
+        titled_models([f"A={good}", f"A={run}"])
+    found = evaluate([f"Ours={good}", "bicubic"], [bench], metrics=["psnr"], against=good)
+    assert (found.models, found.against) == (["Ours", "bicubic"], "Ours")
+    assert evaluate({"Ours": good, "bicubic": "bicubic"}, [bench, bench], metrics=["psnr"]).results == found.results
 
 
 def test_the_table_is_printed_even_if_the_json_file_cannot_be_written(

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_the_terminal_shows_means_intervals_and_differences():
     assert rows[2] == ["my_net", "27.760 *", "0.7000 *"]
     assert rows[4] == ["half", "23.000 (1 of 5)", "–"]  # other pictures: it competes for no star
     assert "Set5: difference from bicubic (* its 95 % interval excludes 0)" in shown
-    assert rows[5] == ["my_net", "+1.760 *", "+0.0000"]
+    assert rows[5] == ["my_net", "+1.760 *", "0.0000"]
     assert "Set14: difference" not in shown  # one picture has no interval
     assert "Set5/p0, p2: is greyscale" in shown
     assert "Set5/p1 (half): 100 % broken_" in shown
@@ -130,6 +131,16 @@ def test_published_numbers(table: int, network: str, method: str, benchmark: str
     assert found.value == value
 
 
+def test_published_tables_are_whole():
+    """How many numbers a table has and what they add up to, by a second reading of the paper."""
+    found = {table: [Decimal(n.text) for n in published() if n.table == table] for table in (1, 2, 4, 6, 7, 8, 9)}
+    assert {table: (len(numbers), str(sum(numbers))) for table, numbers in found.items()} == {
+        1: (244, "1736.6159"), 2: (8, "19.3320"), 4: (28, "1116.085"), 6: (40, "500.9617"), 7: (96, "3037.013"),
+        8: (136, "917.6016"), 9: (56, "2124.817"),
+    }  # fmt: skip
+    assert len(published()) == 608
+
+
 def test_tables_that_repeat_a_number_agree():
     seen: dict[tuple[str, ...], str] = {}
     for number in published():
@@ -148,6 +159,8 @@ def test_csv_has_a_line_for_every_value():
     assert float(line["mean"]) == pytest.approx(27.76)
     assert float(line["difference_low"]) < float(line["difference"]) < float(line["difference_high"])
     assert (line["count"], line["pictures"], line["against"], line["significant"]) == ("5", "5", "bicubic", "True")
+    assert (line["difference_count"], line["reason"]) == ("5", "")
+    assert NO_GROUND_TRUTH in {line["reason"] for line in ours if line["benchmark"] == "RealSRSet"}
     paper = [line for line in lines if line["source"] == "paper, table 1"]
     assert {line["benchmark"] for line in paper} == {"Set14"}
     assert {"model": "SPSR, RRDB, crop 128", "metric": "psnr", "mean": "26.860"}.items() <= paper[1].items()

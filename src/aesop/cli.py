@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -93,11 +95,17 @@ app.command()(cli_upscale.upscale)
 
 def main() -> None:
     """Run the command; a mistake of the user's becomes one sentence and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal or a pipe without arrows is no reason to fail
     try:
         app()
     except AesopError as error:
         print(f"aesop: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # `| head` has seen enough; what could be lost was written before
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

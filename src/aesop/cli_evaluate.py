@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,9 @@ from aesop.cores import share_cores
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="bicubic, a run folder or a model file.")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="[TITLE=]MODEL...", help="bicubic, a run folder or a model file.")
+    ],
     benchmark: Annotated[
         list[str],
         typer.Option(
@@ -35,6 +36,9 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write tables, plots and all pictures to this page.")
     ] = None,
+    report_size: Annotated[
+        int, typer.Option(min=0, metavar="MB", help="Hold all pictures of the report together below this.")
+    ] = 25,
     curve: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,35 +67,28 @@ def evaluate(
     """Measure models on benchmarks by the paper's protocol, with intervals and differences between models.
 
     What an earlier call has measured is not measured again; an interrupted call goes on. Exit status 2 if a picture
-    could not be read, upscaled or measured; the tables and the files hold the others.
+    could not be read, upscaled or measured, or a metric of --metrics not be had; tables and files hold the others.
     """
     share_cores()
-    from aesop.errors import AesopError
+    from aesop.errors import AesopError, RunError
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.export import to_csv, to_latex, to_markdown
     from aesop.evaluation.page.curves import common_scale, measure_routes, open_routes
     from aesop.evaluation.page.gallery import Gallery
     from aesop.evaluation.page.page import page
-    from aesop.evaluation.results import Evaluation
     from aesop.evaluation.table import print_tables
     from aesop.files import printable, require_writable, write_atomically
 
     import_modules(imports)
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    writers: dict[Path, Callable[[Evaluation], str]] = {}
-    gallery = Gallery() if report is not None else None
+    gallery = Gallery(report_size * 10**6) if report is not None else None
     if curve and report is None:
         raise AesopError("--curve: is drawn in the report; name its file with --report.")
-    for path, writer in (
-        (json, lambda found: found.to_json()),
-        (csv, lambda found: to_csv(found, paper=published)),
-        (markdown, lambda found: to_markdown(found, paper=published)),
-        (latex, lambda found: to_latex(found, paper=published)),
-        (report, lambda found: page(found, gallery, published=published, curves=curves)),
-    ):
-        if path is not None:
-            require_writable(path)
-            writers[path] = writer
+    outputs = [path for path in (json, csv, markdown, latex, report) if path is not None]
+    for path in outputs:
+        if outputs.count(path) > 1:
+            raise AesopError(f"{path}: is named for two outputs; name two files.")
+        require_writable(path)
     measure = partial(
         run,
         benchmarks=benchmark,
@@ -113,9 +110,25 @@ def evaluate(
         more = "" if no_cache else "; call the same command again to go on"
         print(f"interrupted{more}.", file=sys.stderr)
         raise typer.Exit(130) from None
+    writers = (
+        (json, evaluation.to_json),
+        (csv, partial(to_csv, evaluation, paper=published)),
+        (markdown, partial(to_markdown, evaluation, paper=published)),
+        (latex, partial(to_latex, evaluation, paper=published)),
+        (report, partial(page, evaluation, gallery, published=published, curves=curves)),
+    )
+    failed: list[RunError] = []
+    for path, write in writers:
+        if path is not None:
+            try:
+                write_atomically(path, write())
+            except RunError as error:  # the other files, and the tables, are worth as much
+                failed.append(error)
     print_tables(evaluation, published=published)
-    for path, writer in writers.items():
-        write_atomically(path, writer(evaluation))
+    for path in outputs:
         print(printable(path))
-    if evaluation.failures:
+    if failed:
+        raise failed[0]
+    found = {result.metric for result in evaluation.results if result.mean is not None}
+    if evaluation.failures or not found.issuperset(names or ()):
         raise typer.Exit(2)

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError, RunError
-from aesop.evaluation.benchmarks import Picture, look_at, open_benchmarks
+from aesop.evaluation.benchmarks import Benchmark, Picture, look_at, open_benchmarks
 from aesop.evaluation.keys import Code, find_autoencoder, find_model, load_autoencoder, scale_of
-from aesop.evaluation.model_names import short_names
+from aesop.evaluation.model_names import same_model, titled_models
 from aesop.evaluation.plan import MetricsAtHand, Plan
 from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, PairedDifference, Result
 from aesop.evaluation.store import Store, default_folder
@@ -41,7 +41,7 @@ WORTH_A_PROCESS = 4
 
 
 def evaluate(
-    models: Sequence[str | Path],
+    models: Sequence[str | Path] | Mapping[str, str | Path],
     benchmarks: Sequence[Path | str],
     *,
     scale: int | None = None,
@@ -65,7 +65,7 @@ def evaluate(
     be had here.
 
     Args:
-        models: what is measured.
+        models: what is measured, perhaps as `TITLE=MODEL`, or by title.
         benchmarks: folders; a folder of known benchmarks stands for all of them, and the name of a known one for the
             folder of this name in `benchmarks_folder`.
         scale: needed for bicubic alone, where it is not 4.
@@ -91,7 +91,7 @@ def evaluate(
     if processes is not None and processes < 1:
         raise AesopError(f"--processes {processes}: name at least 1.")
     chosen = choose_device(device)
-    labels = {label: model for model, label in short_names(models).items()}
+    labels = {t: str(m) for t, m in models.items()} if isinstance(models, Mapping) else titled_models(models)
     compared = _label_of(against, labels)
     with _store(cache) as store:
         code = Code(chosen, imports)
@@ -105,8 +105,13 @@ def evaluate(
         encoder = None if autoencoder is None else find_autoencoder(autoencoder, code)
         if encoder is not None and (own := scale_of(encoder, load_autoencoder, store)) != scale:
             raise ModelError(f"{autoencoder}: is an auto-encoder for scale {own}, not {scale}; name one of {scale}.")
-        sets = [opened for given in benchmarks for opened in open_benchmarks(given, scale, benchmarks_folder)]
-        _require_different([benchmark.name for benchmark in sets])
+        opened = [
+            (given, benchmark)
+            for given in dict.fromkeys(map(str, benchmarks))
+            for benchmark in open_benchmarks(given, scale, benchmarks_folder)
+        ]
+        _require_different(opened)
+        sets = [benchmark for _, benchmark in opened]
 
         metric_keys = {
             name: code.of_metric(name, *([encoder.key] if encoder and METRICS[name].needs_autoencoder else []))
@@ -127,7 +132,7 @@ def evaluate(
             store.folder,
             imports,
         )
-        failures = _run(jobs, setup, processes, metrics_at_hand, sum(len(b.pictures) for b in sets))
+        failures = _run(jobs, setup, processes, metrics_at_hand, sum(len(b.pictures) for b in sets) * len(labels))
 
         evaluation = Evaluation(
             list(labels),
@@ -146,6 +151,7 @@ def evaluate(
         for plan in plans:
             evaluation.notes += look_at(plan.benchmark)
             evaluation.results += plan.results(metrics_at_hand)
+        evaluation.failures += _lost(evaluation)
         evaluation.failures.sort(key=_order(evaluation, plans))
         if show is not None:
             show(_upscaled(plans, setup), sum(len(b.pictures) for b in sets))
@@ -177,23 +183,24 @@ def _store(cache: bool) -> Iterator[Store]:
 
 
 def _run(
-    jobs: Sequence[Job], setup: Setup, processes: int | None, metrics: MetricsAtHand, pictures: int
+    jobs: Sequence[Job], setup: Setup, processes: int | None, metrics: MetricsAtHand, everything: int
 ) -> list[Failure]:
-    """Do the jobs."""
+    """Do the jobs; progress counts every model's picture, of which all that there are is `everything`."""
     if not jobs:
         return []
+    to_do = sum(len(job.work) for job in jobs)
     if torch.device(setup.device).type != "cpu":
         processes = 1
     elif processes is None:
-        processes = min(_cores(), max(1, len(jobs) // WORTH_A_PROCESS))
+        processes = min(_cores(), max(1, to_do // WORTH_A_PROCESS))
     processes = min(processes, len(jobs))
     if processes > 1:  # the largest first, so that no process works alone for long at the end
         jobs = sorted(jobs, key=lambda job: _file_size(job.picture), reverse=True)
     failures: list[Failure] = []
-    with progress("evaluate", pictures, completed=pictures - len(jobs), unit="pictures") as advance:
+    with progress("evaluate", everything, completed=everything - to_do, unit="pictures") as advance:
         for job, failed in run_jobs(jobs, setup, processes, metrics.measures):
             failures += failed
-            advance(1, f"{job.benchmark}/{job.picture.name}")
+            advance(len(job.work), f"{job.benchmark}/{job.picture.name}")
     return failures
 
 
@@ -276,16 +283,36 @@ def _one_scale(scales: dict[str, int], asked: int | None) -> int:
 
 
 def _label_of(against: str | Path | None, labels: Mapping[str, str]) -> str | None:
-    """The short name of the model that was named by it or by its path."""
+    """The title of the model that was named by it or by its path."""
     if against is None or str(against) in labels:
         return None if against is None else str(against)
-    found = next((label for label, model in labels.items() if model == str(against)), None)
+    found = next((label for label, model in labels.items() if same_model(model, str(against))), None)
     if found is None:
         raise AesopError(f"--against {against}: is none of the models; choose from {', '.join(labels)}.")
     return found
 
 
-def _require_different(benchmarks: list[str]) -> None:
-    twice = next((name for name in benchmarks if benchmarks.count(name) > 1), None)
-    if twice is not None:
-        raise AesopError(f"--benchmark: two folders are called {twice}; rename one or evaluate them one by one.")
+def _require_different(opened: Sequence[tuple[str, Benchmark]]) -> None:
+    seen: dict[str, str] = {}
+    for given, benchmark in opened:
+        if benchmark.name in seen:
+            raise AesopError(
+                f"--benchmark: {benchmark.name} is in {seen[benchmark.name]} and in {given}; evaluate them one by one."
+            )
+        seen[benchmark.name] = given
+
+
+def _lost(evaluation: Evaluation) -> list[Failure]:
+    """What has no value though nothing failed: somebody has removed files of the store meanwhile."""
+    failed = {(f.benchmark, f.picture, f.model, f.metric) for f in evaluation.failures}
+    lost = []
+    for result in evaluation.results:
+        if result.unavailable:
+            continue
+        there = {*result.of_pictures, *result.infinite}
+        for picture in result.pictures:
+            tried = ((None, None), (result.model, None), (result.model, result.metric))
+            if picture not in there and not any((result.benchmark, picture, *who) in failed for who in tried):
+                reason = "what was computed has vanished from the cache; call again"
+                lost.append(Failure(result.benchmark, picture, result.model, result.metric, reason))
+    return lost

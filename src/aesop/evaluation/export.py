@@ -15,7 +15,7 @@ from aesop.metrics import METRICS
 
 CSV_COLUMNS: tuple[str, ...] = (
     "source", "benchmark", "scale", "model", "metric", "mean", "low", "high", "count", "pictures",
-    "against", "difference", "difference_low", "difference_high", "significant",
+    "against", "difference", "difference_low", "difference_high", "difference_count", "significant", "reason",
 )  # fmt: skip
 
 _LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"} | {
@@ -26,8 +26,8 @@ _LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\
 def to_csv(evaluation: Evaluation, *, paper: bool = False) -> str:
     """One line for every model, benchmark and metric (CSV_COLUMNS); with `paper`, its numbers in lines of their own.
 
-    `source` is `measured` or `paper, table N`; `low` and `high` are the ends of 95 % intervals. What was not measured
-    is empty.
+    `source` is `measured` or `paper, table N`; `low` and `high` are the ends of 95 % intervals, `count` of `pictures`
+    the mean is of, `difference_count` the difference. What was not measured is empty, the `reason` beside it.
     """
     text = io.StringIO()
     lines = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
@@ -43,11 +43,13 @@ def to_csv(evaluation: Evaluation, *, paper: bool = False) -> str:
             "mean": _number(result.mean),
             "count": result.count,
             "pictures": len(result.pictures),
+            "reason": result.unavailable or "",
         }
         if (interval := result.interval) is not None:
             line |= {"low": _number(interval[0]), "high": _number(interval[1])}
         if found := differences.get((result.model, result.benchmark, result.metric)):
             line |= {"against": found.against, "difference": _number(found.difference)}
+            line |= {"difference_count": found.count}
             if found.interval is not None:
                 low, high = map(_number, found.interval)
                 line |= {"difference_low": low, "difference_high": high, "significant": found.significant}

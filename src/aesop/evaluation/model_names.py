@@ -5,30 +5,67 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from aesop.errors import AesopError
 from aesop.files import printable
 
 #: The model that is no file: bicubic interpolation.
 BICUBIC = "bicubic"
 
 
+def titled_models(given: Sequence[str | Path]) -> dict[str, str]:
+    """Models by their titles: of `TITLE=MODEL` as given, else their short names. What is named twice is there once.
+
+    Raises AesopError if two models have one title.
+    """
+    split = [_split(str(text)) for text in given]
+    names = short_names([model for title, model in split if not title])
+    models: dict[str, str] = {}
+    for title, model in split:
+        called = printable(title) if title else names[model]
+        if models.setdefault(called, model) != model and not same_model(models[called], model):
+            raise AesopError(f"two models are called {called}; name them apart, as TITLE=MODEL.")
+    return models
+
+
 def short_names(models: Sequence[str | Path]) -> dict[str, str]:
     """Short names for `models`: the last part of the path, or as much of it as tells them apart.
 
-    A run's generators are called by their stage, since all of these files have one name.
+    A run's generators are called by their stage, since all of these files have one name. Files that differ in their
+    suffix alone keep it.
     """
     given = list(dict.fromkeys(str(model) for model in models))
-    parts = {model: _parts(model) for model in given}
+    whole = {model: _parts(model) for model in given}
+    bare = {model: _bare(model, parts) for model, parts in whole.items()}
+    parts = {
+        model: whole[model] if any(bare[other] == bare[model] and whole[other] != whole[model] for other in given) else
+        bare[model]
+        for model in given
+    }  # fmt: skip
     for count in range(1, max(map(len, parts.values()), default=0) + 1):
         names = {model: printable("/".join(part[-count:])) for model, part in parts.items()}
-        if len(set(names.values())) == len(names):
+        if len(set(names.values())) == len(set(parts.values())):
             return names
-    return {model: model for model in given}
+    return {model: printable(model) for model in given}
+
+
+def same_model(first: str, second: str) -> bool:
+    """Whether both name one model, though perhaps by two paths."""
+    return _parts(first) == _parts(second)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Title, empty if there is none, and model."""
+    title, equals, model = text.partition("=")
+    return ("", text) if not equals or Path(text).exists() else (title, model)
 
 
 def _parts(model: str) -> tuple[str, ...]:
-    if model == BICUBIC:
-        return (BICUBIC,)
-    path = Path(model).resolve()
-    if not path.is_dir():
-        path = path.with_suffix("")
-    return path.parent.parts if path.name == "generator" and len(path.parts) > 2 else path.parts
+    return (BICUBIC,) if model == BICUBIC else Path(model).resolve().parts
+
+
+def _bare(model: str, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Without a file's suffix, and without the name that all of a run's generators have."""
+    if model == BICUBIC or Path(model).is_dir():
+        return parts
+    stem = Path(parts[-1]).stem
+    return parts[:-1] if stem == "generator" and len(parts) > 2 else (*parts[:-1], stem)
