@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from aesop.evaluation.export import to_csv, to_latex, to_markdown
 from aesop.evaluation.published import published, published_rows
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result
 from aesop.evaluation.table import print_tables
+from aesop.evaluation.tabulate import notes, signed, tabulate
 from helpers import synthetic_pictures
 
 BASE = [24.0, 30.0, 26.0, 28.0, 22.0]
@@ -62,6 +64,32 @@ def terminal(published: bool = False, width: int = 200) -> str:
     print_tables(evaluation(), console, published=published)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_failures_that_say_the_same_are_one_note():
+    found = evaluation()
+    found.failures = [Failure("Set5", f"p{i}", "half", None, "broken") for i in range(100)]
+    found.failures += [
+        Failure("Set5", "p1", "half", "psnr", "too small"),
+        Failure("Set14", "p1", "half", None, "broken"),
+    ]
+    assert notes(found)[-3:] == [
+        "Set5/p0, p1, p2, p3, p4 and 95 more (half): broken",
+        "Set5/p1 (half psnr): too small",
+        "Set14/p1 (half): broken",
+    ]
+    found.results[0].unavailable = "PSNR needs packages"
+    assert notes(found)[0] == "PSNR needs packages"
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert [signed(number, 2) for number in (-0.004, 0.004, 0.0, -0.006, 1.0)] == [
+        "0.00",
+        "0.00",
+        "0.00",
+        "-0.01",
+        "+1.00",
+    ]
 
 
 def test_the_terminal_shows_means_intervals_and_differences():
@@ -182,13 +210,58 @@ def test_latex_is_a_tabular_of_equal_rows(tmp_path: Path):
     text = to_latex(evaluation(), paper=True)
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert {line.count("&") for line in rows} == {2}
-    assert r"my\_net & \textbf{27.760}$^*$ & \textbf{0.7000} \\" in rows
+    assert r"my\_net & \textbf{27.760}$^+$ & \textbf{0.7000} \\" in rows
     assert text.count(r"\begin") == text.count(r"\end") == 1
     assert r"Paper: AESOP RRDB-256, tables 1, 8 & 27.246 & 0.7371 \\" in rows
     if shutil.which("pdflatex"):
         whole = r"\documentclass{article}\usepackage{booktabs}\begin{document}" + text + r"\end{document}"
         (tmp_path / "t.tex").write_text(whole)
         subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def small(values: Mapping[str, Sequence[float | None]], metric: str = "psnr") -> Evaluation:
+    results = [
+        Result(model, "Set14", 4, metric, {f"p{index}": value for index, value in enumerate(column)})
+        for model, column in values.items()
+    ]
+    return Evaluation(list(values), ["Set14"], [metric], results)
+
+
+def test_a_difference_says_of_how_many_pictures_it_is():
+    found = small({"a": [*BASE, 40.0], "b": [*(value + 1 for value in BASE), None]})
+    (table,) = tabulate(found)
+    assert [(cell.text, cell.part) for cell in table.differences[0].cells] == [("+1.000", "(5 of 6)")]
+    assert "+1.000 (5 of 6)" in to_markdown(found)
+
+
+def test_pictures_that_equal_hr_are_named_and_decide_nothing():
+    found = small({"a": [*BASE, float("inf")], "b": [*(value + 1 for value in BASE), 50.0]})
+    (table,) = tabulate(found)
+    assert [(row.cells[0].text, row.cells[0].part, row.cells[0].marked) for row in table.models] == [
+        ("26.000", "(5 of 6)", False), ("30.833", "", False),
+    ]  # fmt: skip
+    assert table.differences[0].cells[0].text == "+1.000"
+    assert "Set14/p5 (a psnr): equal and so infinite; left out of the mean and of differences" in notes(found)
+
+
+def test_what_the_paper_measures_otherwise_is_said_where_its_numbers_stand():
+    assert notes(small({"a": BASE}, "ae-psnr"), published=True) == ["AE-PSNR: the paper's is of its own auto-encoder"]
+    assert notes(small({"a": BASE}, "ae-psnr")) == []
+    found = small({"a": BASE}, "fid")
+    found.results[0].benchmark = "mine"
+    assert notes(found, published=True) == ["mine: the paper prints nothing for it"]
+
+
+def test_latex_says_what_its_marks_mean_and_leaves_out_empty_columns(tmp_path: Path):
+    worse = [value - 1.5 - 0.01 * value for value in BASE]
+    found = small({"bicubic": BASE, "[a] <b>": worse})
+    found.metrics.append("lpips")
+    found.results += [Result(m, "Set14", 4, "lpips", {"p0": None}, "no weights: 100 %") for m in found.models]
+    text = to_latex(found)
+    assert "% superscript + or -: better or worse than bicubic" in text
+    assert "% LPIPS: no weights: 100 %" in text
+    assert r"{}[a] $<$b$>$ & 24.240$^-$ \\" in text
+    assert r"\begin{tabular}{lr}" in text
 
 
 def test_json_has_intervals_and_differences():

@@ -3,117 +3,29 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor
 from typer import Typer
 from typer.testing import CliRunner
 
+from aesop.analysis.curves import Waypoint
 from aesop.cli_evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import write_picture
 from aesop.errors import AesopError
 from aesop.evaluation.evaluate import Upscaled, evaluate
-from aesop.evaluation.page.curves import common_scale, open_routes
-from aesop.evaluation.page.gallery import Gallery
+from aesop.evaluation.page.curves import Curve, common_scale, open_routes
+from aesop.evaluation.page.markup import breakable, mark
 from aesop.evaluation.page.page import page, write_page
-from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result
+from aesop.evaluation.results import Evaluation, ModelFile, Result
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
-
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
-VOID = {"meta", "img", "input", "br"}
-
-
-class Parsed(HTMLParser):
-    """Every element's name and attributes, and the text of scripts; what stands inside which is checked as well."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.scripts: list[str] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] == ["script"]:
-            self.scripts.append(data)
-        elif self.open[-1:] != ["style"]:
-            self.text += f"{data} "
-
-    def of(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def evaluation(model: str = "net", picture: str = "p1") -> Evaluation:
-    names = ["p0", picture, "p2", "p3", "p4"]
-
-    def result(name: str, metric: str, values: list[float | None]) -> Result:
-        return Result(name, "Set5", 4, metric, dict(zip(names, values, strict=True)))
-
-    return Evaluation(
-        ["bicubic", model],
-        ["Set5", "RealSRSet"],
-        ["psnr", "fid", "niqe"],
-        [
-            result("bicubic", "psnr", [24.0, 30.0, 26.0, 28.0, float("inf")]),
-            result(model, "psnr", [25.0, None, 27.0, 29.5, 23.0]),
-            Result("bicubic", "Set5", 4, "fid", dict.fromkeys(names), "no weights: <none>"),
-            Result(model, "Set5", 4, "fid", dict.fromkeys(names), set_value=12.5, set_count=5),
-            result("bicubic", "niqe", [7.0, 7.1, 7.2, 7.3, 7.4]),
-            result(model, "niqe", [5.0, 5.2, 5.1, 5.4, 5.3]),
-            *(Result(m, "RealSRSet", 4, "psnr", {"a": None}, NO_GROUND_TRUTH) for m in ("bicubic", model)),
-            *(Result(m, "RealSRSet", 4, "fid", {"a": None}, NO_GROUND_TRUTH) for m in ("bicubic", model)),
-            *(Result(m, "RealSRSet", 4, "niqe", {"a": 6.0}) for m in ("bicubic", model)),
-        ],
-        [Failure("Set5", picture, model, "psnr", "broken & <b>bold</b>")],
-        {"torch": "2.9"},
-        [Note("Set5", picture, "is greyscale among colour")],
-    )
-
-
-def noise(height: int, width: int, seed: int = 0) -> Tensor:
-    """What no compression makes small."""
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (3, height, width), np.uint8))
-
-
-def upscaled(name: str, side: int = 32, scale: int = 4, model: str = "net", hr: bool = True) -> Upscaled:
-    truth = noise(side, side)
-    lr = resize(truth, 1 / scale)
-    return Upscaled("Set5", name, scale, truth if hr else None, lr, {model: noise(side, side, 1)})
-
-
-def filled(*pictures: Upscaled, limit: int = 1 << 20) -> Gallery:
-    gallery = Gallery(limit)
-    gallery.fill(iter(pictures), len(pictures))
-    return gallery
-
-
-def decoded(parsed: Parsed) -> Iterator[tuple[str, Image.Image]]:
-    for image in parsed.of("img"):
-        assert image["src"].startswith("data:image/webp;base64,")
-        data = base64.b64decode(image["src"].partition(",")[2], validate=True)
-        yield image["alt"], Image.open(io.BytesIO(data))
+from page_samples import HOSTILE, Parsed, evaluation, filled, noise, upscaled
 
 
 def test_nothing_outside_the_file_is_referred_to(tmp_path: Path):
@@ -163,8 +75,8 @@ def test_the_embedded_values_are_the_evaluations(name: str):
 def test_hostile_names_are_text():
     plain = Parsed(page(evaluation(), filled(upscaled("p1"))))
     hostile = Parsed(page(evaluation(HOSTILE, HOSTILE), filled(upscaled(HOSTILE, model=HOSTILE)), published=False))
-    assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in plain.elements]
-    assert [set(a) for _, a in hostile.elements] == [set(a) for _, a in plain.elements]
+    shapes = [[(tag, set(a)) for tag, a in parsed.elements if tag != "wbr"] for parsed in (plain, hostile)]
+    assert shapes[0] == shapes[1]
     assert HOSTILE in hostile.text
     assert {HOSTILE, "LR", "bicubic", "HR"} == {figure["data-title"] for figure in hostile.of("figure")}
 
@@ -178,8 +90,8 @@ def test_missing_values_and_their_reasons_are_shown():
     assert "Set5/p1: is greyscale among colour" in shown
     assert "26.125 (4 of 5)" in shown
     assert "12.500" in shown
-    assert "PSNR ↑ dB 30.000 – NIQE" in shown  # p1 by itself, where the network failed
-    assert "∞ 23.000" in shown
+    assert "bicubic 30.000 7.1000 net – 5.2000" in shown  # p1 by itself, where the network failed
+    assert "bicubic ∞ 7.4000 net 23.000" in shown
     assert parsed.of("img") == []
 
 
@@ -187,12 +99,12 @@ def test_cells_sort_by_the_full_value():
     parsed = Parsed(page(evaluation()))
     first_table = [cell.get("data-value") for cell in parsed.of("td")][:6]
     # psnr, fid and niqe of both models, in full; what is missing has none
-    assert first_table == ["Infinity", None, "7.2", "26.125", "12.5", "5.2"]
+    assert first_table == ["27.0", None, "7.2", "26.125", "12.5", "5.2"]
 
 
 def test_significant_differences_are_marked_as_better_or_worse():
     text = page(evaluation())
-    assert re.search(r'<td class="better" data-value="-2\.0\d*">-2\.0000 \*', text)
+    assert re.search(r'<td class="better" data-value="-2\.0\d*">▲ −2\.0000<', text)
     assert 'class="worse" data' not in text
 
 
@@ -203,72 +115,84 @@ def test_the_papers_numbers_stand_in_a_body_of_their_own():
     found.benchmarks[0] = "Set14"
     found.failures, found.notes = [], []
     text = page(found, published=True)
-    body = text[text.index('<tbody class="paper">') :]
-    assert re.search(r'AESOP RRDB-256, tables [\d, ]+</th><td data-value="27\.246">27\.246<', body)
-    assert "The paper prints" not in page(found)
+    body = text[text.index('<details class="paper">') :]
+    assert re.search(r'AESOP RRDB-256, tables [\d, ]+</span></th><td data-value="27\.246">27\.246<', body)
+    assert "What the paper prints" not in page(found)
 
 
-def test_pictures_stand_whole_and_exact_in_the_page():
-    picture = upscaled("p0")
-    parsed = Parsed(page(evaluation(), filled(picture)))
-    images = dict(decoded(parsed))
-    assert list(images) == ["p0, LR", "p0, bicubic", "p0, net", "p0, HR"]
-    assert picture.hr is not None
-    expected = (picture.lr, resize(picture.lr, 4), picture.sr["net"], picture.hr)
-    for image, tensor in zip(images.values(), expected, strict=True):
-        assert np.array_equal(np.asarray(image), tensor.permute(1, 2, 0).numpy())
-    assert {(image["width"], image["height"]) for image in parsed.of("img")} == {("32", "32")}
-    assert "1 picture: 1 whole, without loss. Values" in re.sub(r"\s+", " ", parsed.text)
+def plain(text: str) -> str:
+    """What a page says, without breaks."""
+    return re.sub(r"\s+", " ", Parsed(text.replace("<wbr>", "")).text)
 
 
-def test_a_picture_without_hr_has_no_hr_side():
-    assert [side.title for side in filled(upscaled("a", hr=False)).pictures[0].sides] == ["LR", "bicubic", "net"]
+def test_columns_without_a_value_are_dropped():
+    found = evaluation()
+    for result in found.results:
+        if result.metric == "fid":
+            result.set_value, result.unavailable = None, "no weights"
+    assert re.findall(r"<button[^>]*>([^<]*)", page(found))[:3] == ["model", "PSNR ↑ dB", "NIQE ↓"]
+    assert "FID: no weights" in plain(page(found))
+    found.benchmarks, found.results = ["S"], [Result(m, "S", 4, "psnr", {"a": None}) for m in found.models]
+    found.metrics = ["psnr"]
+    assert "Nothing could be measured here." in page(found)
 
 
-def test_models_called_hr_do_not_pass_for_hr():
-    assert [side.title for side in filled(upscaled("a", model="HR")).pictures[0].sides] == [
-        "LR", "bicubic", "HR (model)", "HR",
-    ]  # fmt: skip
+def test_what_the_interval_cannot_tell_from_the_best_is_underlined():
+    values = {"best": [1.0, 2.0, 3.0, 4.0, 5.0], "alike": [1.1, 1.8, 3.1, 3.7, 5.1], "worse": [2.0, 3.0, 4.0, 5.0, 6.0]}
+    results = [Result(m, "S", 4, "niqe", {f"p{i}": v for i, v in enumerate(of)}) for m, of in values.items()]
+    text = page(Evaluation(list(values), ["S"], ["niqe"], results, against="worse"))
+    assert re.findall(r'<td(?: class="(\w+)")? data-value="[\d.]+">', text)[:3] == ["tie", "best", ""]
 
 
-def test_large_pictures_are_cut_to_what_there_is_room_for():
-    picture = upscaled("p0", side=400)
-    sizes = []
-    for limit in (3_000_000, 1_000_000, 300_000, 10_000):
-        gallery = filled(picture, limit=limit)
-        shown = gallery.pictures[0]
-        text = page(evaluation(), gallery)
-        assert sum(len(image["src"]) for image in Parsed(text).of("img")) <= limit
-        sizes.append((len(shown.sides), shown.lossless, shown.crop and shown.crop.side))
-        for alt, image in decoded(Parsed(text)):
-            side = shown.crop.side if shown.crop else 400
-            assert image.size == ((side // 4,) * 2 if alt.endswith("LR") else (side, side))
-    assert sizes == [(4, True, None), (4, False, None), (4, True, 128), (0, True, None)]
-    assert "not shown for want of room" in page(evaluation(), gallery)
-    assert "128 x 128 at" in page(evaluation(), filled(picture, limit=300_000))
+def test_the_files_that_were_measured_are_named():
+    found = evaluation()
+    found.files = {"net": ModelFile("runs/net_a", "0123456789abcdef")}
+    found.autoencoder = ModelFile("runs/ae", "fedcba9876543210")
+    said = plain(page(found))
+    assert "runs/net_a sha256 0123456789ab " in said
+    assert "Auto-encoder runs/ae sha256 fedcba987654 " in said
+    assert "torch 2.9" in said
+    # Nothing is told of a metric that has no value.
+    assert "FID : of all SR" in said
+    found.results = [result for result in found.results if result.metric != "fid"]
+    found.metrics.remove("fid")
+    assert "of all SR" not in plain(page(found))
 
 
-def test_crops_show_one_place_of_all_sides():
-    picture = upscaled("p0", side=400)
-    shown = filled(picture, limit=300_000).pictures[0]
-    place = shown.crop
-    assert place is not None
-    images = {side.title: np.asarray(Image.open(io.BytesIO(side.file))) for side in shown.sides}
-    assert picture.hr is not None
-    assert np.array_equal(images["HR"], place.cut(picture.hr).permute(1, 2, 0).numpy())
-    top, left, side = place.top // 4, place.left // 4, place.side // 4
-    assert np.array_equal(images["LR"], picture.lr[:, top : top + side, left : left + side].permute(1, 2, 0).numpy())
+def test_a_curve_has_the_mark_of_the_model_it_ends_in():
+    def marks(end: Evaluation) -> tuple[object, object]:
+        document = Parsed(page(found, curves=[Curve("c", [Waypoint("start", "a"), Waypoint("end", "b")], end)]))
+        embedded = dict(zip((a.get("id") for a in document.of("script")), document.scripts, strict=True))
+        told = json.loads(embedded["page"])
+        return told["curves"][0]["mark"], told["marks"]["net"]
+
+    found = evaluation()
+    end = Evaluation(["a", "b"], ["Set5"], ["psnr"], [Result("b", "Set5", 4, "psnr", {"p0": 1.0})])
+    other, net = marks(end)
+    assert other != net
+    # The same file, then another file of the same means, as a run's last checkpoint is.
+    found.files, end.files = {"net": ModelFile("x", "1")}, {"b": ModelFile("y", "1")}
+    assert marks(end) == (net, net)
+    end.files = {"b": ModelFile("y", "2")}
+    assert marks(end) == (other, net)
+    end.results = [replace(result, model="b") for result in found.results if result.model == "net"]
+    assert marks(end) == (net, net)
 
 
-@pytest.mark.parametrize("sides", [(8, 8, 64), (64, 8, 8)])
-def test_room_that_small_pictures_leave_goes_to_the_others(sides: tuple[int, ...]):
-    pictures = [upscaled(str(index), side) for index, side in enumerate(sides)]
-    need = sum(picture.size for picture in filled(*pictures).pictures)
-    exact = filled(*pictures, limit=need * 4 // 3 + 4).pictures
-    assert all(picture.lossless and not picture.crop and picture.sides for picture in exact)
-    less = filled(*pictures, limit=need).pictures
-    assert sum(picture.size for picture in less) * 4 / 3 <= need
-    assert not all(picture.lossless and picture.sides for picture in less)
+def test_there_is_a_plot_where_two_metrics_have_values():
+    found = evaluation()
+    assert 'href="#plot"' in page(found)
+    found.results = [result for result in found.results if result.metric == "psnr"]
+    found.metrics = ["psnr"]
+    assert 'href="#plot"' not in page(found)
+
+
+def test_models_have_marks_of_their_own():
+    assert len({mark(number) for number in range(64)}) == 64
+
+
+def test_names_break_where_words_end():
+    assert breakable("a_b-c/d.e<") == "a_<wbr>b-<wbr>c/<wbr>d.<wbr>e&lt;"
 
 
 @pytest.fixture

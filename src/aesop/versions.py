@@ -6,7 +6,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = (
-    "aesop-sr", "torch", "torchvision", "torchmetrics", "lightning-fabric", "spandrel", "numpy", "pyvips",
+    "aesop-sr", "torch", "torchvision", "torchmetrics", "lightning-fabric", "spandrel", "numpy", "pyvips", "pillow",
+    "torch-fidelity", "piq", "pyiqa", "efficientnet-lite-pytorch",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from aesop.evaluation.published import SCALE, published
 from aesop.evaluation.results import Evaluation
-from aesop.evaluation.tabulate import BenchmarkTable, Cell, Row, heading, notes, tabulate
+from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Outcome, Row, heading, notes, tabulate
 from aesop.metrics import METRICS
 
 CSV_COLUMNS: tuple[str, ...] = (
@@ -18,9 +18,10 @@ CSV_COLUMNS: tuple[str, ...] = (
     "against", "difference", "difference_low", "difference_high", "difference_count", "significant", "reason",
 )  # fmt: skip
 
-_LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"} | {
-    character: "\\" + character for character in "&%$#_{}"
-}
+_LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "−": "$-$",
+    "<": "$<$", ">": "$>$",
+} | {character: "\\" + character for character in "&%$#_{}"}  # fmt: skip
 
 
 def to_csv(evaluation: Evaluation, *, paper: bool = False) -> str:
@@ -81,7 +82,7 @@ def to_markdown(evaluation: Evaluation, *, paper: bool = False) -> str:
         parts.append(f"### {_markdown(table.title)}\n\n" + _markdown_table(table, table.models, table.published))
         if table.differences:
             parts.append(f"{_markdown(table.difference_title)}\n\n" + _markdown_table(table, table.differences))
-    told = notes(evaluation)
+    told = notes(evaluation, published=paper)
     if told:
         parts.append("\n".join(f"- {_markdown(note)}" for note in told) + "\n")
     return "\n".join(parts)
@@ -108,23 +109,33 @@ def _markdown(text: str) -> str:
 
 
 def to_latex(evaluation: Evaluation, *, paper: bool = False) -> str:
-    """One tabular (package booktabs) with a group of rows a benchmark; the best bold, significant differences starred.
+    """One tabular (package booktabs) with a group of rows a benchmark: the best bold, what is better or worse marked.
 
-    The star compares with the model that evaluation.against names, and says nothing of the sign.
+    Marked by a plus or a minus where the paired difference from evaluation.against is significant. Metrics without any
+    value have no column; they, and all notes, stand in comments above.
     """
-    metrics = evaluation.metrics
+    tables = tabulate(evaluation, published=paper)
+    metrics = [
+        metric
+        for metric in evaluation.metrics
+        if any(_has(row, table, metric) for table in tables for row in (*table.models, *table.published))
+    ]
+    against = evaluation.against or evaluation.models[0]
+    marks = f"superscript + or -: better or worse than {against}, the 95 % interval of the paired difference excludes 0"
+    told = [marks, *notes(evaluation, published=paper)]
     lines = [
+        *("% " + " ".join(note.split()) for note in told),
         r"\begin{tabular}{l" + "r" * len(metrics) + "}",
         r"\toprule",
         _latex_line(["Model", *(_latex_heading(metric) for metric in metrics)]),
     ]
-    for table in tabulate(evaluation, published=paper):
+    for table in tables:
         lines += [r"\midrule", rf"\multicolumn{{{len(metrics) + 1}}}{{l}}{{{_latex(table.title)}}} \\"]
-        significant = {row.title: row for row in table.differences}
+        differences = {row.title: row for row in table.differences}
         for row in table.models:
-            stars = significant.get(row.title)
+            difference = differences.get(row.title)
             cells = {
-                metric: _latex_cell(cell, stars is not None and stars.cells[index].marked)
+                metric: _latex_cell(cell, "open" if difference is None else difference.cells[index].outcome)
                 for index, (metric, cell) in enumerate(zip(table.metrics, row.cells, strict=True))
             }
             lines.append(_latex_line([_latex(row.title), *(cells.get(metric, "--") for metric in metrics)]))
@@ -141,14 +152,19 @@ def _latex_heading(metric: str) -> str:
     return " ".join(filter(None, (_latex(described.title), arrow, f"({described.unit})" if described.unit else "")))
 
 
-def _latex_cell(cell: Cell, starred: bool) -> str:
+def _has(row: Row, table: BenchmarkTable, metric: str) -> bool:
+    return metric in table.metrics and row.cells[table.metrics.index(metric)].text != NOTHING
+
+
+def _latex_cell(cell: Cell, outcome: Outcome) -> str:
     text = _latex(" ".join(filter(None, (cell.text, cell.part))))
     text = rf"\textbf{{{text}}}" if cell.marked else text
-    return f"{text}$^*$" if starred else text
+    return text + {"better": "$^+$", "worse": "$^-$"}.get(outcome, "")
 
 
 def _latex_line(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    # Braces: after the end of a line, LaTeX takes a bracket for an argument.
+    return " & ".join([f"{{}}{cells[0]}" if cells[0].startswith("[") else cells[0], *cells[1:]]) + r" \\"
 
 
 def _latex(text: str) -> str:

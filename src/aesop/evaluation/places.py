@@ -1,13 +1,19 @@
-"""The places of a picture that are worth looking at: where upscaling has to make up the most."""
+"""The places of a picture that are worth looking at: where networks differ, and where upscaling has to make up most."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from aesop.data.bicubic import resize
+
+#: Grey levels at which a difference counts half, so that one hard edge does not outweigh texture.
+_HALF = 10
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Place:
 def detailed_places(hr: Tensor, lr: Tensor, count: int, side: int) -> list[Place]:
     """Find at most `count` squares that do not overlap in which the most is lost by downscaling.
 
-    The loss is the mean of |HR - bicubic(LR)|, soft-limited, so that one hard edge does not outweigh texture.
+    The loss is the mean of |HR - bicubic(LR)|, soft-limited.
 
     Args:
         hr: uint8, (3, H, W), at least `side` pixels a side.
@@ -36,10 +42,28 @@ def detailed_places(hr: Tensor, lr: Tensor, count: int, side: int) -> list[Place
 
     """
     scale = hr.shape[-1] // lr.shape[-1]
-    lost = (hr.float() - resize(lr, scale).float()).abs().mean(dim=0)
-    lost = (lost / (lost + 10)).view(1, 1, *lost.shape)
+    return _largest((hr.float() - resize(lr, scale).float()).abs(), scale, count, side)
+
+
+def differing_place(pictures: Sequence[Tensor], scale: int, side: int) -> Place | None:
+    """Find the square in which pictures differ most: the mean of their range, soft-limited; None if all are equal.
+
+    Args:
+        pictures: uint8, (3, H, W), two or more, at least `side` pixels a side.
+        scale: the place's corner is a multiple of it.
+        side: pixels a side, a multiple of the scale.
+
+    """
+    spread = reduce(torch.maximum, pictures) - reduce(torch.minimum, pictures)
+    return _largest(spread.float(), scale, 1, side)[0] if spread.any() else None
+
+
+def _largest(differences: Tensor, scale: int, count: int, side: int) -> list[Place]:
+    """At most `count` squares of (3, H, W) differences, none over another, the largest first."""
+    weights = differences.mean(dim=0)
+    weights = (weights / (weights + _HALF)).view(1, 1, *weights.shape)
     # One value for every possible corner on the LR grid.
-    score = F.avg_pool2d(F.avg_pool2d(lost, scale), side // scale, stride=1)[0, 0]
+    score = F.avg_pool2d(F.avg_pool2d(weights, scale), side // scale, stride=1)[0, 0]
     places: list[Place] = []
     reach = side // scale
     while len(places) < count and score.max() >= 0:

@@ -25,7 +25,7 @@ def print_tables(evaluation: Evaluation, console: Console | None = None, *, publ
             metrics = [table.metrics[index] for index in compared]
             rows = [Row(row.title, [row.cells[index] for index in compared]) for row in table.differences]
             _print(console, table.difference_title, metrics, rows)
-    for note in notes(evaluation):
+    for note in notes(evaluation, published=published):
         console.print(escape(note), highlight=False, soft_wrap=True)
 
 

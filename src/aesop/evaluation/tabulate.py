@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from aesop.evaluation.intervals import Interval
 from aesop.evaluation.published import published_rows
 from aesop.evaluation.results import Evaluation, PairedDifference, Result
 from aesop.metrics import METRICS
 
 #: What stands where nothing was measured.
 NOTHING = "–"
+#: How many names a list gives before it counts the others.
+NAMED = 5
+
+#: What a difference says of a model: nobody can tell where its interval holds 0 (`even`) or there is none (`open`).
+Outcome = Literal["better", "worse", "even", "open"]
+OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "even", "open")
 
 
 @dataclass(frozen=True)
 class Cell:
     """A value as printed, how much of the benchmark it tells of (`(2 of 3)`, or nothing), and its interval.
 
-    `marked` is the best of a column, or a difference that is significant.
+    `marked` is the best of a column, or a difference that is significant; `outcome` is a difference's.
     """
 
     text: str = NOTHING
     part: str = ""
     interval: str = ""
     marked: bool = False
+    outcome: Outcome = "open"
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def tabulate(evaluation: Evaluation, *, published: bool = False) -> list[Benchma
         cells = {metric: _cells(results) for metric, results in columns.items()}
         models = [Row(model, [cells[m][row] for m in columns]) for row, model in enumerate(evaluation.models)]
         others = [
-            Row(model, [_difference_cell(differences.get((benchmark, model, m))) for m in columns])
+            Row(model, [_difference_cell(differences.get((benchmark, model, m)), len(some.pictures)) for m in columns])
             for model in evaluation.models
             if any((benchmark, model, metric) in differences for metric in columns)
         ]
@@ -98,38 +105,75 @@ def heading(metric: str) -> str:
     return " ".join(filter(None, (described.title, arrow, described.unit)))
 
 
-def notes(evaluation: Evaluation) -> list[str]:
-    """What a reader must know beside the tables, and everything that went wrong."""
+def notes(evaluation: Evaluation, *, published: bool = False) -> list[str]:
+    """What a reader must know beside the tables (and beside what the paper prints), and everything that went wrong."""
     told: dict[str, None] = {}
     for result in evaluation.results:
         if result.unavailable and not _without_ground_truth([result]):
-            told[f"{METRICS[result.metric].title}: {result.unavailable}"] = None
+            title = METRICS[result.metric].title
+            named = result.unavailable.startswith(f"{title} ")
+            told[result.unavailable if named else f"{title}: {result.unavailable}"] = None
     for benchmark in evaluation.benchmarks:
         lacking = [r.metric for r in evaluation.results if r.benchmark == benchmark and _without_ground_truth([r])]
         if lacking:
             titles = ", ".join(METRICS[metric].title for metric in dict.fromkeys(lacking))
             told[f"{benchmark}: has no HR pictures, so there is no {titles}"] = None
-    if any(result.metric == "lpips-proxy" and result.measured for result in evaluation.results):
+    if any(result.metric == "lpips-proxy" and result.mean is not None for result in evaluation.results):
         told["LPIPS-proxy: EfficientNet-lite0 features in LPIPS's place; not comparable with published LPIPS"] = None
-    lines = list(told)
-    lines += _grouped(evaluation)
-    for failure in evaluation.failures:
-        where = " ".join(filter(None, (failure.model, failure.metric)))
-        lines.append(f"{failure.benchmark}/{failure.picture}{f' ({where})' if where else ''}: {failure.reason}")
-    return lines
+    return [*told, *(_beside_the_paper(evaluation) if published else ()), *_infinite(evaluation), *_grouped(evaluation)]
+
+
+def _beside_the_paper(evaluation: Evaluation) -> list[str]:
+    """Where the paper has no numbers, and where they are not made as ours are."""
+    scales = {result.benchmark: result.scale for result in evaluation.results}
+    rows = {name: published_rows(name, scale, evaluation.metrics) for name, scale in scales.items()}
+    lines = [f"{benchmark}: the paper prints nothing for it" for benchmark, found in rows.items() if not found]
+    printed = {metric for found in rows.values() for row in found for metric in row.values}
+    described = [METRICS[name] for name in evaluation.metrics if name in printed]
+    return lines + [f"{metric.title}: {metric.unlike_paper}" for metric in described if metric.unlike_paper]
+
+
+def _infinite(evaluation: Evaluation) -> list[str]:
+    """Pictures that equal what they are compared with."""
+    return [
+        f"{result.benchmark}/{_listed(result.infinite)} ({result.model} {result.metric}): equal and so infinite; "
+        "left out of the mean and of differences"
+        for result in evaluation.results
+        if result.infinite and result.finite
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:NAMED])}{f' and {len(names) - NAMED} more' if len(names) > NAMED else ''}"
 
 
 def _grouped(evaluation: Evaluation) -> list[str]:
-    """Notes, those that say the same of several pictures in one line."""
-    pictures: dict[tuple[str, str], list[str]] = {}
+    """Notes and failures, those that say the same of several pictures in one line."""
+    pictures: dict[tuple[str, str, str], list[str]] = {}
     for note in evaluation.notes:
-        named = pictures.setdefault((note.benchmark, note.text), [])
+        named = pictures.setdefault((note.benchmark, "", note.text), [])
         named += [note.picture] if note.picture is not None else []
+    for failure in evaluation.failures:
+        what = " ".join(filter(None, (failure.model, failure.metric)))
+        pictures.setdefault((failure.benchmark, what, failure.reason), []).append(failure.picture)
     lines = []
-    for (benchmark, text), names in pictures.items():
-        shown = f"/{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}" if names else ""
-        lines.append(f"{benchmark}{shown}: {text}")
+    for (benchmark, what, text), names in pictures.items():
+        shown = f"/{_listed(names)}" if names else ""
+        lines.append(f"{benchmark}{shown}{f' ({what})' if what else ''}: {text}")
     return lines
+
+
+def outcome_of(found: PairedDifference) -> Outcome:
+    """Whether a model is better or worse than the one it is compared with, by the interval of their difference."""
+    if not found.significant:
+        return "open" if found.interval is None else "even"
+    return "better" if (found.difference > 0) == METRICS[found.metric].higher_is_better else "worse"
+
+
+def signed(number: float, digits: int) -> str:
+    """`+0.10`; without a sign what rounds to zero."""
+    text = f"{number:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def _without_ground_truth(results: Sequence[Result]) -> bool:
@@ -141,7 +185,7 @@ def _cells(results: Sequence[Result]) -> list[Cell]:
     metric = METRICS[results[0].metric]
     rounded = [None if result.mean is None else round(result.mean, metric.digits) for result in results]
     # Means over different pictures do not compare: only models that were measured on the most pictures can be best.
-    measured = [(result.count, frozenset(_measured_names(result))) for result in results]
+    measured = [(result.count, frozenset(result.of_pictures)) for result in results]
     most = max(measured, key=lambda found: found[0])
     compared = [value for value, found in zip(rounded, measured, strict=True) if value is not None and found == most]
     best = (max if metric.higher_is_better else min)(compared) if len(compared) > 1 else None
@@ -151,26 +195,17 @@ def _cells(results: Sequence[Result]) -> list[Cell]:
         else Cell(
             f"{value:.{metric.digits}f}",
             f"({result.count} of {len(result.pictures)})" if result.count < len(result.pictures) else "",
-            _interval(result.interval, max(metric.digits - 1, 0)),
+            " … ".join(f"{end:.{max(metric.digits - 1, 0)}f}" for end in result.interval or ()),
             value == best and found == most,
         )
         for result, value, found in zip(results, rounded, measured, strict=True)
     ]
 
 
-def _difference_cell(found: PairedDifference | None) -> Cell:
+def _difference_cell(found: PairedDifference | None, pictures: int) -> Cell:
     if found is None:
         return Cell()
     digits = METRICS[found.metric].digits
-    interval = _interval(found.interval, digits, "+")
-    return Cell(f"{found.difference:+.{digits}f}", "", interval, found.significant)
-
-
-def _interval(interval: Interval | None, digits: int, sign: str = "") -> str:
-    if interval is None:
-        return ""
-    return " … ".join(f"{end:{sign}.{digits}f}" for end in interval)
-
-
-def _measured_names(result: Result) -> list[str]:
-    return [name for name, value in result.pictures.items() if value is not None]
+    interval = " … ".join(signed(end, digits) for end in found.interval or ())
+    part = f"({found.count} of {pictures})" if found.count < pictures else ""
+    return Cell(signed(found.difference, digits), part, interval, found.significant, outcome_of(found))

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aesop.analysis.curves import Waypoint, between, checkpoints
 from aesop.errors import AesopError
 from aesop.evaluation.model_names import short_names
 from aesop.evaluation.results import Evaluation
+from aesop.evaluation.waypoints import Waypoint, between, checkpoints
 from aesop.networks.loading import load_generator
 
 

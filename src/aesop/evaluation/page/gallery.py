@@ -1,4 +1,4 @@
-"""The pictures of a report: LR, bicubic, every model's SR and HR of each, small enough for one file together."""
+"""The pictures of a report: LR, bicubic, every model's SR and HR of each, without loss, and no larger than allowed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import to_picture
 from aesop.evaluation.evaluate import Upscaled
 from aesop.evaluation.model_names import BICUBIC
-from aesop.evaluation.places import Place, detailed_places
+from aesop.evaluation.places import Place, detailed_places, differing_place
 
-#: Bytes of all pictures together, as they stand in the page: what browsers open and mail takes without ado.
-LIMIT = 25 << 20
-#: The sides of the crops that stand for a picture that is too large, in HR pixels; each is tried in turn.
-CROP_SIDES = (384, 256, 128)
-#: Without loss; quality and method are for speed (they cost 5 % more bytes).
+#: Megabytes of all pictures together, as they stand in the page: what browsers open and mail takes without ado.
+LIMIT = 25
+#: The sides of the squares that stand for a picture that is too large, in HR pixels; each is tried in turn.
+CROP_SIDES = (384, 256, 192, 128, 96, 64)
+#: The side of the small square that the page shows of all sides at once, in HR pixels; pictures.js has it as well.
+PATCH = 36
+#: Lossy pictures would err by as much as models differ (WebP of quality 90: 39 dB). Quality and method are for speed
+#: (they cost 5 % more bytes).
 _LOSSLESS = {"lossless": True, "quality": 50, "method": 2}
-#: A third to three quarters of the bytes without loss, and nothing that one sees at normal size.
-LOSSY_QUALITY = 90
 #: A picture that is larger than its share, but not by more than this factor, waits for what others leave.
 _WAITING_SHARES = 4
 #: What the format can hold.
@@ -30,26 +31,27 @@ _LONGEST = 16383
 
 @dataclass(frozen=True)
 class Side:
-    """One state of a picture: its title and its WebP file; LR's is smaller than the others by the scale."""
+    """One state of a picture: its title, its WebP file (LR's is smaller than others by the scale) and its model."""
 
     title: str
     file: bytes
+    model: str | None
 
 
 @dataclass(frozen=True)
 class Shown:
     """A picture of the report: its size in HR pixels, and its sides from LR to HR; none where there was no room.
 
-    `crop` is the part that is shown, None for the whole; `lossless` is whether every pixel is as it was measured.
+    `crop` is the part that is shown, None for the whole; `spot` is the patch of that part to look at first.
     """
 
     benchmark: str
     name: str
     height: int
     width: int
-    sides: Sequence[Side]
+    sides: Sequence[Side] = ()
     crop: Place | None = None
-    lossless: bool = True
+    spot: Place | None = None
 
     @property
     def size(self) -> int:
@@ -58,9 +60,9 @@ class Shown:
 
 
 class Gallery:
-    """Collects the pictures that `evaluate` hands out, and keeps only their files."""
+    """Collects the pictures that `evaluate` hands out; their files take at most `limit` bytes in the page."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = LIMIT * 10**6) -> None:
         self.limit = limit
         self.pictures: list[Shown] = []
 
@@ -75,11 +77,11 @@ class Gallery:
         for index, picture in enumerate(pictures):
             share = room // max(count - index, 1)
             # More than a few shares will hardly be left; the bytes wait in memory.
-            best = _whole(picture, min(_WAITING_SHARES * share, room), lossless=True)
+            best = _whole(picture, min(_WAITING_SHARES * share, room))
             if best is None or best.size > share:
                 if best is not None and (kept := kept + best.size) <= self.limit:
                     better[len(self.pictures)] = best
-                best = _cut(picture, share)
+                best = _square(picture, share)
             room -= best.size
             self.pictures.append(best)
         for index, shown in better.items():
@@ -88,59 +90,88 @@ class Gallery:
                 room -= extra
 
 
-def _tensors(picture: Upscaled) -> dict[str, Tensor]:
-    """Every side by its title, from LR to HR."""
-    bicubic = resize(picture.lr, picture.scale)
-    titles = {model: f"{model} (model)" if model in ("LR", "HR") else model for model in picture.sr}
-    tensors = {"LR": picture.lr, BICUBIC: bicubic} | {titles[model]: sr for model, sr in picture.sr.items()}
-    return tensors if picture.hr is None else {**tensors, "HR": picture.hr}
-
-
-def _whole(picture: Upscaled, room: int, lossless: bool) -> Shown | None:
+def _whole(picture: Upscaled, room: int) -> Shown | None:
     """The whole picture; None if it needs more bytes than there is room for."""
-    tensors = _tensors(picture)
-    height, width = tensors[BICUBIC].shape[-2:]
-    sides = _sides(tensors, room, lossless) if max(height, width) <= _LONGEST else None
+    height, width = _size(picture)
+    sides = _sides(_tensors(picture), room) if max(height, width) <= _LONGEST else None
     if sides is None:
         return None
-    return Shown(picture.benchmark, picture.name, height, width, sides, None, lossless)
+    return Shown(picture.benchmark, picture.name, height, width, sides, spot=_spot(picture))
 
 
-def _cut(picture: Upscaled, room: int) -> Shown:
-    """The most of a picture that `room` bytes hold: whole with some loss, a crop, nothing."""
-    if (whole := _whole(picture, room, lossless=False)) is not None:
-        return whole
-    tensors, scale = _tensors(picture), picture.scale
-    height, width = tensors[BICUBIC].shape[-2:]
+def _square(picture: Upscaled, room: int) -> Shown:
+    """The largest square of a picture that `room` bytes hold, or nothing of it."""
+    height, width = _size(picture)
     for longest in CROP_SIDES:
-        side = longest // scale * scale
+        side = longest // picture.scale * picture.scale
         if side >= min(height, width):
             continue
-        # Where there is no HR, the last network shows best where there is detail.
-        place = detailed_places(list(tensors.values())[-1], picture.lr, 1, side)[0]
-        small = Place(place.top // scale, place.left // scale, side // scale)
-        crops = {title: (small if title == "LR" else place).cut(tensor) for title, tensor in tensors.items()}
-        if (sides := _sides(crops, room, lossless=True)) is not None:
-            return Shown(picture.benchmark, picture.name, height, width, sides, place)
-    return Shown(picture.benchmark, picture.name, height, width, ())
+        place = _telling_place(picture, side)
+        part = _cut(picture, place)
+        if (sides := _sides(_tensors(part), room)) is not None:
+            return Shown(picture.benchmark, picture.name, height, width, sides, place, _spot(part))
+    return Shown(picture.benchmark, picture.name, height, width)
 
 
-def _sides(tensors: Mapping[str, Tensor], room: int, lossless: bool) -> list[Side] | None:
+def _cut(picture: Upscaled, place: Place) -> Upscaled:
+    scale = picture.scale
+    return Upscaled(
+        picture.benchmark,
+        picture.name,
+        scale,
+        None if picture.hr is None else place.cut(picture.hr),
+        Place(place.top // scale, place.left // scale, place.side // scale).cut(picture.lr),
+        # Bicubic of a part would differ from it at the edges.
+        {title: place.cut(tensor) for title, tensor in _upscaled(picture).items()},
+    )
+
+
+def _size(picture: Upscaled) -> tuple[int, int]:
+    height, width = picture.lr.shape[-2:]
+    return height * picture.scale, width * picture.scale
+
+
+def _spot(picture: Upscaled) -> Place:
+    return _telling_place(picture, min(*_size(picture), max(PATCH // picture.scale, 1) * picture.scale))
+
+
+def _telling_place(picture: Upscaled, side: int) -> Place:
+    """Where networks differ most; with fewer than two of them, or equal ones, where downscaling loses most."""
+    networks = [sr for model, sr in picture.sr.items() if model != BICUBIC]
+    place = differing_place(networks, picture.scale, side) if len(networks) > 1 else None
+    # Where there is no HR, the last network shows best where there is detail.
+    last = _tensors(picture)[-1][-1]
+    return place or detailed_places(last, picture.lr, 1, side)[0]
+
+
+def _tensors(picture: Upscaled) -> list[tuple[str, str | None, Tensor]]:
+    """The title, model and picture of every side, from LR to HR."""
+    sides: list[tuple[str, str | None, Tensor]] = [("LR", None, picture.lr)]
+    for model, sr in _upscaled(picture).items():
+        sides.append((f"{model} (model)" if model in ("LR", "HR") else model, model, sr))
+    return sides if picture.hr is None else [*sides, ("HR", None, picture.hr)]
+
+
+def _upscaled(picture: Upscaled) -> Mapping[str, Tensor]:
+    """Bicubic first, though it be no model of the evaluation, and the models' SR."""
+    return {BICUBIC: picture.sr.get(BICUBIC, resize(picture.lr, picture.scale))} | dict(picture.sr)
+
+
+def _sides(tensors: Sequence[tuple[str, str | None, Tensor]], room: int) -> list[Side] | None:
     """Encode uint8 pictures, (3, H, W); None if they are more than `room` bytes together."""
     sides = []
     # HR, the largest file, first: it tells soonest that there is no room.
-    for title, tensor in reversed(list(tensors.items())):
-        sides.append(Side(title, _webp(tensor, lossless)))
+    for title, model, tensor in reversed(tensors):
+        sides.append(Side(title, _webp(tensor), model))
         room -= len(sides[-1].file)
         if room < 0:
             return None
     return sides[::-1]
 
 
-def _webp(tensor: Tensor, lossless: bool) -> bytes:
+def _webp(tensor: Tensor) -> bytes:
     from PIL import Image
 
     written = io.BytesIO()
-    options = _LOSSLESS if lossless else {"quality": LOSSY_QUALITY}
-    Image.fromarray(to_picture(tensor)).save(written, "WEBP", **options)
+    Image.fromarray(to_picture(tensor)).save(written, "WEBP", **_LOSSLESS)
     return written.getvalue()

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML file: tables that sort, a plot of any two metrics, a slider on every picture.
+"""An evaluation as one HTML file: what it says, a plot of any two metrics, tables that sort, every picture.
 
 Everything stands in the file (docs/evaluation.md, "The report"). Names of models and pictures come from files of
 unknown origin: they reach the page escaped, or as JSON that the script only ever shows as text.
@@ -17,31 +17,17 @@ from pathlib import Path
 from string import Template
 
 from aesop.evaluation.page.curves import Curve
+from aesop.evaluation.page.facts import facts, protocol
 from aesop.evaluation.page.gallery import Gallery
+from aesop.evaluation.page.markup import breakable, mark, marks, named
+from aesop.evaluation.page.message import listed, message
 from aesop.evaluation.page.pictures import how_shown, pictures
-from aesop.evaluation.page.tables import measured_first, table_of
+from aesop.evaluation.page.tables import table_of
 from aesop.evaluation.published import published_rows
 from aesop.evaluation.results import Evaluation
-from aesop.evaluation.tabulate import BenchmarkTable, notes, tabulate
+from aesop.evaluation.tabulate import NAMED, BenchmarkTable, notes, tabulate
 from aesop.files import write_atomically
 from aesop.metrics import METRICS
-
-#: What a reader must know of a metric to read its column.
-_PROTOCOL = {
-    "psnr": "on Y, as many border pixels cropped as the scale",
-    "ssim": "on Y, 11 x 11 Gaussian window, as many border pixels cropped as the scale",
-    "lr-psnr": "PSNR on Y of the bicubic-downscaled SR picture against LR",
-    "ae-psnr": "PSNR of AE(SR) against AE(HR); compare numbers of one auto-encoder only",
-    "lpips": "AlexNet, RGB, no border cropped",
-    "dists": "RGB, no border cropped",
-    "lpips-proxy": "LPIPS's distance on EfficientNet-lite0 features; not comparable with published LPIPS",
-    "fid": "of all SR and all HR pictures; a set has one value",
-    "patch-fid": "FID of 299 x 299 patches, never resized; a set has one value",
-    "niqe": "needs no HR; on rounded grey levels, no border cropped",
-    "maniqa": "needs no HR; KonIQ-10k model",
-    "musiq": "needs no HR; KonIQ-10k model",
-    "clip-iqa": "needs no HR; one pair of prompts",
-}
 
 
 def write_page(
@@ -75,28 +61,30 @@ def page(
     """The report's text; see `write_page`."""
     template = _part("page.html")
     style = "".join(_part(f"{name}.css") for name in ("plot", "pictures", "page"))
-    script = "\n".join(_part(f"{name}.js") for name in ("shared", "tables", "plot", "pictures"))
-    tables = [measured_first(table) for table in tabulate(evaluation, published=published)]
-    title = f"{_list(evaluation.models)} on {_list(evaluation.benchmarks)}"
+    script = "\n".join(_part(f"{name}.js") for name in ("shared", "tables", "plot", "frames", "pictures"))
+    tables = tabulate(evaluation, published=published)
+    plotted = _plotted(evaluation) if len(evaluation.models) + len(curves) > 1 else []
+    count = len(evaluation.benchmarks)
+    heading = f"Evaluation on {f'{count} benchmarks' if count > NAMED else listed(evaluation.benchmarks)}"
     digest = hashlib.sha256(script.encode()).digest()
     return Template(template).substitute(
         script_hash=f"sha256-{base64.b64encode(digest).decode()}",
-        title=escape(f"Evaluation: {title}"),
+        title=escape(f"{heading}: {listed(evaluation.models)}"),
         style=style,
-        heading=escape(title),
-        links=_links(tables),
+        marks=marks(),
+        heading=escape(heading),
+        models=" ".join(named(evaluation, model) for model in evaluation.models),
+        message=message(evaluation),
+        links=_links(tables, bool(plotted)),
+        against=breakable(evaluation.against or evaluation.models[0]),
         tables="\n".join(table_of(evaluation, table, index) for index, table in enumerate(tables)),
-        notes=_notes(evaluation),
+        notes=_notes(evaluation, published),
         cut=escape(how_shown(gallery)),
         pictures=pictures(evaluation, gallery),
-        facts=_facts(evaluation, tables),
-        protocol="\n".join(
-            f"<li><b>{escape(METRICS[metric].title)}</b>: {escape(_PROTOCOL[metric])}.</li>"
-            for metric in evaluation.metrics
-            if metric in _PROTOCOL
-        ),
+        facts=facts(evaluation, tables),
+        protocol=protocol(evaluation),
         evaluation=_json_text(evaluation.to_json()),
-        page=_json_text(json.dumps(_for_the_script(evaluation, tables, published, curves), allow_nan=False)),
+        page=_json_text(json.dumps(_for_the_script(evaluation, tables, plotted, published, curves), allow_nan=False)),
         script=script,
     )
 
@@ -111,7 +99,11 @@ def _json_text(text: str) -> str:
 
 
 def _for_the_script(
-    evaluation: Evaluation, tables: Sequence[BenchmarkTable], published: bool, curves: Sequence[Curve]
+    evaluation: Evaluation,
+    tables: Sequence[BenchmarkTable],
+    plotted: Sequence[str],
+    published: bool,
+    curves: Sequence[Curve],
 ) -> dict[str, object]:
     """What the script needs beside the evaluation."""
     described = {name: METRICS[name] for name in evaluation.metrics}
@@ -125,6 +117,8 @@ def _for_the_script(
             }
             for name, metric in described.items()
         },
+        "marks": {model: mark(number) for number, model in enumerate(evaluation.models)},
+        "plotted": plotted,
         "published": {
             table.benchmark: [
                 {"title": row.title, "values": {metric: float(text) for metric, text in row.values.items()}}
@@ -136,13 +130,28 @@ def _for_the_script(
         "curves": [
             {
                 "title": curve.title,
+                "mark": mark(_end(evaluation, curve, len(evaluation.models) + index)),
                 "points": [
                     {"note": point.note, "means": _means(curve.evaluation, point.model)} for point in curve.points
                 ],
             }
-            for curve in curves
+            for index, curve in enumerate(curves)
         ],
     }
+
+
+def _end(evaluation: Evaluation, curve: Curve, otherwise: int) -> int:
+    """The number of the model that a curve ends in, which has its file or else its means; `otherwise` without one."""
+    last = curve.points[-1].model
+    file, means = curve.evaluation.files.get(last), _means(curve.evaluation, last)
+    for number, model in enumerate(evaluation.models):
+        own = evaluation.files.get(model)
+        if file and own and file.sha256 == own.sha256:
+            return number
+    # A run's last checkpoint is another file than its generator, of the same network.
+    return next(
+        (n for n, model in enumerate(evaluation.models) if means and means == _means(evaluation, model)), otherwise
+    )
 
 
 def _means(evaluation: Evaluation, model: str) -> dict[str, dict[str, float]]:
@@ -153,28 +162,23 @@ def _means(evaluation: Evaluation, model: str) -> dict[str, dict[str, float]]:
     return means
 
 
-def _links(tables: Sequence[BenchmarkTable]) -> str:
-    inside = [(f"#benchmark-{index}", table.benchmark) for index, table in enumerate(tables)]
-    others = [("#plot", "Perception and distortion"), ("#pictures", "Pictures"), ("#measured", "What was measured")]
-    return " ".join(f'<a href="{where}">{escape(what)}</a>' for where, what in [*inside, *others])
+def _plotted(evaluation: Evaluation) -> list[str]:
+    """Benchmarks that two metrics have values of."""
+    measured = {(result.benchmark, result.metric) for result in evaluation.results if _is_finite(result.mean)}
+    return [name for name in evaluation.benchmarks if sum(benchmark == name for benchmark, _ in measured) > 1]
 
 
-def _notes(evaluation: Evaluation) -> str:
-    told = "".join(f"<li>{escape(note)}</li>" for note in notes(evaluation))
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _links(tables: Sequence[BenchmarkTable], plot: bool) -> str:
+    links = ['<a class="scripted" href="#plot">Perception and distortion</a>'] if plot else []
+    places = [(f"#benchmark-{index}", table.benchmark) for index, table in enumerate(tables)]
+    places += [("#pictures", "Pictures"), ("#measured", "What was measured")]
+    return " ".join([*links, *(f'<a href="{where}">{escape(what)}</a>' for where, what in places)])
+
+
+def _notes(evaluation: Evaluation, published: bool) -> str:
+    told = "".join(f"<li>{escape(note)}</li>" for note in notes(evaluation, published=published))
     return f'<ul class="note">{told}</ul>' if told else ""
-
-
-def _facts(evaluation: Evaluation, tables: Sequence[BenchmarkTable]) -> str:
-    facts = {
-        "Models": ", ".join(evaluation.models),
-        "Benchmarks": "; ".join(table.title for table in tables),
-        "Compared with": evaluation.against or evaluation.models[0],
-        "Pictures": "SR and HR are clamped and rounded to 8 bit first, HR is cropped to multiples of the scale",
-        "Intervals": "95 %, bootstrap of 10,000 seeded resamples of pictures; none for fewer than five",
-        "Versions": ", ".join(f"{package} {version}" for package, version in evaluation.versions.items()),
-    }
-    return "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
-
-
-def _list(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
