@@ -16,6 +16,8 @@ from aesop.evaluation.known_benchmarks import KNOWN, recognise
 from aesop.evaluation.published import published
 from aesop.metrics import METRICS
 
+MADE = "LR pictures made by bicubic downscaling (the folder has none)"
+
 
 def write(*paths: Path, side: int = 32) -> None:
     for path in paths:
@@ -64,10 +66,129 @@ def test_published_layouts(tmp_path: Path, folder: str, hr: str, lr: str, name: 
     assert [tuple(image.shape[-2:]) for image in pair.read(4)] == [(32, 32), (8, 8)]
 
 
-def test_a_picture_without_its_partner_is_told(tmp_path: Path):
-    write(tmp_path / "Set5/GTmod12/a.png", tmp_path / "Set5/GTmod12/b.png", tmp_path / "Set5/LRbicx4/a.png")
-    with pytest.raises(DataError, match="Set5: b has no LR picture"):
-        open_benchmark(tmp_path / "Set5", 4)
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [
+        ("HRx4", "LRx4"), ("HR", "LRx4"), ("HR", "LR/X4"), ("HR", "LR"), ("HR", "LR_bicubic/X4"), ("HR", "X4"),
+        ("HRX4", "LRX4"), ("hrx4", "lrx4"), ("hr", "lr"), ("GT", "LQ"), ("gt", "lq"), ("GT", "LR"),
+        ("GTmod4", "LRbicx4"), ("GTmod12", "LRbicx4"), ("original", "LRbicx4"), ("Set5_HR", "Set5_LR_x4"),
+        ("Set5_HR", "LR"), ("test_HR", "test_LR"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", ["", "x4"])
+def test_folders_of_hr_and_lr_whatever_the_set_is_called(tmp_path: Path, hr: str, lr: str, suffix: str):
+    for folder in ("Set5", "mine"):
+        write(*(tmp_path / folder / hr / name for name in ("a.PNG", "sub/b.png")))
+        write(*(tmp_path / folder / lr / name for name in (f"a{suffix}.png", f"sub/b{suffix}.PNG")), side=8)
+        opened = open_benchmark(tmp_path / folder, 4)
+        assert [pair.name for pair in opened.pairs] == ["a", "sub/b"]
+        assert [pair.lr and pair.lr.relative_to(tmp_path / folder / lr).stem for pair in opened.pairs] == [
+            f"a{suffix}", f"b{suffix}",
+        ]  # fmt: skip
+        assert opened.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("scale", "hr", "lr"), [(4, "GTmod12", "LRbicx4"), (3, "GTmod12", "LRbicx3"), (8, "original", "")]
+)
+def test_basicsr_folder_at_every_scale(tmp_path: Path, scale: int, hr: str, lr: str):
+    for name in ("GTmod12", "original", "LRbicx2", "LRbicx3", "LRbicx4"):
+        write(tmp_path / "Set5" / name / "baby.png")
+    opened = open_benchmark(tmp_path / "Set5", scale)
+    (pair,) = opened.pairs
+    assert pair.hr.parent.name == hr
+    assert (pair.lr.parent.name if pair.lr else "") == lr
+    made = MADE[:-1] + " for this scale; LRbicx2, LRbicx3, LRbicx4 not taken)"
+    assert [note.text for note in look_at(opened) if "LR pictures" in note.text] == ([] if lr else [made])
+
+
+@pytest.mark.parametrize("folder", ["RealSR(V3)", "RealSR(V3)/Canon", "RealSR(V3)/Canon/Test/4"])
+def test_realsr_takes_the_test_pictures_of_one_scale(tmp_path: Path, folder: str):
+    for part in ("Train/4", "Test/4", "Test/3"):
+        number, scale = len(part), part[-1]
+        write(*(tmp_path / f"RealSR(V3)/Canon/{part}/Canon_{number}_{end}.png" for end in ("HR", f"LR{scale}")))
+    assert [(pair.name, pair.lr and pair.lr.name) for pair in open_benchmark(tmp_path / folder, 4).pairs] == [
+        ("Canon_6", "Canon_6_LR4.png")
+    ]
+
+
+def test_other_pictures_of_div2k_and_lsdir_stay_out(tmp_path: Path):
+    for part in ("train", "valid"):
+        write(tmp_path / f"DIV2K/DIV2K_{part}_HR/{part}.png", tmp_path / f"LSDIR/HR/{part[:5]}/{part}.png")
+        write(tmp_path / f"DIV2K/DIV2K_{part}_LR_bicubic/X4/{part}x4.png")
+    write(tmp_path / "LSDIR/HR/val/1.png", tmp_path / "LSDIR/X4/val/1x4.png")
+    assert [pair.name for pair in open_benchmark(tmp_path / "DIV2K", 4).pairs] == ["valid"]
+    assert [pair.name for pair in open_benchmark(tmp_path / "LSDIR", 4).pairs] == ["1"]
+    (tmp_path / "DIV2K").rename(tmp_path / "two")
+    (two,) = open_benchmarks(tmp_path / "two", 4)
+    assert [(pair.name, pair.lr and pair.lr.name) for pair in two.pairs] == [("valid", "validx4.png")]
+    assert [remark.split(" (")[0] for remark in two.remarks] == ["DIV2K_train_HR beside it was left out"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["HRx2/a.png"], "has HRx2, but neither HRx4 nor HR "),
+        (["GTmod3/a.png", "LRbicx3/a.png"], r"has GTmod3, LRbicx3, but neither HRx4 nor HR \(GT, GTmod4, original"),
+        (["a.png", "LR/a.png"], "has LR, but neither"),
+        (["a.png", "HQ_photos/b.png"], "has HQ_photos, but neither"),
+        (
+            ["large/a.png", "small/a.png"],
+            "large/a.png and small/a.png may be HR and LR of one picture; call the folder of",
+        ),
+        (["large/a.png", "small/ax4.png"], "large/a.png and small/ax4.png may be"),
+        (["Test/2/a_HR.png", "Test/2/a_LR2.png"], "Test/2/a_HR.png and Test/2/a_LR2.png may be"),
+        (["image_SRF_2/a_SRF_2_HR.png", "image_SRF_3/a_SRF_3_LR.png"], "may be HR and LR of one picture"),
+        (["A_HR/a.png", "B_HR/a.png"], "A_HR and B_HR may each hold the HR pictures"),
+        (["mine/HRx4/a.png", "other/HRx4/b.png"], "holds several benchmarks; name one, such as .*mine"),
+    ],
+)
+def test_pictures_that_may_be_hr_or_lr_are_not_guessed(tmp_path: Path, files: list[str], message: str):
+    write(*(tmp_path / "set" / name for name in files))
+    with pytest.raises(DataError, match=message):
+        open_benchmark(tmp_path / "set", 4)
+
+
+def test_a_folder_of_lr_pictures_is_not_taken_for_hr(tmp_path: Path):
+    write(tmp_path / "Set5/LRx4/a.png", tmp_path / "Set5/._a.png")
+    assert [picture.name for picture in open_benchmark(tmp_path / "Set5", 4).unreferenced] == ["a"]
+    with pytest.raises(DataError, match=r"LRx4: is called as LR pictures are; name the benchmark's folder"):
+        open_benchmark(tmp_path / "Set5/LRx4", 4)
+
+
+def test_one_name_twice_is_told_and_hidden_files_are_not_pictures(tmp_path: Path):
+    for hr, lr in (("HR", "LR_bicubic/X4"), ("Test/4", "Test/4")):
+        ends = ("_HR", "_LR4") if hr == lr else ("", "x4")
+        names = [f"a{ends[0]}.png", f"._a{ends[0]}.png", f"ax2{ends[0]}.png"]
+        write(*(tmp_path / "mine" / hr / name for name in names))
+        write(*(tmp_path / "mine" / lr / name.replace(ends[0] + ".", ends[1] + ".") for name in names), side=8)
+        assert [pair.name for pair in open_benchmark(tmp_path / "mine", 4).pairs] == ["a", "ax2"]
+        write(tmp_path / "mine" / lr / f"a{ends[1]}.jpg", side=8)
+        with pytest.raises(DataError, match=rf"a{ends[1]}\.jpg and a{ends[1]}\.png are one name; remove one of them"):
+            open_benchmark(tmp_path / "mine", 4)
+        (tmp_path / "mine").rename(tmp_path / f"done{hr[0]}")
+
+
+@pytest.mark.parametrize("layout", [("HRx4/{}.png", "LRx4/{}.png"), ("Test/4/{}_HR.png", "Test/4/{}_LR4.png")])
+def test_pictures_that_do_not_pair_are_named_and_the_others_measured(tmp_path: Path, layout: tuple[str, str]):
+    hr, lr = (str(tmp_path / "mine" / pattern) for pattern in layout)
+    write(*(Path(hr.format(name)) for name in "ab"), side=32)
+    alone = evaluate(["bicubic"], [Path(hr.format("a")).parent], metrics=["psnr"])  # LR made: not what b's value is now
+    assert None not in alone.results[0].pictures.values()
+    write(*(Path(lr.format(name)) for name in "acdefgh"), side=8)
+    found = evaluate(["bicubic"], [tmp_path / "mine"], metrics=["psnr"])
+    assert [found.results[0].pictures[name] is None for name in "ab"] == [False, True]
+    (failure,) = found.failures
+    assert (failure.picture, failure.model) == ("b", None)
+    assert f"has no LR picture {Path(lr.format('b')).stem} in {Path(lr).parent}" in failure.reason
+    names = ", ".join(Path(layout[1].format(name)).stem for name in "cdefg")
+    assert [note.text for note in found.notes] == [f"LR pictures without HR: {names} and 1 more, not measured"]
+    Path(lr.format("a")).unlink()
+    with pytest.raises(DataError, match="none of its pictures has an LR picture in"):
+        open_benchmark(tmp_path / "mine", 4)
+
+
+def test_photographed_sets_need_their_lr(tmp_path: Path):
     write(tmp_path / "RealSR/HR/a.png")
     with pytest.raises(
         DataError, match=r"RealSRv3 is nothing without its LR pictures; get it from https://github\.com"
@@ -76,8 +197,15 @@ def test_a_picture_without_its_partner_is_told(tmp_path: Path):
 
 
 def test_by_name_in_a_folder_of_benchmarks(tmp_path: Path):
-    write(tmp_path / "all/Set5/a.png", tmp_path / "all/b100/HR/a.png", tmp_path / "all/other/HR/a.png")
-    assert [found.name for found in open_benchmarks(tmp_path / "all", 4)] == ["Set5", "BSD100"]
+    write(tmp_path / "all/Set5/a.png", tmp_path / "all/b100/HR/a.png", tmp_path / "all/mine/GT/a.png")
+    write(tmp_path / "all/photos/a.png", tmp_path / "all/odd/HRx2/a.png")
+    (tmp_path / "all/empty").mkdir()
+    opened = open_benchmarks(tmp_path / "all", 4)
+    assert [found.name for found in opened] == ["Set5", "BSD100", "mine"]
+    odd, photos = [note.text for note in look_at(opened[-1])][1:]
+    assert odd.startswith("odd beside it was left out (")
+    assert "has HRx2, but neither HRx4 nor HR" in odd
+    assert photos == "photos beside it was left out (has no folder HR; name it by itself)"
     assert [found.name for found in open_benchmarks("BSD100", 4, tmp_path / "all")] == ["BSD100"]
     with pytest.raises(DataError, match=r"Urban100: is not in .*all; get it from https:.* folder called Urban100 "):
         open_benchmarks("Urban100", 4, tmp_path / "all")
@@ -97,24 +225,68 @@ def test_what_a_reader_must_know_of_the_pictures(tmp_path: Path):
     (folder / "broken.png").write_bytes(b"nothing")
     found = {(note.picture, note.text) for note in look_at(open_benchmark(folder, 4))}
     assert found == {
+        (None, MADE),
         (None, "6 pictures instead of 5; not comparable with others"),
-        ("small", "has 32 pixels a side, unlike Set5's"),
+        ("small", "has 32 x 32 pixels, unlike Set5's"),
         ("grey", "is greyscale among colour; measured as RGB"),
         ("deep", "is greyscale among colour; measured as RGB"),
         ("deep", "has 16 bit; rounded to 8"),
         ("alpha", "has an alpha channel, which is dropped"),
     }
-    Image.new("L", (64, 64), 80).save(tmp_path / "grey.png")
     (tmp_path / "all").mkdir()
-    (tmp_path / "grey.png").rename(tmp_path / "all/grey.png")
-    assert look_at(open_benchmark(tmp_path / "all", 4)) == []  # all grey: nothing to wonder at
+    Image.new("L", (64, 64), 80).save(tmp_path / "all/grey.png")
+    assert [note.text for note in look_at(open_benchmark(tmp_path / "all", 4))] == [
+        MADE
+    ]  # all grey: nothing to wonder at
+
+
+def test_lr_pictures_are_looked_at_too(tmp_path: Path):
+    folder = tmp_path / "mine"
+    write(*(folder / f"HR/{name}.png" for name in ("plain", "alpha", "deep", "broken")))
+    write(folder / "LR/plain.png", side=8)
+    Image.new("L", (32, 32), 80).save(folder / "HR/grey.png")
+    Image.new("L", (8, 8), 80).save(folder / "LR/grey.png")
+    Image.new("RGBA", (8, 8)).save(folder / "LR/alpha.png")
+    Image.fromarray(np.full((8, 8), 999, np.uint16)).save(folder / "LR/deep.png")
+    (folder / "LR/broken.png").write_bytes(b"nothing")
+    assert {(note.picture, note.text) for note in look_at(open_benchmark(folder, 4))} == {
+        ("grey", "is greyscale among colour; measured as RGB"),
+        ("alpha", "its LR picture has an alpha channel, which is dropped"),
+        ("deep", "its LR picture is greyscale among colour; measured as RGB"),
+        ("deep", "its LR picture has 16 bit; rounded to 8"),
+    }
+
+
+def test_a_set_without_ground_truth_is_not_compared_with_hr_sizes(tmp_path: Path):
+    write(*(tmp_path / f"Set5/LRx4/{name}.png" for name in "abcde"))
+    opened = open_benchmark(tmp_path / "Set5", 4)
+    assert (opened.pairs, len(opened.unreferenced)) == ([], 5)
+    assert look_at(opened) == []
+
+
+def test_what_the_known_benchmarks_hold():
+    assert {known.name: [known.count_at(scale) for scale in (2, 3, 4)] for known in KNOWN} == {
+        "Set5": [5] * 3, "Set14": [14] * 3, "Manga109": [109] * 3, "General100": [100] * 3, "Urban100": [100] * 3,
+        "DIV2K": [100] * 3, "BSD100": [100] * 3, "LSDIR": [250] * 3, "RealSRv3": [100] * 3, "DRealSR": [83, 84, 93],
+        "RealSRSet": [20] * 3,
+    }  # fmt: skip
+    assert {known.name for known in KNOWN if known.real} == {"RealSRv3", "DRealSR"}
+    assert {known.name for known in KNOWN if known.unreferenced} == {"RealSRSet"}
+    sizes = {"Set5": (344, 228), "Set14": (361, 250), "BSD100": (481, 321), "DIV2K": (1356, 2040)}
+    for known in KNOWN:
+        height, width = sizes.get(known.name, (500, 500))
+        for multiple in (1, 2, 3, 4, 8, 12, 16):
+            assert known.has_size(height // multiple * multiple, width // multiple * multiple)
+        assert known.has_size(height // 4, width // 4) == (known.name not in sizes)
+    assert [known.name for known in KNOWN if known.count_at(8) is None] == ["DRealSR"]
 
 
 def test_the_sets_that_are_here_are_whole(shared_data: Path):
-    for name, noted in (("Set5", 0), ("Set14", 1), ("BSD100", 0)):
-        opened = open_benchmark(shared_data / "benchmarks" / name, 4)
-        assert all(pair.lr is not None for pair in opened.pairs)
-        assert len(look_at(opened)) == noted, look_at(opened)  # Set14 has a greyscale picture
+    for name, scales, noted in (("Set5", (2, 3, 4), 0), ("Set14", (2, 3, 4), 1), ("BSD100", (4,), 0)):
+        for scale in scales:
+            opened = open_benchmark(shared_data / "benchmarks" / name, scale)
+            assert all(pair.lr is not None for pair in opened.pairs)
+            assert len(look_at(opened)) == noted, look_at(opened)  # Set14 has a greyscale picture
     assert look_at(open_benchmark(shared_data / "RealSRSet", 4)) == []
 
 

@@ -19,6 +19,8 @@ from aesop.files import printable
 class Source:
     """An HR picture, its name (path inside its folder) and its LR picture; `lr` is None where LR is to be made.
 
+    An `lr` that is no file is an LR picture that is missing: `read` says so.
+
     `stamp` changes whenever one of the files does (sizes and times of change).
     """
 
@@ -32,7 +34,7 @@ class Source:
 
         HR is downscaled by the whole number `shrink` first. An LR picture that is made is the double-precision bicubic
         of the cropped HR picture, rounded to 8 bit.
-        Raises DataError where a file cannot be read, HR is too small or LR is not of that size.
+        Raises DataError where a file is missing or cannot be read, HR is too small or LR is not of that size.
         """
         hr = to_planes(read_picture(self.hr))
         if shrink > 1:
@@ -41,6 +43,8 @@ class Source:
         hr = self._crop_to_multiple(hr, scale)
         if self.lr is None:
             return hr, resize(hr, 1 / scale)
+        if not self.lr.is_file():
+            raise DataError(f"{self.hr}: has no LR picture {self.lr.stem} in {self.lr.parent}")
         lr = to_planes(read_picture(self.lr))
         if (lr.shape[-2] * scale, lr.shape[-1] * scale) != hr.shape[-2:]:
             raise DataError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -10,12 +9,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from aesop.data.pictures import PICTURE_SUFFIXES, find_pictures, read_picture, read_size, to_planes, why_not_rgb
-from aesop.data.sources import Source, find_sources
+from aesop.data.pictures import find_pictures, read_picture, read_size, to_planes, why_not_rgb
+from aesop.data.sources import Source
 from aesop.errors import DataError
-from aesop.evaluation.known_benchmarks import KNOWN, LAYOUTS, KnownBenchmark, recognise
+from aesop.evaluation import layouts
+from aesop.evaluation.known_benchmarks import KNOWN, KnownBenchmark, recognise
 from aesop.evaluation.results import Note
 from aesop.files import printable
+
+#: A remark names so many pictures at most.
+NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ Picture = Source | Unreferenced
 class Benchmark:
     """A named set of pictures for one scale, in the order of their names (relative paths without suffix).
 
-    A set has HR pictures, in `pairs`, or it has none: then its LR pictures are `unreferenced`.
+    A set has HR pictures, in `pairs`, or it has none: then its LR pictures are `unreferenced`. `remarks` are what a
+    reader of the means must know of how it was found.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Benchmark:
     pairs: list[Source]
     unreferenced: list[Unreferenced] = field(default_factory=list)
     known: KnownBenchmark | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def pictures(self) -> Sequence[Picture]:
@@ -54,16 +59,13 @@ class Benchmark:
 
 
 def open_benchmarks(given: Path | str, scale: int, folder: Path | None = None) -> list[Benchmark]:
-    """Open the benchmark in the folder `given`, all known ones in it, or the known one of this name inside `folder`.
+    """Open the benchmark in the folder `given`, all benchmarks in it, or the known one of this name inside `folder`.
 
     Raises DataError where it is missing (for a known one with the place where it is had), and as `open_benchmark` does.
     """
     path = Path(given)
     if path.is_dir():
-        inside = [] if recognise(path.resolve().name) else [sub for sub in _subfolders(path) if recognise(sub.name)]
-        if inside and not any(_holds_pairs(sub.name, scale) for sub in _subfolders(path)):
-            return [open_benchmark(sub, scale) for sub in inside]
-        return [open_benchmark(path, scale)]
+        return _open_inside(path, scale) if _holds_benchmarks(path) else [open_benchmark(path, scale)]
     known = recognise(str(given))
     if known is None:
         names = ", ".join(benchmark.name for benchmark in KNOWN)
@@ -73,79 +75,104 @@ def open_benchmarks(given: Path | str, scale: int, folder: Path | None = None) -
             f"{path}: there is no such folder; name the one that holds {known.name} with --benchmarks-folder, "
             f"or {known.instructions()}."
         )
-    found = [sub for sub in (_subfolders(folder) if folder.is_dir() else []) if recognise(sub.name) == known]
+    found = [sub for sub in (layouts.subfolders(folder) if folder.is_dir() else []) if recognise(sub.name) == known]
     if not found:
         raise DataError(f"{known.name}: is not in {folder}; {known.instructions()}.")
     return [open_benchmark(found[0], scale)]
 
 
 def open_benchmark(folder: Path, scale: int) -> Benchmark:
-    """Find the pictures of the benchmark in `folder`, those of a known one by the layouts it is published in.
+    """Find the pictures of the benchmark in `folder` by the layouts that benchmarks come in; none is read yet.
 
-    None is read yet. A folder that has LR pictures (LRx<scale>, LR/X<scale> or LR), but no folder HR, is a set without
-    ground truth.
+    A folder that has LR pictures, but no HR folder, is a set without ground truth; one that has neither holds HR
+    pictures. An HR picture that lacks its LR picture, though others have theirs, is there and cannot be read.
 
-    Raises DataError where the folder or its pictures are missing, two pictures have one name, or an LR folder lacks the
-    picture of an HR one: a mean over some of a benchmark's pictures would not compare.
+    Raises DataError where the folder or its pictures are missing, two pictures have one name, no HR picture has its LR
+    picture, or it is not clear which pictures are HR.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such benchmark folder; check the path.")
-    known = recognise(folder.resolve().name)
-    name = known.name if known else printable(folder.resolve().name)
-    if (lr := _without_ground_truth(folder, scale, known)) is not None:
-        found = {path.relative_to(lr).with_suffix("").as_posix(): path for path in find_pictures(lr)}
-        return Benchmark(name, scale, [], [Unreferenced(printable(n), path) for n, path in found.items()], known)
-    if known and (published := _as_published(folder, scale)):
-        return Benchmark(name, scale, published, known=known)
-    _refuse_folder_of_benchmarks(folder, scale)
-    sources, missing = find_sources(folder, scale)
-    if missing:
-        picture, reason = missing[0]
-        raise DataError(f"{folder}: {picture} {reason}; add it or remove that folder.")
-    if known and known.real and sources[0].lr is None:
+    known = _recognise(folder)
+    name = known.name if known else printable(_own_name(folder))
+    place = layouts.find_place(folder, scale, known.layouts if known else ())
+    if place is None:
+        lr = layouts.find_lr(folder, scale) or (folder if known and known.unreferenced else None)
+        if lr is not None:
+            found = layouts.list_pictures([lr])
+            return Benchmark(name, scale, [], [Unreferenced(stem, path) for stem, path in found.items()], known)
+    if known and known.real and (place is None or not place.lr):
         raise DataError(f"{folder}: {known.name} is nothing without its LR pictures; {known.instructions()}.")
-    return Benchmark(name, scale, _by_name(folder, sources), known=known)
+    if place is None:
+        return Benchmark(name, scale, layouts.hr_alone(folder, scale), known=known, remarks=(_made([]),))
+    paired = layouts.pair(place, scale)
+    remarks = [] if place.lr else [_made([sub for sub in layouts.subfolders(folder) if layouts.is_lr_like(sub)])]
+    if paired.without_hr:
+        remarks.append(f"LR pictures without HR: {_listed(paired.without_hr)}, not measured")
+    return Benchmark(name, scale, paired.sources, known=known, remarks=tuple(remarks))
 
 
 def look_at(benchmark: Benchmark) -> list[Note]:
     """Look at the headers of all pictures and note what a reader of the means must know.
 
-    Another number of pictures or other sizes than the benchmark is published with; greyscale pictures among colour,
-    16 bit, alpha. Pictures that cannot be read are left to the measurement to name.
+    Where LR pictures come from, and those that no HR picture belongs to; another number of pictures or other sizes than
+    the benchmark is published with; greyscale pictures among colour, 16 bit, alpha. Pictures that cannot be read are
+    left to the measurement to name.
     """
-    notes = []
     known, pictures = benchmark.known, benchmark.pictures
-    if known and len(pictures) != known.count:
-        notes.append(
-            Note(benchmark.name, None, f"{len(pictures)} pictures instead of {known.count}; not comparable with others")
-        )
+    notes = [Note(benchmark.name, None, remark) for remark in benchmark.remarks]
+    count = known.count_at(benchmark.scale) if known else None
+    if count is not None and len(pictures) != count:
+        text = f"{len(pictures)} pictures instead of {count}; not comparable with others"
+        notes.append(Note(benchmark.name, None, text))
     with ThreadPoolExecutor() as threads:
-        headers = list(threads.map(_header, (p.hr if isinstance(p, Source) else p.lr for p in pictures)))
-    grey = sum(header is not None and header[1] == "is greyscale" for header in headers)
-    for picture, header in zip(pictures, headers, strict=True):
-        if header is None:
-            continue
-        longer, not_rgb, deep = header
-        if known and known.longer and not known.longer[0] <= longer <= known.longer[1]:
-            notes.append(Note(benchmark.name, picture.name, f"has {longer} pixels a side, unlike {known.name}'s"))
-        if not_rgb == "is greyscale" and grey < len(pictures):
-            notes.append(Note(benchmark.name, picture.name, "is greyscale among colour; measured as RGB"))
-        elif not_rgb == "has an alpha channel":
-            notes.append(Note(benchmark.name, picture.name, "has an alpha channel, which is dropped"))
-        if deep:
-            notes.append(Note(benchmark.name, picture.name, "has 16 bit; rounded to 8"))
+        hr = list(threads.map(_header, (pair.hr for pair in benchmark.pairs)))
+        lr = list(threads.map(_header, (picture.lr for picture in pictures)))
+    colour = any(header is not None and not header.grey for header in (*hr, *lr))
+    for index, picture in enumerate(pictures):
+        own = hr[index] if hr else lr[index]
+        if known and hr and own and not known.has_size(own.height, own.width):
+            size = f"{own.width} x {own.height} pixels"
+            notes.append(Note(benchmark.name, picture.name, f"has {size}, unlike {known.name}'s"))
+        told = own.oddities(colour) if own else []
+        notes += [Note(benchmark.name, picture.name, oddity) for oddity in told]
+        if hr and (partner := lr[index]):
+            news = [oddity for oddity in partner.oddities(colour) if oddity not in told]
+            notes += [Note(benchmark.name, picture.name, f"its LR picture {oddity}") for oddity in news]
     return notes
 
 
-def _header(path: Path) -> tuple[int, str | None, bool] | None:
-    """The longer side, why it is not RGB, and whether it has more than 8 bit; None for what cannot be read."""
+@dataclass(frozen=True)
+class _Header:
+    height: int
+    width: int
+    grey: bool
+    alpha: bool
+    deep: bool
+
+    def oddities(self, colour: bool) -> list[str]:
+        """What is unusual about the picture, if there are colour pictures beside it."""
+        found = {
+            "is greyscale among colour; measured as RGB": self.grey and colour,
+            "has an alpha channel, which is dropped": self.alpha,
+            "has 16 bit; rounded to 8": self.deep,
+        }
+        return [text for text, is_so in found.items() if is_so]
+
+
+def _header(path: Path | None) -> _Header | None:
+    """What the header of a picture says; None where there is none that can be read."""
+    if path is None:
+        return None
     try:
-        return max(read_size(path)), why_not_rgb(path), _is_deep(path)
+        height, width = read_size(path)
+        why_not = why_not_rgb(path)
+        return _Header(height, width, why_not == "is greyscale", why_not == "has an alpha channel", _is_deep(path))
     except DataError:
         return None
 
 
 def _is_deep(path: Path) -> bool:
+    """Whether a picture has more than 8 bit."""
     if path.suffix.lower() == ".bmp":
         return False
     import pyvips
@@ -153,58 +180,56 @@ def _is_deep(path: Path) -> bool:
     return pyvips.Image.new_from_file(str(path)).format != "uchar"
 
 
-def _without_ground_truth(folder: Path, scale: int, known: KnownBenchmark | None) -> Path | None:
-    """The folder of LR pictures, if `folder` has no HR pictures."""
-    if any(sub.name.startswith("HR") for sub in _subfolders(folder)):
-        return None
-    candidates = [folder / f"LRx{scale}", folder / "LR" / f"X{scale}", folder / "LR"]
-    lr = next((sub for sub in candidates if sub.is_dir()), None)
-    return folder if lr is None and known and known.unreferenced else lr
+def _holds_benchmarks(folder: Path) -> bool:
+    """Whether `folder` holds known benchmarks, and is none itself."""
+    inside = layouts.subfolders(folder)
+    return (
+        _recognise(folder) is None
+        and any(recognise(sub.name) for sub in inside)
+        and not any(layouts.is_hr_like(sub) and "_" not in sub.name for sub in inside)  # DIV2K_train_HR is a set's own
+    )
 
 
-def _as_published(folder: Path, scale: int) -> list[Source]:
-    """Pairs as one of LAYOUTS has them; empty if none fits."""
-    root = folder.parent if folder.name == "DIV2K_valid_HR" else folder
-    for hr_pattern, lr_pattern in LAYOUTS:
-        if hr_pattern == "GTmod12/*" and 12 % scale:
-            continue
-        hr, lr = (_pictures(root, pattern.format(scale=scale)) for pattern in (hr_pattern, lr_pattern))
-        if not hr or not (lr or hr_pattern in ("GTmod12/*", "DIV2K_valid_HR/*", "val1/HR/val/*", "HR/val/*")):
-            continue
-        if lr and (lacking := sorted(hr.keys() - lr.keys())):
-            raise DataError(f"{folder}: {lacking[0]} has no LR picture; add it or get the set anew.")
-        return [Source(name, path, lr.get(name), "") for name, path in sorted(hr.items())]
-    return []
+def _open_inside(folder: Path, scale: int) -> list[Benchmark]:
+    """All known benchmarks in `folder`, and others that have an HR or LR folder; what is left out is remarked upon."""
+    opened, remarks = [], []
+    for sub in layouts.subfolders(folder):
+        if recognise(sub.name):
+            opened.append(open_benchmark(sub, scale))
+        elif not layouts.is_lr_like(sub) and _holds_pictures(sub):  # LR folders belong to DIV2K_valid_HR and its like
+            try:
+                if not any(layouts.is_hr_like(side) or layouts.is_lr_like(side) for side in layouts.subfolders(sub)):
+                    raise DataError("has no folder HR; name it by itself")
+                opened.append(open_benchmark(sub, scale))
+            except DataError as error:
+                remarks.append(f"{printable(sub.name)} beside it was left out ({error})")
+    opened[-1] = replace(opened[-1], remarks=(*opened[-1].remarks, *remarks))
+    return opened
 
 
-def _pictures(folder: Path, pattern: str) -> dict[str, Path]:
-    """Pictures by their name without what tells HR from LR."""
-    found = [path for path in sorted(folder.glob(pattern)) if path.suffix.lower() in PICTURE_SUFFIXES]
-    return {printable(re.sub(r"(_SRF_\d+)?(_HR|_LR\d*|_?x\d)$", "", path.stem)): path for path in found}
+def _holds_pictures(folder: Path) -> bool:
+    try:
+        return bool(find_pictures(folder))
+    except DataError:
+        return False
 
 
-def _by_name(folder: Path, sources: Sequence[Source]) -> list[Source]:
-    pairs: dict[str, Source] = {}
-    for source in sources:
-        name = Path(source.name).with_suffix("").as_posix()
-        if name in pairs:
-            raise DataError(f"{folder}: {pairs[name].hr.name} and {source.name} are one name; remove one of them.")
-        pairs[name] = replace(source, name=name)
-    return list(pairs.values())
+def _recognise(folder: Path) -> KnownBenchmark | None:
+    """The known benchmark that a folder, or what a link leads to, is called by."""
+    return recognise(_own_name(folder)) or recognise(folder.resolve().name)
 
 
-def _refuse_folder_of_benchmarks(folder: Path, scale: int) -> None:
-    inside = _subfolders(folder)
-    if any(_holds_pairs(path.name, scale) for path in inside):
-        return
-    for path in inside:
-        if any(found.is_dir() for found in path.glob("HR*")):
-            raise DataError(f"{folder}: holds several benchmarks; name one, such as {path}.")
+def _own_name(folder: Path) -> str:
+    return folder.resolve().name if folder.name in ("", "..") else folder.name
 
 
-def _holds_pairs(name: str, scale: int) -> bool:
-    return name in ("HR", f"HRx{scale}")
+def _made(not_taken: Sequence[Path]) -> str:
+    why = "the folder has none"
+    if not_taken:
+        why += f" for this scale; {_listed([sub.name for sub in not_taken])} not taken"
+    return f"LR pictures made by bicubic downscaling ({why})"
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    return printable(", ".join(names[:NAMES])) + more

@@ -1,29 +1,49 @@
-"""The benchmarks of the paper: what they are called, what they hold, how they are laid out and where they are had."""
+"""The benchmarks of the paper: what they are called, what they hold and where they are had."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from aesop.evaluation.layouts import Layout
+
+#: HR pictures are cropped to multiples of the scale, or of 12 or 16, by at most so many pixels a side.
+CROP = 15
 
 
 @dataclass(frozen=True)
 class KnownBenchmark:
     """A published set of pictures.
 
-    `aliases` are what folders of it are called, in lower case without punctuation. `count` pictures belong to it;
-    the longer side of each has `longer` pixels (least, most), before and after cropping to a scale; None where that
-    says nothing.
+    `count` pictures belong to it, or as many as it says of each scale. The longer side of each HR picture has `longer`
+    pixels (least, most), the shorter one `shorter`; None where that is not known. `aliases` are what folders of it are
+    called, in lower case without punctuation.
     """
 
     name: str
-    count: int
+    count: int | Mapping[int, int]
     source: str
     aliases: frozenset[str] = frozenset()
     longer: tuple[int, int] | None = None
+    shorter: tuple[int, int] | None = None
     #: Whether its pictures are low-quality ones without ground truth.
     unreferenced: bool = False
     #: Whether its LR pictures were photographed: none can be made from HR.
     real: bool = False
+    #: Layouts that mean what they say for this set alone.
+    layouts: tuple[Layout, ...] = ()
+
+    def count_at(self, scale: int) -> int | None:
+        """How many pictures belong to it at a scale; None where it has none."""
+        return self.count if isinstance(self.count, int) else self.count.get(scale)
+
+    def has_size(self, height: int, width: int) -> bool:
+        """Whether an HR picture of it, cropped to a scale or not, may be of this size."""
+        return all(
+            limits is None or limits[0] - CROP <= side <= limits[1]
+            for side, limits in ((max(height, width), self.longer), (min(height, width), self.shorter))
+        )
 
     def instructions(self) -> str:
         """Say where it is had and how it should lie, in a sentence."""
@@ -35,8 +55,8 @@ _SELFEXSR = "https://github.com/jbhuang0604/SelfExSR"
 
 #: In the order of the paper's tables.
 KNOWN = (
-    KnownBenchmark("Set5", 5, _SELFEXSR, longer=(252, 512)),
-    KnownBenchmark("Set14", 14, _SELFEXSR, longer=(264, 768)),
+    KnownBenchmark("Set5", 5, _SELFEXSR, longer=(256, 512), shorter=(228, 512)),
+    KnownBenchmark("Set14", 14, _SELFEXSR, longer=(276, 768), shorter=(250, 576)),
     KnownBenchmark("Manga109", 109, "http://www.manga109.org (on request, for research)"),
     KnownBenchmark("General100", 100, "http://mmlab.ie.cuhk.edu.hk/projects/FSRCNN.html"),
     KnownBenchmark("Urban100", 100, _SELFEXSR),
@@ -45,33 +65,27 @@ KNOWN = (
         100,
         "https://data.vision.ee.ethz.ch/cvl/DIV2K (DIV2K_valid_HR, DIV2K_valid_LR_bicubic)",
         frozenset({"div2kval", "div2kvalid", "div2kvalidation", "div2k100", "div2kvalidhr"}),
-        longer=(2032, 2040),
+        longer=(2040, 2040),
+        # DIV2K_train_HR may lie beside it.
+        layouts=(Layout("DIV2K_valid_HR", ("DIV2K_valid_LR_bicubic/X{scale}",)),),
     ),
-    KnownBenchmark("BSD100", 100, _SELFEXSR, frozenset({"b100", "bsds100"}), longer=(472, 481)),
+    KnownBenchmark("BSD100", 100, _SELFEXSR, frozenset({"b100", "bsds100"}), longer=(481, 481), shorter=(321, 321)),
     KnownBenchmark(
-        "LSDIR", 250, "https://github.com/ofsoundof/LSDIR (val1)", frozenset({"lsdirval", "lsdirval1", "lsdirvalid"})
+        "LSDIR",
+        250,
+        "https://github.com/ofsoundof/LSDIR (val1)",
+        frozenset({"lsdirval", "lsdirval1", "lsdirvalid"}),
+        # HR/train may lie beside it.
+        layouts=(Layout("HR/val", ("X{scale}/val",)), Layout("val1/HR/val", ("val1/X{scale}/val",))),
     ),
     KnownBenchmark("RealSRv3", 100, "https://github.com/csjcai/RealSR (version 3)", frozenset({"realsr"}), real=True),
     KnownBenchmark(
         "DRealSR",
-        93,
+        {2: 83, 3: 84, 4: 93},
         "https://github.com/xiezw5/Component-Divide-and-Conquer-for-Real-World-Image-Super-Resolution (Test_x4)",
         real=True,
     ),
     KnownBenchmark("RealSRSet", 20, "https://github.com/cszn/BSRGAN (testsets)", unreferenced=True),
-)
-
-#: HR and LR pictures as the published archives and the usual toolboxes lay them out, beside HRx4 and LRx4 or plain HR.
-LAYOUTS = (
-    ("GTmod12/*", "LRbicx{scale}/*"),
-    ("GTmod16/*", "LRbicx{scale}/*"),
-    ("HR/*", "LR_bicubic/X{scale}/*"),
-    ("DIV2K_valid_HR/*", "DIV2K_valid_LR_bicubic/X{scale}/*"),
-    ("HR/val/*", "X{scale}/val/*"),
-    ("val1/HR/val/*", "val1/X{scale}/val/*"),
-    ("image_SRF_{scale}/*_HR.*", "image_SRF_{scale}/*_LR.*"),
-    ("*/Test/{scale}/*_HR.*", "*/Test/{scale}/*_LR{scale}.*"),
-    ("Test_x{scale}/test_HR/*", "Test_x{scale}/test_LR/*"),
 )
 
 
