@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from rich.console import Console
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.analysis.bias_variance import bias_variance, measure_bias_variance, write_bias_variance
-from aesop.analysis.crops import crop_sheet, draw_crops, find_places, measured_captions, parse_box
-from aesop.analysis.drawing import drawn, require_drawable
-from aesop.analysis.loss_maps import draw_loss_maps, loss_maps
-from aesop.analysis.models import Upscaling, fidelity_bias, parse_models
-from aesop.analysis.spectra import draw_spectra, high_energy, log_spectrum, low_passed, reproduced, spectra
-from aesop.autoencoder import AutoEncoder
+from aesop.analysis.bias_variance import bias_variance, measure_bias_variance, print_bias_variance
+from aesop.analysis.crops import as_seen, crop_sheet, find_places, measure_crops, measured_captions, parse_box
+from aesop.analysis.loss_maps import loss_maps, measure_loss_maps
+from aesop.analysis.models import Upscaling, fidelity_bias, load_autoencoder, load_models, parse_models
+from aesop.analysis.spectra import high_energy, log_spectrum, low_passed, measure_spectra, reproduced
 from aesop.data.pictures import to_float, to_planes
-from aesop.errors import AesopError, DataError
+from aesop.errors import AesopError, DataError, ModelError
 from aesop.evaluation.places import Place
 from aesop.losses.aesop import AESOPLoss
-from aesop.metrics import Settings
-from aesop.networks.srvgg import SRVGGConfig
-from helpers import synthetic_picture, synthetic_pictures
-
-
-class Halving(nn.Module):
-    """An auto-encoder that can be computed by hand: AE(y) = y / 2."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images / 2
-
-
-class Enlarging(nn.Module):
-    """A model of scale 4 that adds a grey level."""
-
-    def __init__(self, level: float) -> None:
-        super().__init__()
-        self.level = level
-
-    def forward(self, lr: Tensor) -> Tensor:
-        return lr.repeat_interleave(4, -1).repeat_interleave(4, -2) + self.level
-
-
-def tiny_autoencoder(scale: int = 4) -> AutoEncoder:
-    torch.manual_seed(0)
-    return AutoEncoder(SRVGGConfig(type="srvgg", features=4, convs=1).build(scale), scale, growth=4, blocks=1).eval()
+from aesop.metrics import METRICS, Metric, Sample, Settings
+from aesop.networks.state_dicts import write_state
+from analysis_cases import Enlarging, Halving, autoencoder, benchmark, generator
+from helpers import synthetic_picture
 
 
 def grey(levels: Tensor) -> Tensor:
@@ -65,19 +43,43 @@ def wave(length: int, cycles: int) -> Tensor:
 # Spectra
 
 
-def test_spectrum_of_a_sinusoid_is_two_points_and_the_mean():
-    spectrum = log_spectrum(wave(32, 5))
-    # Y of grey g in [0, 1] is 16 + 219 g. A cosine of amplitude a over n pixels is two deltas of a * n / 2.
+def windowed(amplitude: float) -> float:
+    """|F| of a wave of this amplitude of Y over 32 pixels, under a Hann window of mean square 1, at its frequency."""
+    # A delta of half the amplitude a pixel. The window's mean is 1/2 an axis, its mean square 3/8.
+    return amplitude * 32 * 32 / 2 * (1 / 2) ** 2 / (3 / 8)
+
+
+def test_spectrum_of_a_sinusoid_is_the_windows_around_its_frequency():
+    spectrum = log_spectrum(wave(32, 5)).expm1()
+    # Y of grey g in [0, 1] is 16 + 219 g; the mean is taken away. Hann's transform is 1/2 at 0 and -1/4 beside it.
     expected = torch.zeros(32, 32, dtype=torch.float64)
-    expected[16, 16] = math.log1p((16 + 219 * 0.5) * 32 * 32)
-    expected[16, 16 + 5] = expected[16, 16 - 5] = math.log1p(219 * 0.25 * 32 * 32 / 2)
-    torch.testing.assert_close(spectrum, expected, atol=1e-2, rtol=0)  # the image is float32
+    for middle in (16 + 5, 16 - 5):
+        for row, column in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+            expected[16 + row, middle + column] = windowed(219 * 0.25) / 2 ** (abs(row) + abs(column))
+    torch.testing.assert_close(spectrum, expected, atol=0.1, rtol=1e-4)  # the image is float32
 
 
-@pytest.mark.parametrize(("cycles", "beyond"), [(3, False), (4, False), (5, True)])
+def test_a_border_that_does_not_close_leaves_no_cross():
+    ramp = grey(torch.linspace(0, 1, 64).expand(48, 64))
+    plain = torch.fft.fft2(219 * ramp[0].double()).abs().square()
+    columns = torch.fft.fftfreq(64).abs() > 1 / 8
+    assert high_energy(ramp, 4) < 1e-4 * float(plain[:, columns].sum())
+    # What the low-pass filter leaves of a picture beyond the band is then little on the axes as well.
+    noise = ramp + 0.1 * torch.rand(3, 48, 64)
+    spectrum = log_spectrum(low_passed(noise, 1.5))
+    assert float(spectrum[24, :8].mean()) < float(log_spectrum(noise)[24, :8].mean()) / 3
+
+
+def test_spectra_of_noise_keep_its_energy():
+    noise = torch.rand(1, 128, 128).expand(3, -1, -1)
+    energy = float(log_spectrum(noise).expm1().square().sum())
+    assert energy == pytest.approx(128**2 * float((219 * noise[0].double()).var()) * 128**2, rel=0.05)
+
+
+@pytest.mark.parametrize(("cycles", "beyond"), [(2, False), (6, True)])
 def test_energy_beyond_the_band_of_lr(cycles: int, beyond: bool):
-    # An LR image of 8 pixels holds up to 4 cycles.
-    expected = 2 * (219 * 0.25 * 32 * 32 / 2) ** 2 if beyond else 0.0
+    # An LR image of 8 pixels holds up to 4 cycles; the window spreads a wave by one to either side.
+    expected = 2 * windowed(219 * 0.25) ** 2 * (1 + 2 / 4) ** 2 if beyond else 0.0
     for image in (wave(32, cycles), wave(32, cycles).transpose(1, 2)):
         assert high_energy(image, 4) == pytest.approx(expected, rel=1e-5, abs=1.0)
 
@@ -110,22 +112,30 @@ def test_low_pass_weakens_a_wave_by_its_frequency_response():
     assert float(middle.max()) == pytest.approx(0.25 * response, rel=0.02)
 
 
-def test_spectra_of_a_picture(tmp_path: Path):
+def test_spectra_of_a_picture():
     picture = to_float(to_planes(synthetic_picture(32, 48, 1)))
-    found = spectra(picture, Halving(), 4)
+    found = measure_spectra(picture, Halving(), 4, sigma=2)
     torch.testing.assert_close(found.autoencoded.image, picture / 2)
-    torch.testing.assert_close(found.difference, (picture / 2 - low_passed(picture, 1.5)).abs())
+    torch.testing.assert_close(found.low_passed.image, low_passed(picture, 2))
+    torch.testing.assert_close(found.difference, (picture / 2 - low_passed(picture, 2)).abs())
     torch.testing.assert_close(found.spectral_difference, log_spectrum(picture / 2) - found.low_passed.spectrum)
     assert found.picture.reproduced == 1
     assert found.autoencoded.reproduced == pytest.approx(0.75, abs=1e-4)
-    draw_spectra(found, tmp_path / "spectra.png")
-    with Image.open(tmp_path / "spectra.png") as drawing:
-        assert drawing.width == 12 * 150
+    assert found.picture.psnr == math.inf
+    lines = found.summary()
+    assert f"auto-encoder keeps 75.0% (PSNR {found.autoencoded.psnr:.2f} dB)" in lines[0]
+    assert len(lines) == 2
+    # AE(y) = 0 keeps nothing: that is said.
+    assert "less than the filter" in measure_spectra(picture, Halving().apply(_nothing), 4).summary()[2]
+
+
+def _nothing(module: nn.Module) -> None:
+    module.forward = torch.zeros_like  # type: ignore[method-assign, assignment]
 
 
 def test_a_picture_smaller_than_the_gaussian_is_named():
     with pytest.raises(DataError, match=r"4x40 pixels is too small for sigma 1\.5"):
-        spectra(torch.zeros(3, 40, 4), Halving(), 4)
+        measure_spectra(torch.zeros(3, 40, 4), Halving(), 4)
 
 
 # Loss maps
@@ -133,11 +143,11 @@ def test_a_picture_smaller_than_the_gaussian_is_named():
 
 def test_means_of_the_maps_are_the_losses():
     torch.manual_seed(1)
-    autoencoder = tiny_autoencoder()
+    encoder = autoencoder()
     hr = torch.rand(3, 16, 24)
     sr = hr + 0.4 * torch.randn(3, 16, 24)  # beyond [0, 1], where the loss has a second term
-    maps = loss_maps(sr, hr, autoencoder)
-    loss = AESOPLoss(autoencoder)(sr.unsqueeze(0), hr.unsqueeze(0))
+    maps = loss_maps(sr, hr, encoder)
+    loss = AESOPLoss(encoder)(sr.unsqueeze(0), hr.unsqueeze(0))
     assert float(maps.aesop.mean()) == pytest.approx(float(loss), rel=1e-5)
     assert float(maps.pixel.mean()) == pytest.approx(float(F.l1_loss(sr, hr)), rel=1e-5)
     assert maps.pixel.shape == maps.aesop.shape == maps.high_pass.shape == (16, 24)
@@ -159,11 +169,16 @@ def test_maps_by_hand():
     assert float(maps.high_pass[12, 8]) > 0.05
 
 
-def test_loss_maps_are_drawn(tmp_path: Path):
-    hr = to_float(to_planes(synthetic_picture(16, 24, 1)))
-    maps = loss_maps(hr.flip(-1), hr, Halving())
-    draw_loss_maps(hr, hr / 2, {"a": maps, "b": maps}, tmp_path / "maps.svg")
-    assert (tmp_path / "maps.svg").read_text(encoding="utf-8").count(f"{float(maps.aesop.mean()):.4f}") == 2
+def test_maps_are_of_every_models_picture():
+    hr, lr = to_planes(synthetic_picture(32, 48, 1)), torch.full((3, 8, 12), 128, dtype=torch.uint8)
+    models = {"a": Upscaling(Enlarging(0.1), 4), "b": Upscaling(Enlarging(0.6), 4)}
+    found = measure_loss_maps(models, hr, lr, Halving(), sigma=1)
+    torch.testing.assert_close(found.hr_bias, to_float(hr) / 2)
+    for title, model in models.items():
+        expected = loss_maps(model(lr), to_float(hr), Halving(), sigma=1)
+        torch.testing.assert_close(found.models[title].aesop, expected.aesop)
+        torch.testing.assert_close(found.models[title].high_pass, expected.high_pass)
+    assert found.summary()[1].startswith(f"b: pixel {float(found.models['b'].pixel.mean()):.5f}, AESOP ")
 
 
 # SE and VE
@@ -192,47 +207,74 @@ def test_pictures_of_two_sizes_are_refused():
 
 
 def test_benchmarks_are_measured_picture_by_picture(tmp_path: Path):
-    synthetic_pictures(tmp_path / "set/HR", 2, 32)
-    (tmp_path / "set/HR/broken.png").write_bytes(b"no picture")
+    folder = benchmark(tmp_path)
+    (folder / "HR/broken.png").write_bytes(b"no picture")
     models = {"near": Upscaling(Enlarging(0.01), 4), "far": Upscaling(Enlarging(math.nan), 4)}
-    near, far = measure_bias_variance(models, [tmp_path / "set"], Halving(), 4)
-    assert near.mean is not None
-    assert near.pictures["000"] is not None
-    assert near.pictures["001"] is not None
-    assert near.mean.se == pytest.approx((near.pictures["000"].se + near.pictures["001"].se) / 2)
-    assert near.mean.se == pytest.approx(near.mean.pixel / 2)
-    assert set(near.failures) == {"broken"}
-    assert far.mean is None
-    assert "not a number" in far.failures["000"]
-    write_bias_variance([near, far], tmp_path / "values.json")
+    found = measure_bias_variance(models, [folder], Halving(), 4)
+    se, pixel = (found.result("near", "set", name) for name in ("se", "pixel"))
+    values = [value for value in se.pictures.values() if value is not None]
+    assert list(se.pictures) == ["000", "001", "broken"]
+    assert se.mean == pytest.approx(sum(values) / 2)
+    assert pixel.mean == pytest.approx(2 * sum(values) / 2)
+    assert found.result("far", "set", "se").mean is None
+    reasons = {(failure.picture, failure.model): failure.reason for failure in found.failures}
+    assert set(reasons) == {("000", "far"), ("001", "far"), ("broken", "near"), ("broken", "far")}
+    assert "not a number" in reasons["000", "far"]
+    found.to_json(tmp_path / "values.json")
     document = json.loads((tmp_path / "values.json").read_text(encoding="utf-8"))
-    assert document[0]["mean"]["ve"] == near.mean.ve
-    assert document[0]["pictures"]["broken"] is None
-    assert document[1]["mean"] is None
+    first = document["results"][0]
+    assert (first["metric"], first["mean"], first["pictures"]["broken"]) == ("se", se.mean, None)
+
+
+def test_tables_of_se_and_ve(tmp_path: Path):
+    folder = benchmark(tmp_path, count=6)
+    models = {"zero": Upscaling(Enlarging(0.0), 4), "off": Upscaling(Enlarging(0.2), 4)}
+    found = measure_bias_variance(models, [folder], Halving(), 4, against="off")
+    console = Console(width=120, record=True, file=io.StringIO())
+    print_bias_variance(found, console)
+    lines = console.export_text().splitlines()
+    row = next(line for line in lines if " off " in line)
+    ve, hr, ratio = (float(cell) for cell in row.split("│")[3:6])
+    assert ve == pytest.approx(255 * (found.result("off", "set", "ve").mean or 0), abs=1e-3)
+    assert hr == pytest.approx(255 * (found.result("off", "set", "ve_hr").mean or 0), abs=1e-3)
+    assert ratio == pytest.approx(ve / hr, abs=1e-3)
+    assert ratio > 1.1
+    results = {name: found.result("zero", "set", name) for name in ("se", "ve")}
+    assert results["se"].interval is not None
+    low, high = results["se"].interval
+    assert f"{255 * low:.2f} … {255 * high:.2f}" in "\n".join(lines)
+    difference = next(other for other in found.differences() if other.metric == "se")
+    assert (difference.model, difference.against, difference.count) == ("zero", "off", 6)
+    assert difference.significant
+    row = next(line for line in lines[lines.index(row) + 1 :] if " zero " in line)
+    assert row.split("│")[2].strip() == f"{255 * difference.difference:+.3f} *"
+    pairs = zip(results["se"].pictures.values(), found.result("off", "set", "se").pictures.values(), strict=True)
+    below = sum((first or 0) < (second or 0) for first, second in pairs)
+    assert f"less on {below} of 6" in "\n".join(lines)
+    with pytest.raises(AesopError, match="against third: is none of the models; choose from zero, off"):
+        measure_bias_variance(models, [folder], Halving(), 4, against="third")
 
 
 # Crops
 
 
-def test_crops_are_the_places_pixels(tmp_path: Path):
+def test_crops_are_the_places_pixels():
     hr, sr = to_float(to_planes(synthetic_picture(40, 60, 0))), to_float(to_planes(synthetic_picture(40, 60, 1)))
     sheet = crop_sheet(hr, {"SR": sr, "HR": hr}, [Place(4, 8, 16), Place(24, 44, 16)], {"SR": ["PSNR 1"]})
     torch.testing.assert_close(sheet.crops[1]["SR"], sr[:, 24:40, 44:60])
-    draw_crops(sheet, tmp_path / "crops.svg", "picture")
-    text = (tmp_path / "crops.svg").read_text(encoding="utf-8")
-    assert text.count("PSNR 1") == 1
-    assert all(word in text for word in (">picture<", ">SR<", ">HR<"))
+    with pytest.raises(AesopError, match=r"small: made \(3, 40, 56\), not"):
+        crop_sheet(hr, {"small": sr[..., :56]}, [])
 
 
 @pytest.mark.parametrize("box", ["0,48,16", "-1,0,16", "30,0,16", "0,0,0"])
 def test_boxes_outside_the_picture_are_named(box: str):
     picture = torch.zeros(3, 40, 60)
-    with pytest.raises(AesopError, match=f"--box {box}: is not inside"):
+    with pytest.raises(AesopError, match=f"box {box}: is not inside"):
         crop_sheet(picture, {"HR": picture}, [parse_box(box)])
 
 
 def test_boxes_that_are_none_are_named():
-    with pytest.raises(AesopError, match="--box 1,2: is not TOP,LEFT,SIDE"):
+    with pytest.raises(AesopError, match="box 1,2: is not TOP,LEFT,SIDE"):
         parse_box("1,2")
 
 
@@ -244,21 +286,92 @@ def test_places_are_found_where_detail_is():
     assert find_places(picture, lr, 1, 1000) == [Place(0, 0, 64)]
 
 
+def test_two_places_are_found_apart():
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.full((3, 64, 64), 0.5)
+    for corner in ((0, 0), (32, 48)):
+        picture[:, corner[0] : corner[0] + 16, corner[1] : corner[1] + 16] = torch.rand(16, 16, generator=generator)
+    lr = torch.full((3, 16, 16), 128, dtype=torch.uint8)
+    assert set(find_places(picture, lr, 2, 16)) == {Place(0, 0, 16), Place(32, 48, 16)}
+    assert len(find_places(picture, lr, 3, 16)) == 3
+
+
+SETTINGS = Settings(4, torch.device("cpu"))
+
+
+def invented(name: str, measure: Callable[[Sample], float], *, higher: bool = False, needs_hr: bool = True) -> Metric:
+    return Metric(name, name.title(), higher, (0.0, 9.0), "", 2, lambda _: measure, needs_hr=needs_hr)
+
+
 def test_captions_hold_the_metrics_values():
     hr = torch.full((3, 32, 32), 100 / 255)
     models = {"off by 1": hr + 1 / 255, "off by 2": hr + 2 / 255}
     lr = torch.full((3, 8, 8), 100, dtype=torch.uint8)
-    settings = Settings(4, torch.device("cpu"))
-    captions, notes = measured_captions(models, hr, lr, ["psnr", "ae-psnr"], settings)
-    # Y of a grey level is 219 / 255 of it.
+    error = invented("error", lambda sample: float((sample.sr - sample.hr).abs().mean() * 255))
+    psnr, ae_psnr = METRICS["psnr"], METRICS["ae-psnr"]
+    assert isinstance(psnr, Metric)
+    assert isinstance(ae_psnr, Metric)
+    captions, missing, failures = measured_captions(models, hr, lr, [psnr, error, ae_psnr], SETTINGS)
+    # Y of a grey level is 219 / 255 of it. The largest PSNR and the smallest error are starred.
     values = [20 * math.log10(255 / (219 / 255 * step)) for step in (1, 2)]
-    assert captions == {"off by 1": [f"PSNR {values[0]:.3f} dB *"], "off by 2": [f"PSNR {values[1]:.3f} dB"]}
-    assert len(notes) == 1
-    assert "auto-encoder" in notes[0]
+    assert captions == {
+        "off by 1": [f"PSNR {values[0]:.3f} dB *", "Error 1.00 *"],
+        "off by 2": [f"PSNR {values[1]:.3f} dB", "Error 2.00"],
+    }
+    assert "auto-encoder" in missing[0]
+    assert failures == []
+
+
+def test_a_value_that_cannot_be_computed_is_marked():
+    def measure(sample: Sample) -> float:
+        if sample.sr.mean() > 0.5:
+            raise RuntimeError("too bright\nand more")
+        return 1.0
+
+    models = {"dark": torch.zeros(3, 32, 32), "bright": torch.ones(3, 32, 32)}
+    lr = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    captions, missing, failures = measured_captions(models, None, lr, [invented("odd", measure)], SETTINGS)
+    assert captions == {"dark": ["Odd 1.00"], "bright": ["Odd –"]}
+    assert missing == []
+    assert failures == ["bright, Odd: too bright"]
+
+
+def test_crops_of_models():
+    hr, lr = to_planes(synthetic_picture(64, 64, 0)), to_planes(synthetic_picture(16, 16, 0))
+    models = {"near": Upscaling(Enlarging(0.001), 4), "far": Upscaling(Enlarging(0.2), 4)}
+    sheet = measure_crops(models, lr, hr, SETTINGS, count=3, side=17)
+    assert list(sheet.crops[0]) == ["near", "far", "HR"]
+    assert torch.equal(sheet.picture, to_float(hr))
+    assert sheet.places == find_places(to_float(hr), lr, 3, 16)
+    # What is shown and measured is what a file would hold.
+    for title, model in models.items():
+        levels = sheet.crops[1][title] * 255
+        torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+        assert torch.equal(sheet.crops[1][title], sheet.places[1].cut(as_seen(model(lr))))
+    assert all(lines[0].startswith("PSNR") for lines in sheet.captions.values())
+    assert measure_crops(models, lr, hr, SETTINGS, places=[Place(4, 8, 8)]).places == [Place(4, 8, 8)]
+    alone = measure_crops(models, lr, None, SETTINGS)
+    assert list(alone.crops[0]) == ["near", "far"]
+    assert torch.equal(alone.picture, as_seen(models["far"](lr)))
+    assert alone.captions == {"near": [], "far": []}
+
+
+def test_crops_that_cannot_be_are_refused_before_upscaling():
+    class Never(Upscaling):
+        def __call__(self, lr: Tensor) -> Tensor:
+            raise AssertionError
+
+    model = Never(None, 4)
+    hr, lr = torch.zeros(3, 64, 64, dtype=torch.uint8), torch.zeros(3, 16, 16, dtype=torch.uint8)
+    with pytest.raises(AesopError, match="a model is called HR, as the HR picture is; name it apart"):
+        measure_crops({"HR": model}, lr, hr, SETTINGS)
+    assert list(measure_crops({"HR": Upscaling(None, 4)}, lr, None, SETTINGS).crops[0]) == ["HR"]
     with pytest.raises(AesopError, match="psnr compares with an HR picture"):
-        measured_captions(models, None, lr, ["psnr"], settings)
+        measure_crops({"a": model}, lr, None, SETTINGS, metrics=["psnr"])
     with pytest.raises(AesopError, match="'psnrr' is no metric of single pictures"):
-        measured_captions(models, hr, lr, ["psnrr"], settings)
+        measure_crops({"a": model}, lr, hr, SETTINGS, metrics=["psnrr"])
+    with pytest.raises(AesopError, match="box 60,0,8: is not inside the picture of 64 rows"):
+        measure_crops({"a": model}, lr, hr, SETTINGS, places=[Place(60, 0, 8)])
 
 
 # What they share
@@ -290,27 +403,42 @@ def test_upscaling_neither_rounds_nor_clamps():
 
 
 def test_bias_of_one_image_and_of_a_batch():
-    autoencoder = tiny_autoencoder()
+    encoder = autoencoder()
     images = torch.rand(2, 3, 8, 12)
-    batch = fidelity_bias(autoencoder, images)
-    torch.testing.assert_close(batch, autoencoder(images).detach())
-    torch.testing.assert_close(fidelity_bias(autoencoder, images[0]), batch[0])
+    batch = fidelity_bias(encoder, images)
+    torch.testing.assert_close(batch, encoder(images).detach())
+    torch.testing.assert_close(fidelity_bias(encoder, images[0]), batch[0])
 
 
-def test_figures_are_whole_or_not_there(tmp_path: Path):
-    path = tmp_path / "figure.png"
-    with drawn(path, 2, 1) as figure:
-        figure.subplots()
-    before = path.read_bytes()
-    with pytest.raises(RuntimeError), drawn(path, 2, 1):
-        raise RuntimeError
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+def test_models_of_another_scale_are_refused(tmp_path: Path):
+    paths = {scale: tmp_path / f"x{scale}.safetensors" for scale in (2, 4)}
+    for scale, path in paths.items():
+        write_state(path, generator(0, scale).state_dict(), {})
+        write_state(path.with_stem(f"ae{scale}"), autoencoder(scale).state_dict(), {})
+    both = parse_models(["bicubic", *map(str, paths.values())])
+    with pytest.raises(ModelError, match=r"x4\.safetensors: is for scale 4, not 2; name one of scale 2"):
+        load_models(both)
+    with pytest.raises(ModelError, match=r"x2\.safetensors: is for scale 2, not 4"):
+        load_models(both, scale=4)
+    assert {title: model.scale for title, model in load_models(both[:2]).items()} == {"bicubic": 2, "x2": 2}
+    assert load_models(both[:1])["bicubic"].scale == 4
+    assert load_models(both[:1], scale=3)["bicubic"].scale == 3
+    assert load_autoencoder(tmp_path / "ae2.safetensors", scale=2).scale == 2
+    with pytest.raises(ModelError, match=r"ae2\.safetensors: is an auto-encoder for scale 2, not 4; name one of"):
+        load_autoencoder(tmp_path / "ae2.safetensors", scale=4)
 
 
-def test_figures_of_other_kinds_are_refused(tmp_path: Path):
-    with pytest.raises(AesopError, match=r"cannot draw \.jpg files"):
-        require_drawable(tmp_path / "figure.jpg")
-    (tmp_path / "folder.png").mkdir()
-    with pytest.raises(AesopError, match="is a folder"):
-        require_drawable(tmp_path / "folder.png")
+def test_large_pictures_are_upscaled_in_tiles_without_seams():
+    network = generator(0).eval()
+    lr = (torch.rand(3, 8, 40_000 // 8, generator=torch.Generator().manual_seed(0)) * 255).byte()
+    lr = lr.repeat(1, 64, 1)[:, :512, :520]
+    sizes = []
+    network.register_forward_hook(lambda _, inputs, __: sizes.append(tuple(inputs[0].shape[-2:])))
+    upscaling = Upscaling(network, 4)
+    sr = upscaling(lr)
+    tiles = [size for size in sizes if max(size) > 200]
+    assert len(tiles) == 4
+    assert max(map(max, tiles)) < 520
+    with torch.no_grad():
+        whole = network(to_float(lr).unsqueeze(0))[0]
+    torch.testing.assert_close(sr, whole, atol=1e-5, rtol=0)

@@ -1,114 +1,113 @@
-"""Analyses of runs, networks between networks, and the commands."""
+"""Analyses of runs, networks between networks, and perception-distortion curves."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import struct
+import sys
 from dataclasses import astuple
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from typer.testing import CliRunner, Result
+from torch import nn
 
-from aesop.analysis.curves import Waypoint, between, checkpoints, draw_curves, measure_curves, starting_network
-from aesop.analysis.interpolate import interpolate, interpolate_files
-from aesop.analysis.loss_scales import draw_loss_scales, loss_scales
-from aesop.autoencoder import AutoEncoder
-from aesop.cli_analyze import app as analyze
+from aesop.analysis import curves as curves_module
+from aesop.analysis.curves import measure_curves, open_methods
+from aesop.analysis.loss_scales import measure_loss_scales
 from aesop.data.pictures import to_float
 from aesop.data.sources import find_sources
 from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.evaluate import evaluate
+from aesop.evaluation.intervals import mean_interval
+from aesop.evaluation.results import Evaluation, Failure, Result
+from aesop.evaluation.waypoints import Waypoint, between, checkpoints, split_pair, starting_network
 from aesop.losses.aesop import AESOPLoss
+from aesop.networks.interpolate import interpolate, interpolate_files
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBNet
+from aesop.networks.section import GeneratorSection
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import read_metadata, read_state, write_state
-from aesop.training.recipe_files import dump_recipe, load_recipe
-from helpers import synthetic_pictures
-
-SMALL = ["generator.features=4", "generator.convs=1"]
-
-
-def generator(seed: int) -> nn.Module:
-    torch.manual_seed(seed)
-    return SRVGGConfig(type="srvgg", features=4, convs=1).build(4)
-
-
-def autoencoder() -> AutoEncoder:
-    return AutoEncoder(generator(9), 4, growth=4, blocks=1).eval()
-
-
-def make_run(folder: Path, losses: list[dict[str, Any]], *settings: str, recipe: str = "laptop") -> Path:
-    """Write a run's files: three snapshots, a fidelity network and a log."""
-    loaded = load_recipe(recipe, [*SMALL, *settings])
-    metadata: dict[str, object] = {"stage": "perceptual", "recipe": loaded.model_dump(mode="json"), "iteration": 7}
-    for number in (5, 10, 15):
-        path = folder / f"perceptual/snapshots/{number:08d}.safetensors"
-        write_state(path, generator(number).state_dict(), metadata)
-    write_state(folder / "perceptual/generator.safetensors", generator(15).state_dict(), metadata)
-    write_state(folder / "fidelity/generator.safetensors", generator(0).state_dict(), {**metadata, "stage": "fidelity"})
-    (folder / "recipe.yaml").write_text(dump_recipe(loaded), encoding="utf-8")
-    lines = [{"iteration": 2 * (i + 1), "kind": "loss", "seconds": 1.0, **line} for i, line in enumerate(losses)]
-    lines.append({"iteration": 4, "kind": "validation", "seconds": 1.0, "psnr": 20.0})
-    (folder / "perceptual/log.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
-    return folder
-
-
-def pictures(folder: Path) -> tuple[Path, list[tuple[Tensor, Tensor]]]:
-    synthetic_pictures(folder / "set/HR", 2, 32)
-    pairs = [source.read(4) for source in find_sources(folder / "set", 4)[0]]
-    return folder / "set", [(lr, hr) for hr, lr in pairs]
-
+from analysis_cases import autoencoder, benchmark, generator, make_run
 
 # Loss scales
 
 
 def test_recorded_losses_are_the_logs(tmp_path: Path):
     run = make_run(tmp_path / "run", [{"aesop": 0.02, "pixel": 0.04}, {"aesop": 0.01, "pixel": 0.03}])
-    found = loss_scales(run)
-    assert [astuple(curve) for curve in found.curves] == [
+    found = measure_loss_scales({"ours": run})
+    assert [astuple(curve) for curve in found.runs["ours"]] == [
         ("pixel", 0.01, True, [2, 4], [0.04, 0.03]),
         ("aesop", 1.0, True, [2, 4], [0.02, 0.01]),
     ]
-    draw_loss_scales([found, found], tmp_path / "scales.svg")
-    assert "0.01 x pixel loss" in (tmp_path / "scales.svg").read_text(encoding="utf-8")
+    assert found.summary()[0] == "ours: pixel 0.04000 to 0.03000, weighted 0.00030 (training crops)"
 
 
-def test_what_the_log_lacks_comes_from_snapshots_both_losses_of_it(tmp_path: Path):
+def test_all_runs_are_measured_on_the_same_pictures(tmp_path: Path):
+    # One log has both losses; it is not compared with the other's snapshots on other pictures.
+    logged = make_run(tmp_path / "logged", [{"aesop": 0.02, "pixel": 0.04}])
     weight = "perceptual.fidelity_loss.weight=0.5"
-    run = make_run(tmp_path / "run", [{"pixel": 0.04}], weight, recipe="laptop-pixel")
-    _, pairs = pictures(tmp_path)
-    encoder = autoencoder()
-    curves = loss_scales(run, pairs, encoder).curves
-    assert [(curve.loss, curve.recorded, curve.weight) for curve in curves] == [
-        ("pixel", True, 0.5),
-        ("pixel", False, 0.5),
-        ("aesop", False, 1.0),
-    ]
-    assert curves[1].iterations == curves[2].iterations == [5, 10, 15]
-    expected = {"pixel": [], "aesop": []}
+    lacking = make_run(tmp_path / "lacking", [{"pixel": 0.04}], weight, recipe="laptop-pixel")
+    folder, encoder = benchmark(tmp_path), autoencoder()
+    (folder / "HR/broken.png").write_bytes(b"no picture")
+    found = measure_loss_scales({"logged": logged, "lacking": lacking}, [folder], encoder)
+    assert list(found.failures) == ["set/broken"]
+    pairs = [source.read(4) for source in find_sources(folder, 4)[0] if source.name != "broken.png"]
+    expected: dict[str, list[float]] = {"pixel": [], "aesop": []}
     for seed in (5, 10, 15):
-        images = [(generator(seed)(to_float(lr).unsqueeze(0)), to_float(hr).unsqueeze(0)) for lr, hr in pairs]
+        images = [(generator(seed)(to_float(lr).unsqueeze(0)), to_float(hr).unsqueeze(0)) for hr, lr in pairs]
         expected["pixel"].append(sum(float((sr - hr).detach().abs().mean()) for sr, hr in images) / 2)
         expected["aesop"].append(sum(float(AESOPLoss(encoder)(sr, hr).detach()) for sr, hr in images) / 2)
-    assert curves[1].values == pytest.approx(expected["pixel"], rel=1e-5)
-    assert curves[2].values == pytest.approx(expected["aesop"], rel=1e-5)
+    for title, weights in (("logged", (0.01, 1.0)), ("lacking", (0.5, 1.0))):
+        for curve, name, weight in zip(found.runs[title], ("pixel", "aesop"), weights, strict=True):
+            assert (curve.loss, curve.recorded, curve.weight) == (name, False, weight)
+            assert curve.iterations == [5, 10, 15]
+            assert curve.values == pytest.approx(expected[name], rel=1e-5)
 
 
-def test_what_the_log_lacks_is_named(tmp_path: Path):
+def test_what_loss_scales_lack_is_named(tmp_path: Path):
     run = make_run(tmp_path / "run", [{"aesop": 0.02}])
-    with pytest.raises(RunError, match=r"has no pixel loss; name pictures \(--benchmark\)"):
-        loss_scales(run)
+    with pytest.raises(RunError, match=r"has no pixel loss; name a benchmark and an auto-encoder"):
+        measure_loss_scales({"a": run})
+    with pytest.raises(AesopError, match="name an auto-encoder as well"):
+        measure_loss_scales({"a": run}, [tmp_path])
+    with pytest.raises(AesopError, match="name a benchmark as well"):
+        measure_loss_scales({"a": run}, [], autoencoder())
+    folder = benchmark(tmp_path)
+    with pytest.raises(ModelError, match=r"is for scale 4, the auto-encoder for 2; name an auto-encoder of scale 4"):
+        measure_loss_scales({"a": run}, [folder], autoencoder(2))
+    (folder / "HR/000.png").write_bytes(b"no picture")
+    (folder / "HR/001.png").unlink()
+    with pytest.raises(AesopError, match="no picture could be measured"):
+        measure_loss_scales({"a": run}, [folder], autoencoder())
     only_fidelity = make_run(tmp_path / "other", [], "perceptual=null")
     with pytest.raises(RunError, match="has no perceptual stage"):
-        loss_scales(only_fidelity)
+        measure_loss_scales({"a": only_fidelity})
 
 
 # Networks between networks
+
+
+def test_files_are_the_same_bytes_every_time(tmp_path: Path):
+    said: dict[str, object] = {f"key {number}": {"täxt": number} for number in range(20)}
+    digests = set()
+    for number in range(3):
+        path = tmp_path / f"{number}.safetensors"
+        write_state(path, generator(0).state_dict(), said)
+        digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
+    content = (tmp_path / "0.safetensors").read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    assert length % 8 == 0
+    assert list(json.loads(content[8 : 8 + length])["__metadata__"]) == sorted(said)
+    assert {key: json.loads(value) for key, value in read_metadata(tmp_path / "0.safetensors").items()} == said
+    state = read_state(tmp_path / "0.safetensors")
+    assert all(torch.equal(state[name], value) for name, value in generator(0).state_dict().items())
 
 
 def test_interpolation_is_linear_and_exact_at_its_ends():
@@ -125,6 +124,9 @@ def test_interpolation_is_linear_and_exact_at_its_ends():
     assert all(torch.equal(value, second[name]) for name, value in interpolate(first, second, 1.0).items())
     half = {name: value.half() if value.is_floating_point() else value for name, value in second.items()}
     assert interpolate(first, half, 0.5)["body.0.weight"].dtype == torch.float32
+    for one, other in ((first, second), (second, first)):
+        with pytest.raises(ValueError, match="they differ in counter"):
+            interpolate(one, other | {"counter": torch.tensor(1.0)}, 0.5)
 
 
 def test_a_network_in_between_loads_as_its_parents_do(tmp_path: Path):
@@ -133,13 +135,55 @@ def test_a_network_in_between_loads_as_its_parents_do(tmp_path: Path):
     interpolate_files(run / "fidelity/generator.safetensors", run, 0.25, output)
     assert load_generator(output).scale == 4
     metadata = {name: json.loads(value) for name, value in read_metadata(output).items()}
-    assert metadata["recipe"]["name"] == "laptop"
-    assert metadata["stage"] == "perceptual"
-    assert metadata["interpolation"]["share"] == 0.25
-    assert "iteration" not in metadata
+    files = {"first": run / "fidelity/generator.safetensors", "second": run / "perceptual/generator.safetensors"}
+    assert metadata["interpolation"] == {
+        "first": {"path": str(files["first"]), "sha256": hashlib.sha256(files["first"].read_bytes()).hexdigest()},
+        "second": {"path": str(run), "sha256": hashlib.sha256(files["second"].read_bytes()).hexdigest()},
+        "share": 0.25,
+    }
+    # Of its parents only how the network is built: it was not trained as they were.
+    assert metadata.keys() == {"recipe", "stage", "interpolation"}
+    assert metadata["recipe"].keys() == {"scale", "generator"}
+    assert metadata["stage"] == "interpolation"
     first, second = generator(0).state_dict(), generator(15).state_dict()
     for name, value in read_state(output).items():
         torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * second[name])
+
+
+class Scaling(nn.Module):
+    """A network whose shapes tell nothing."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale, self.gain = scale, nn.Parameter(torch.ones(1))
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return self.gain * lr.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+
+
+class ScalingConfig(GeneratorSection):
+    type: str
+
+    def build(self, scale: int) -> nn.Module:
+        return Scaling(scale)
+
+
+def test_networks_of_a_users_own_class_are_mixed_and_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    module: Any = ModuleType("scaling")
+    module.ScalingConfig = ScalingConfig
+    monkeypatch.setitem(sys.modules, "scaling", module)
+    recipe = {"generator": {"type": "scaling:ScalingConfig"}, "scale": 3, "name": "own"}
+    for name, gain in (("a", 1.0), ("b", 3.0)):
+        state = {"gain": torch.tensor([gain])}
+        write_state(tmp_path / f"{name}.safetensors", state, {"stage": "fidelity", "recipe": recipe})
+    mixed = tmp_path / "mixed.safetensors"
+    interpolate_files(tmp_path / "a.safetensors", tmp_path / "b.safetensors", 0.25, mixed)
+    loaded = load_generator(mixed)
+    assert loaded.scale == 3
+    assert float(loaded.model(torch.ones(1, 3, 2, 2)).detach().mean()) == 1.5
+    # ... and can be mixed again.
+    interpolate_files(mixed, tmp_path / "b.safetensors", 0.5, tmp_path / "again.safetensors")
+    assert float(read_state(tmp_path / "again.safetensors")["gain"]) == 2.25
 
 
 def test_metadata_of_other_tools_does_no_harm(tmp_path: Path):
@@ -161,8 +205,8 @@ def test_networks_that_cannot_be_mixed_are_refused(tmp_path: Path):
     for first, second, share, target, message in (
         (small, wide, 0.5, output, r"are of two architectures, they differ in body\.0\.\w+ and \d more; name two"),
         (small, rrdb, 0.5, output, "are of two architectures, .* and RRDB x4; name two of one"),
-        (small, run, 1.5, output, "--share 1.5: is not between 0"),
-        (small, run, float("nan"), output, "--share nan: is not between 0"),
+        (small, run, 1.5, output, "share 1.5: is not between 0"),
+        (small, run, float("nan"), output, "share nan: is not between 0"),
         (small, run, 0.5, tmp_path / "x.pth", "end the name in .safetensors"),
         (small, run, 0.5, small, "is one of the two networks"),
         (small, tmp_path / "none.safetensors", 0.5, output, "no such model file"),
@@ -195,9 +239,61 @@ def test_a_run_that_began_from_a_file_starts_there(tmp_path: Path):
     assert starting_network(tmp_path / "none") is None
 
 
+def test_networks_between_stand_in_a_folder_of_their_own(tmp_path: Path):
+    run = make_run(tmp_path / "run", [])
+    start = run / "fidelity/generator.safetensors"
+    shares = (0, 0.5, 0.5000001, 1)
+    found = [between(start, run, tmp_path / "mixed", name, shares) for name in ("0", "1")]
+    paths = [waypoint.model for waypoints in found for waypoint in waypoints[1:3]]
+    assert len(set(paths)) == 4
+    assert [waypoint.note for waypoint in found[0]] == ["share 0", "share 0.5", "share 0.5000001", "share 1"]
+    assert (found[0][0].model, found[0][3].model) == (str(start), str(run / "perceptual/generator.safetensors"))
+    assert Path(paths[0]).read_bytes() == Path(paths[2]).read_bytes()
+    for wrong, message in (
+        ((0, 0.5, 0.5), r"shares 0,0\.5,0\.5: 0\.5 stands there twice"),
+        ((0.5, 2), r"shares 0\.5,2: 2 is not between 0 and 1"),
+        ((float("nan"),), "nan is not between 0 and 1"),
+        ((), "there are none"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            between(start, run, tmp_path / "none", "0", wrong)
+    assert not (tmp_path / "none").exists()
+
+
+def test_methods_are_told_by_what_they_are(tmp_path: Path):
+    run = make_run(tmp_path / "run", [])
+    file = run / "fidelity/generator.safetensors"
+    given = [str(run), f"AESOP∗={file}:{run}", f"AESOP†={run}:{file}", f"{file}:{run}", "bicubic", f"x={file}"]
+    found = open_methods(given, tmp_path / "mixed", (0, 0.5, 1), points=1)
+    assert list(found) == ["run", "AESOP∗", "AESOP†", "fidelity to run", "bicubic", "x"]
+    assert found["run"] == checkpoints(run, 1)
+    assert found["bicubic"] == [Waypoint("", "bicubic")]
+    assert found["x"] == [Waypoint("", str(file))]
+    # Titles that differ in symbols alone have networks of their own.
+    one, other = (read_state(Path(found[title][1].model)) for title in ("AESOP∗", "AESOP†"))
+    parents = read_state(file), read_state(run / "perceptual/generator.safetensors")
+    for name, value in one.items():
+        torch.testing.assert_close(value, (parents[0][name] + parents[1][name]) / 2)
+        torch.testing.assert_close(other[name], value)
+    assert found["AESOP∗"][1].model != found["AESOP†"][1].model
+    with pytest.raises(AesopError, match="two methods are called run; name them apart"):
+        open_methods([str(run), str(run)], tmp_path)
+    with pytest.raises(AesopError, match="none: is neither a run folder, nor a model file, nor A:B"):
+        open_methods(["none"], tmp_path)
+    with pytest.raises(ModelError, match="has no perceptual/snapshots"):
+        open_methods([str(tmp_path)], tmp_path)
+
+
+def test_a_path_may_hold_colons(tmp_path: Path):
+    odd = tmp_path / "a:b"
+    odd.mkdir()
+    assert split_pair(str(odd)) is None
+    assert split_pair(f"{odd}:{tmp_path}") == (odd, tmp_path)
+
+
 def test_curves_hold_what_evaluate_measures(tmp_path: Path):
     run = make_run(tmp_path / "run", [])
-    folder, _ = pictures(tmp_path)
+    folder = benchmark(tmp_path)
     fidelity = run / "fidelity/generator.safetensors"
     methods = {
         "along": checkpoints(run, 1),
@@ -212,72 +308,65 @@ def test_curves_hold_what_evaluate_measures(tmp_path: Path):
         assert point.x == direct.result(model, "set", "psnr").mean
         assert point.y == direct.result(model, "set", "lr-psnr").mean
     # Both begin at the fidelity network and end at the perceptual one.
-    assert astuple(curves["along"].points[0])[1:] == astuple(curves["between"].points[0])[1:]
-    assert astuple(curves["along"].points[1])[1:] == astuple(curves["between"].points[2])[1:]
+    assert astuple(curves["along"].points[0])[2:] == astuple(curves["between"].points[0])[2:]
+    assert astuple(curves["along"].points[1])[2:] == astuple(curves["between"].points[2])[2:]
     assert curves["between"].points[1].note == "share 0.5"
-    draw_curves(found, tmp_path / "curves.svg")
-    text = (tmp_path / "curves.svg").read_text(encoding="utf-8")
-    assert all(word in text for word in ("along", "between", "alone", "PSNR (dB) ↑", "LR-PSNR (dB) ↑", "set"))
+    assert found.failures == []
     found.to_json(tmp_path / "curves.json")
-    assert json.loads((tmp_path / "curves.json").read_text(encoding="utf-8"))["curves"][2]["points"][0]["note"] == ""
+    document = json.loads((tmp_path / "curves.json").read_text(encoding="utf-8"))
+    assert document["curves"][2]["points"][0] == {
+        "note": "",
+        "model": "bicubic",
+        "x": curves["alone"].points[0].x,
+        "y": curves["alone"].points[0].y,
+        "x_interval": None,
+        "y_interval": None,
+        "count": 2,
+    }
+
+
+def test_both_means_are_over_the_pictures_that_all_could_measure(monkeypatch: pytest.MonkeyPatch):
+    values = {
+        ("m", "psnr"): [1.0, 2.0, None, 4.0, 5.0, 6.0, 7.0],
+        ("m", "lpips"): [0.1, 0.2, 0.3, None, 0.5, 0.6, 0.7],
+        ("n", "psnr"): [9.0, 8.0, 7.0, 6.0, float("inf"), 4.0, 3.0],
+        ("n", "lpips"): [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3],
+        ("dead", "psnr"): [None] * 7,
+        ("dead", "lpips"): [None] * 7,
+    }
+    results = [
+        Result(model, "set", 4, metric, {str(i): value for i, value in enumerate(found)})
+        for (model, metric), found in values.items()
+    ]
+    failure = Failure("set", "2", "m", "psnr", "too odd")
+    given = Evaluation(["m", "n", "dead"], ["set"], ["psnr", "lpips"], results, [failure])
+    monkeypatch.setattr(curves_module, "evaluate", lambda *_, **__: given)
+    methods = {"ours": [Waypoint("start", "m.pth"), Waypoint("end", "n.pth")], "theirs": [Waypoint("", "dead.pth")]}
+    found = measure_curves(methods, ["set"], "psnr", "lpips")
+    first, second = found.curves[0].points
+    common = [0, 1, 5, 6]
+    assert (first.count, second.count) == (4, 4)
+    assert first.x == pytest.approx(sum(values["m", "psnr"][i] or 0 for i in common) / 4)
+    assert second.x == pytest.approx((9 + 8 + 4 + 3) / 4)
+    assert second.y == pytest.approx((0.9 + 0.8 + 0.4 + 0.3) / 4)
+    assert first.x_interval is None  # of four
+    assert found.curves[1].points[0].x is None
+    assert found.failures == ["set/2 (ours, start; psnr): too odd"]
+    for result in results:
+        result.pictures = {str(i): float(i) for i in range(6)}
+    point = measure_curves(methods, ["set"], "psnr", "lpips").curves[0].points[0]
+    assert point.x_interval == point.y_interval == mean_interval([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def test_a_metric_of_sets_may_be_an_axis(monkeypatch: pytest.MonkeyPatch):
+    psnr = Result("m", "set", 4, "psnr", {"a": 1.0, "b": 3.0})
+    fid = Result("m", "set", 4, "fid", {"a": None, "b": None}, set_value=7.0)
+    given = Evaluation(["m"], ["set"], ["psnr", "fid"], [psnr, fid])
+    monkeypatch.setattr(curves_module, "evaluate", lambda *_, **__: given)
+    (curve,) = measure_curves({"ours": [Waypoint("", "m.pth")]}, ["set"], "psnr", "fid").curves
+    assert astuple(curve.points[0])[2:] == (2.0, 7.0, None, None, 2)
 
 
 def test_a_metric_that_cannot_be_had_is_named(tmp_path: Path):
-    folder, _ = pictures(tmp_path)
     with pytest.raises(AesopError, match=r"ae-psnr: could not be measured on any picture .*auto-encoder"):
-        measure_curves({"a": [Waypoint("", "bicubic")]}, [folder], "psnr", "ae-psnr")
-
-
-# Commands
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(analyze, [str(argument) for argument in arguments])
-
-
-def test_commands_write_their_figures(tmp_path: Path):
-    run = make_run(tmp_path / "run", [{"aesop": 0.02, "pixel": 0.04}])
-    folder, _ = pictures(tmp_path)
-    write_state(run / "autoencoder/autoencoder.safetensors", autoencoder().state_dict(), {})
-    picture, ours = folder / "HR/000.png", f"Ours={run}"
-    both = ("--benchmark", folder, "--autoencoder", run)
-    for name, arguments in {
-        "spectra": (picture, "--autoencoder", run),
-        "loss-maps": (picture, "bicubic", ours, "--autoencoder", run),
-        "loss-scales": (run,),
-        "crops": (picture, "bicubic", ours, "--box", "0,4,16", "--metrics", "psnr,lr-psnr"),
-        "curves": (ours, *both, "--along", "weights", "--shares", "0,1", "--y", "ae-psnr", "--point", "bicubic"),
-    }.items():
-        output = tmp_path / f"{name}.svg"
-        result = call(name, *arguments, "--output", output)
-        assert result.exit_code == 0, (name, result.output, result.exception)
-        assert output.is_file()
-        assert str(output) in result.output
-    result = call("bias-variance", "bicubic", ours, *both, "--json", tmp_path / "values.json")
-    assert result.exit_code == 0
-    assert [found["model"] for found in json.loads((tmp_path / "values.json").read_text())] == ["bicubic", "Ours"]
-    assert "Ours" in (tmp_path / "crops.svg").read_text(encoding="utf-8")
-
-
-def test_pictures_without_hr_get_crops_and_no_metrics_that_need_it(tmp_path: Path):
-    folder, _ = pictures(tmp_path)
-    arguments = ("crops", folder / "HR/000.png", "bicubic", "--without-hr", "--output", tmp_path / "crops.svg")
-    assert call(*arguments, "--metrics", "", "--side", "32").exit_code == 0
-    assert ">HR<" not in (tmp_path / "crops.svg").read_text(encoding="utf-8")
-    assert isinstance(call(*arguments, "--metrics", "psnr").exception, AesopError)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("curves", "a", "--benchmark", "b", "--along", "time"), "--along time: choose"),
-        (("curves", "a", "--benchmark", "b", "--along", "weights", "--shares", "0,x", "--start", "c"), "--shares 0,x"),
-        (("curves", "a", "--benchmark", "b", "--along", "weights"), "has no fidelity network"),
-        (("crops", "a.png", "bicubic", "--without-hr", "--lr", "b.png"), "--lr and --without-hr"),
-        (("loss-scales", "a"), "is not a run folder"),
-    ],
-)
-def test_mistakes_are_named(tmp_path: Path, arguments: tuple[str, ...], message: str):
-    error = call(*arguments, "--output", tmp_path / "figure.png").exception
-    assert isinstance(error, AesopError)
-    assert message in str(error)
+        measure_curves({"a": [Waypoint("", "bicubic")]}, [benchmark(tmp_path)], "psnr", "ae-psnr")

@@ -16,7 +16,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from aesop.analysis.interpolate import interpolate
 from aesop.data.pictures import find_pictures, read_picture, write_picture
 from aesop.demo import demo as demo_module
 from aesop.demo.demo import QUICK, demo
@@ -24,6 +23,7 @@ from aesop.demo.photos import FEWEST, LONGEST, MOST, gather
 from aesop.demo.results import PIXEL, trained
 from aesop.demo.side_by_side import Training, train_side_by_side
 from aesop.errors import AesopError, DataError, MissingExtraError, RunError
+from aesop.networks.interpolate import interpolate
 from aesop.training.recipe_files import dump_recipe, load_recipe
 from aesop.training.run import Run
 from helpers import synthetic_picture, synthetic_pictures

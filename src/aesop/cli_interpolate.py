@@ -18,8 +18,8 @@ def interpolate(
     imports: Imports = None,
 ) -> None:
     """Write a network between two: a dial from fidelity to perception, no training needed."""
-    from aesop.analysis.interpolate import interpolate_files
     from aesop.files import printable
+    from aesop.networks.interpolate import interpolate_files
 
     import_modules(imports)
     interpolate_files(first, second, share, output)

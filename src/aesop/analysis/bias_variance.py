@@ -8,10 +8,8 @@ SE is error to be driven down. VE is texture: less than HR's is blur, more is in
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from rich.console import Console
@@ -19,13 +17,15 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
-from aesop.analysis.models import Upscaling, fidelity_bias
+from aesop.analysis.models import Upscaling, fidelity_bias, reason_of
 from aesop.data.pictures import to_float
 from aesop.data.sources import Source
 from aesop.errors import AesopError, DataError
-from aesop.evaluation.benchmarks import open_benchmark
-from aesop.files import write_atomically
+from aesop.evaluation.benchmarks import open_benchmarks
+from aesop.evaluation.intervals import Interval
+from aesop.evaluation.results import Evaluation, Failure, PairedDifference, Result
 from aesop.progress import progress
+from aesop.versions import versions
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,8 @@ class BiasVariance:
     pixel: float
 
 
-@dataclass(frozen=True)
-class ModelBiasVariance:
-    """What one model is like on one benchmark: every picture by its name, None where it could not be measured."""
-
-    model: str
-    benchmark: str
-    pictures: dict[str, BiasVariance | None] = field(default_factory=dict)
-    #: Why pictures could not be measured, by their names.
-    failures: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def mean(self) -> BiasVariance | None:
-        """Mean over the pictures that could be measured; None if there are none."""
-        measured = [asdict(found) for found in self.pictures.values() if found is not None]
-        if not measured:
-            return None
-        return BiasVariance(**{name: math.fsum(one[name] for one in measured) / len(measured) for name in measured[0]})
+#: The names of the four in results and JSON.
+NAMES = tuple(field.name for field in fields(BiasVariance))
 
 
 def bias_variance(sr: Tensor, hr: Tensor, autoencoder: nn.Module, *, hr_bias: Tensor | None = None) -> BiasVariance:
@@ -84,88 +69,147 @@ def bias_variance(sr: Tensor, hr: Tensor, autoencoder: nn.Module, *, hr_bias: Te
 
 
 def measure_bias_variance(
-    models: Mapping[str, Upscaling], benchmarks: Sequence[Path], autoencoder: nn.Module, scale: int
-) -> list[ModelBiasVariance]:
+    models: Mapping[str, Upscaling],
+    benchmarks: Sequence[Path | str],
+    autoencoder: nn.Module,
+    scale: int,
+    *,
+    benchmarks_folder: Path | None = None,
+    against: str | None = None,
+) -> Evaluation:
     """Estimate SE and VE of every model on every benchmark; a picture that cannot be measured is marked.
+
+    Args:
+        models: by title.
+        benchmarks: as of `aesop.evaluation.evaluate.evaluate`.
+        autoencoder: the estimator.
+        scale: of all of them.
+        benchmarks_folder: where benchmarks lie that are given by name.
+        against: the title of the model that others are compared with; None for the first.
+
+    Returns:
+        Results of the "metrics" se, ve, ve_hr and pixel, as those of `BiasVariance`: with means, intervals, paired
+        differences and JSON.
 
     Raises:
         DataError: if a benchmark is missing or incomplete.
+        AesopError: if `against` is none of the models.
 
     """
-    sets = [open_benchmark(folder, scale) for folder in benchmarks]
-    results = []
+    if against is not None and against not in models:
+        raise AesopError(f"against {against}: is none of the models; choose from {', '.join(models)}.")
+    sets = [found for given in benchmarks for found in open_benchmarks(given, scale, benchmarks_folder)]
+    evaluation = Evaluation(
+        list(models), [found.name for found in sets], list(NAMES), versions=versions(), against=against
+    )
     with progress("bias and variance", sum(len(found.pairs) for found in sets), unit="pictures") as advance:
         for benchmark in sets:
-            rows = {title: ModelBiasVariance(title, benchmark.name) for title in models}
-            results += rows.values()
+            rows = {title: {name: Result(title, benchmark.name, scale, name) for name in NAMES} for title in models}
+            evaluation.results += [result for row in rows.values() for result in row.values()]
             for pair in benchmark.pairs:
-                _measure_picture(pair, scale, models, autoencoder, rows)
+                found, reasons = _measure_picture(pair, scale, models, autoencoder)
+                for title, row in rows.items():
+                    values = asdict(found[title]) if title in found else {}
+                    for name, result in row.items():
+                        result.pictures[pair.name] = values.get(name)
+                evaluation.failures += [
+                    Failure(benchmark.name, pair.name, title, None, reason) for title, reason in reasons.items()
+                ]
                 advance(1, f"{benchmark.name}/{pair.name}")
-    return results
+    return evaluation
 
 
-def print_bias_variance(results: Sequence[ModelBiasVariance], console: Console | None = None) -> None:
-    """Print a table a benchmark, a row a model, in units of 1/255, and below it what could not be measured."""
-    console = console or Console()
-    for benchmark in dict.fromkeys(result.benchmark for result in results):
-        table = Table(title=f"{escape(benchmark)}, in 8-bit levels", title_justify="left")
-        for column in ("model", "SE ↓", "VE(SR)", "VE(HR)", "VE(SR) / VE(HR) →1", "|SR - HR|"):
-            table.add_column(column, justify="left" if column == "model" else "right")
-        for result in results:
-            if result.benchmark == benchmark:
-                table.add_row(escape(result.model), *_cells(result))
-        console.print(table)
-    for result in results:
-        for picture, reason in result.failures.items():
-            console.print(escape(f"{result.benchmark}/{picture} ({result.model}): {reason}"), soft_wrap=True)
+def print_bias_variance(evaluation: Evaluation, console: Console | None = None) -> None:
+    """Print two tables a benchmark, in units of 1/255: the models, and their differences from one of them.
 
-
-def write_bias_variance(results: Sequence[ModelBiasVariance], path: Path) -> None:
-    """Write all values as JSON, atomically.
-
-    [{"model", "benchmark", "mean": {"se", "ve", "ve_hr", "pixel"} or null,
-      "pictures": {name: {"se", "ve", "ve_hr", "pixel"} or null}, "failures": {name: reason}}], values in [0, 1].
+    Below stands what could not be measured.
     """
-    document = [asdict(result) | {"mean": None if result.mean is None else asdict(result.mean)} for result in results]
-    write_atomically(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    console = console or Console()
+    differences = {(found.benchmark, found.model, found.metric): found for found in evaluation.differences()}
+    against = evaluation.against or evaluation.models[0]
+    for benchmark in evaluation.benchmarks:
+        table = Table(
+            title=f"{escape(benchmark)}, in 8-bit levels, with 95 % intervals of the means", title_justify="left"
+        )
+        for column in ("model", "SE ↓", "VE(SR)", "VE(HR)", "ratio →1", "|SR - HR|"):
+            table.add_column(column, justify="left" if column == "model" else "right")
+        rows = {m: {name: evaluation.result(m, benchmark, name) for name in NAMES} for m in evaluation.models}
+        for model, row in rows.items():
+            table.add_row(escape(model), *_cells(row))
+        console.print(table)
+        others = [model for model in evaluation.models if (benchmark, model, "se") in differences]
+        if not others:
+            continue
+        table = Table(
+            title=f"{escape(benchmark)}: difference from {escape(against)}, picture by picture (* its 95 % interval "
+            "excludes 0)",
+            title_justify="left",
+        )
+        for column in ("model", "SE ↓", "VE(SR)", "|SR - HR|"):
+            table.add_column(column, justify="left" if column == "model" else "right")
+        for model in others:
+            cells = [
+                _difference(differences[benchmark, model, name], rows[model][name], rows[against][name])
+                for name in ("se", "ve", "pixel")
+            ]
+            table.add_row(escape(model), *cells)
+        console.print(table)
+    for failure in evaluation.failures:
+        line = f"{failure.benchmark}/{failure.picture} ({failure.model}): {failure.reason}"
+        console.print(escape(line), soft_wrap=True, highlight=False)
 
 
 def _measure_picture(
-    pair: Source,
-    scale: int,
-    models: Mapping[str, Upscaling],
-    autoencoder: nn.Module,
-    rows: Mapping[str, ModelBiasVariance],
-) -> None:
-    """Add one picture's values, or why there are none, to every model's row."""
+    pair: Source, scale: int, models: Mapping[str, Upscaling], autoencoder: nn.Module
+) -> tuple[dict[str, BiasVariance], dict[str, str]]:
+    """One picture's values by the models' titles, and why others have none."""
     try:
         pixels, lr = pair.read(scale)
         hr = to_float(pixels)
         hr_bias = fidelity_bias(autoencoder, hr)
     except (AesopError, OSError, RuntimeError) as error:
-        for row in rows.values():
-            _fail(row, pair.name, error)
-        return
+        return {}, dict.fromkeys(models, reason_of(error))
+    found, reasons = {}, {}
     for title, upscale in models.items():
         try:
-            rows[title].pictures[pair.name] = bias_variance(upscale(lr), hr, autoencoder, hr_bias=hr_bias)
+            found[title] = bias_variance(upscale(lr), hr, autoencoder, hr_bias=hr_bias)
         except Exception as error:  # whatever one network does with one picture, the others go on
-            _fail(rows[title], pair.name, error)
+            reasons[title] = reason_of(error)
+    return found, reasons
 
 
-def _cells(result: ModelBiasVariance) -> list[str]:
-    mean = result.mean
-    if mean is None:
+def _cells(row: Mapping[str, Result]) -> list[str]:
+    means = {name: result.mean for name, result in row.items()}
+    se, ve, ve_hr, pixel = (means[name] for name in NAMES)
+    if se is None or ve is None or ve_hr is None or pixel is None:
         return ["–"] * 5
-    missing = f" ({len(result.pictures) - len(result.failures)} of {len(result.pictures)})" if result.failures else ""
-    ratio = f"{mean.ve / mean.ve_hr:.3f}" if mean.ve_hr else "–"
-    levels = [f"{255 * value:.3f}" for value in (mean.se, mean.ve, mean.ve_hr, mean.pixel)]
-    return [levels[0] + missing, *levels[1:3], ratio, levels[3]]
+    pictures = row["se"].pictures
+    measured = sum(value is not None for value in pictures.values())
+    missing = f" ({measured} of {len(pictures)})" if measured < len(pictures) else ""
+    ratio = f"{ve / ve_hr:.3f}" if ve_hr else "–"
+    return [
+        f"{255 * se:.3f}{missing}{_ends(row['se'].interval)}",
+        f"{255 * ve:.3f}{_ends(row['ve'].interval)}",
+        f"{255 * ve_hr:.3f}",
+        ratio,
+        f"{255 * pixel:.3f}{_ends(row['pixel'].interval)}",
+    ]
 
 
-def _fail(row: ModelBiasVariance, picture: str, error: Exception) -> None:
-    row.pictures[picture] = None
-    row.failures[picture] = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+def _difference(found: PairedDifference, result: Result, other: Result) -> str:
+    """Its mean, starred if its interval excludes 0, the interval and on how many pictures it is below 0."""
+    pairs = [(value, other.pictures.get(name)) for name, value in result.pictures.items()]
+    below = sum(a is not None and b is not None and a < b for a, b in pairs)
+    text = f"{255 * found.difference:+.3f}"
+    text = f"[bold]{text} *[/bold]" if found.significant else text
+    return f"{text}{_ends(found.interval, '+.3f')}\n[dim]less on {below} of {found.count}[/dim]"
+
+
+def _ends(interval: Interval | None, style: str = ".2f") -> str:
+    if interval is None:
+        return ""
+    low, high = interval
+    return f"\n[dim]{255 * low:{style}} … {255 * high:{style}}[/dim]"
 
 
 def _distance(first: Tensor, second: Tensor) -> float:

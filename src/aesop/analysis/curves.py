@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aesop.analysis.drawing import COLOURS, drawn, line
-from aesop.analysis.interpolate import interpolate_files
-from aesop.errors import AesopError, ModelError
-from aesop.evaluation.evaluate import Evaluation, evaluate
-from aesop.files import write_atomically
+from aesop.analysis.drawing import drawn, line, look
+from aesop.analysis.models import split_title
+from aesop.analysis.notes import Note, place_notes
+from aesop.errors import AesopError
+from aesop.evaluation.evaluate import evaluate
+from aesop.evaluation.intervals import Interval, mean_interval
+from aesop.evaluation.model_names import BICUBIC, short_names
+from aesop.evaluation.plane import belongs
+from aesop.evaluation.results import Evaluation, Result
+from aesop.evaluation.waypoints import SHARES, Waypoint, between, checkpoints, split_pair
+from aesop.files import printable, write_atomically
 from aesop.metrics import METRICS
-from aesop.networks.loading import load_generator
-from aesop.training.run import Run
-
-SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-
-
-@dataclass(frozen=True)
-class Waypoint:
-    """A model on a curve, and what tells it from the others: its iteration or the second network's share."""
-
-    note: str
-    model: str
 
 
 @dataclass(frozen=True)
 class Point:
-    """A waypoint's means on one benchmark; None where nothing could be measured."""
+    """A waypoint's means on one benchmark, with their 95 % intervals; None where nothing could be measured.
+
+    Both means are over the same `count` pictures, but for a metric of sets, which has one value for all.
+    """
 
     note: str
+    model: str
     x: float | None
     y: float | None
+    x_interval: Interval | None = None
+    y_interval: Interval | None = None
+    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,76 +47,80 @@ class Curve:
     benchmark: str
     points: list[Point]
 
+    @property
+    def places(self) -> list[tuple[float, float]]:
+        """Where the points lie, those that have a place."""
+        return [(point.x, point.y) for point in self.points if point.x is not None and point.y is not None]
+
 
 @dataclass(frozen=True)
 class PerceptionDistortion:
-    """Curves over the metrics `x` and `y`, and the evaluation that they are made of."""
+    """Curves over the metrics `x` and `y`, and what could not be measured, by benchmark, picture and method."""
 
     x: str
     y: str
     curves: list[Curve]
-    evaluation: Evaluation
+    failures: list[str]
 
     def to_json(self, path: Path) -> None:
-        """Write {"x", "y", "curves": [{"method", "benchmark", "points": [{"note", "x", "y"}]}]}, atomically."""
-        document = {"x": self.x, "y": self.y, "curves": [asdict(curve) for curve in self.curves]}
-        write_atomically(path, json.dumps(document, indent=1) + "\n")
+        """Write all values, atomically.
+
+        {"x": metric, "y": metric, "failures": [text], "curves": [{"method", "benchmark", "points":
+          [{"note", "model", "x", "y", "x_interval": [low, high] or null, "y_interval", "count"}]}]}
+        """
+        write_atomically(path, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
 
-def checkpoints(run: Path, most: int = 10) -> list[Waypoint]:
-    """Find at most `most` snapshots of a run's perceptual stage, evenly spaced, the last among them, after its start.
+def open_methods(
+    given: Sequence[str], folder: Path, shares: Sequence[float] = SHARES, points: int = 10
+) -> dict[str, list[Waypoint]]:
+    """Find the networks of every method, by title.
+
+    A method is `RUN` (at most `points` of its checkpoints), `A:B` (the networks between two model files or runs, at
+    `shares` of B, written to `folder`), or a single model: `bicubic` or a model file. `TITLE=` before it names it.
 
     Raises:
-        ModelError: if it has no snapshots.
+        AesopError: if two have one title, or one is neither of these; ModelError as `checkpoints` and `between` do.
 
     """
-    snapshots = sorted((run / "perceptual" / "snapshots").glob("*.safetensors"))
-    if not snapshots:
-        raise ModelError(f"{run}: has no perceptual/snapshots; name a run folder, or a single model with --point.")
-    count = min(most, len(snapshots))
-    chosen = [snapshots[round((i + 1) * len(snapshots) / count) - 1] for i in range(count)]
-    waypoints = [Waypoint(f"iteration {int(path.stem)}", str(path)) for path in chosen]
-    start = starting_network(run)
-    return waypoints if start is None else [Waypoint("iteration 0", str(start)), *waypoints]
-
-
-def starting_network(run: Path) -> Path | None:
-    """Return the fidelity network that a run's perceptual stage began as; None if it is no run or that file is gone."""
-    own = run / "fidelity" / "generator.safetensors"
-    if own.is_file():
-        return own
-    if not (run / "recipe.yaml").is_file():
-        return None
-    weights = Run(run).recipe().fidelity.weights
-    return weights if weights is not None and weights.is_file() else None
-
-
-def between(first: Path, second: Path, folder: Path, title: str, shares: Sequence[float] = SHARES) -> list[Waypoint]:
-    """Write the networks between two (`interpolate_files`) to `folder`; shares 0 and 1 are the two themselves.
-
-    Raises as `interpolate_files` does.
-    """
-    parents = {0.0: load_generator(first).path, 1.0: load_generator(second).path}
-    waypoints = []
-    for share in shares:
-        path = parents.get(share)
-        if path is None:
-            path = folder / f"{''.join(c if c.isalnum() else '-' for c in title)}-{share:g}.safetensors"
-            interpolate_files(first, second, share, path)
-        waypoints.append(Waypoint(f"share {share:g}", str(path)))
-    return waypoints
+    split = [split_title(text) for text in given]
+    singles = short_names([text for title, text in split if not title and split_pair(text) is None])
+    methods: dict[str, list[Waypoint]] = {}
+    for number, (title, text) in enumerate(split):
+        pair = split_pair(text)
+        if pair is not None:
+            title = title or " to ".join(short_names(pair).values())
+            waypoints = between(*pair, folder, str(number), shares)
+        elif Path(text).is_dir():
+            waypoints = checkpoints(Path(text), points)
+        elif text == BICUBIC or Path(text).exists():
+            waypoints = [Waypoint("", text)]
+        else:
+            raise AesopError(f"{text}: is neither a run folder, nor a model file, nor A:B with two of them.")
+        title = printable(title or singles[text])
+        if title in methods:
+            raise AesopError(f"two methods are called {title}; name them apart, as TITLE=METHOD.")
+        methods[title] = waypoints
+    return methods
 
 
 def measure_curves(
     methods: Mapping[str, Sequence[Waypoint]],
-    benchmarks: Sequence[Path],
+    benchmarks: Sequence[Path | str],
     x: str = "psnr",
     y: str = "lpips",
-    *,
-    autoencoder: Path | None = None,
-    device: str = "cpu",
+    **how: Any,
 ) -> PerceptionDistortion:
     """Measure every waypoint of every method, once each, with both metrics.
+
+    Means are over the pictures that both metrics could measure of all waypoints but those without any value.
+
+    Args:
+        methods: waypoints by title.
+        benchmarks: as of `evaluate`.
+        x: the horizontal metric.
+        y: the vertical metric.
+        how: of `evaluate`: autoencoder, device, processes, cache, benchmarks_folder, imports.
 
     Raises:
         AesopError: as `evaluate` does, and if one of the metrics has no value at all.
@@ -122,51 +128,131 @@ def measure_curves(
     """
     models = list(dict.fromkeys(waypoint.model for waypoints in methods.values() for waypoint in waypoints))
     metrics = list(dict.fromkeys((x, y)))
-    evaluation = evaluate(models, benchmarks, metrics=metrics, autoencoder=autoencoder, device=device)
+    evaluation = evaluate(models, benchmarks, metrics=metrics, **how)
     labels = dict(zip(models, evaluation.models, strict=True))
     for metric in metrics:
         _require_values(evaluation, metric)
     curves = []
     for benchmark in evaluation.benchmarks:
+        results = {
+            model: (evaluation.result(labels[model], benchmark, x), evaluation.result(labels[model], benchmark, y))
+            for model in models
+        }
+        common = _common_pictures(results.values())
         for method, waypoints in methods.items():
-            means = [
-                [evaluation.result(labels[waypoint.model], benchmark, metric).mean for metric in (x, y)]
-                for waypoint in waypoints
-            ]
-            points = [Point(waypoint.note, *mean) for waypoint, mean in zip(waypoints, means, strict=True)]
+            points = [_point(waypoint, *results[waypoint.model], common) for waypoint in waypoints]
             curves.append(Curve(method, benchmark, points))
-    return PerceptionDistortion(x, y, curves, evaluation)
+    return PerceptionDistortion(x, y, curves, _failures(evaluation, methods, labels))
 
 
 def draw_curves(found: PerceptionDistortion, path: Path) -> None:
-    """Draw a panel a benchmark and a curve a method; raises as `drawn` does."""
+    """Draw a panel a benchmark and a curve a method; raises as `drawn` does.
+
+    A curve's start is a hollow circle. A single model so far off that it would squeeze the curves is named above the
+    panel instead.
+    """
     benchmarks = list(dict.fromkeys(curve.benchmark for curve in found.curves))
     methods = list(dict.fromkeys(curve.method for curve in found.curves))
-    with drawn(path, 5.2 * len(benchmarks) + 0.4, 4.2) as figure:
+    rows = math.ceil(len(methods) / 4)
+    with drawn(path, 3.9 * len(benchmarks) + 0.3, 3.5 + 0.2 * rows) as figure:
         panels = figure.subplots(1, len(benchmarks), squeeze=False)[0]
+        artists: dict[str, Any] = {}
+        notes = []
         for axes, benchmark in zip(panels, benchmarks, strict=True):
-            for curve in found.curves:
-                if curve.benchmark == benchmark:
-                    _draw_curve(axes, curve, methods.index(curve.method))
-            line(axes)
-            axes.margins(0.1)
-            axes.set(title=benchmark, xlabel=_label(found.x), ylabel=_label(found.y))
-            axes.legend(frameon=False, fontsize=8)
+            curves = {methods.index(curve.method): curve for curve in found.curves if curve.benchmark == benchmark}
+            drawings, named = _draw_panel(axes, found, curves)
+            artists |= drawings
+            notes.append(named)
+        ordered = [method for method in methods if method in artists]
+        figure.legend(
+            [artists[method] for method in ordered], ordered, loc="outside lower center", ncols=4, frameon=False
+        )
+        figure.draw_without_rendering()  # places the panels, so that notes know how much room there is
+        for axes, named in zip(panels, notes, strict=True):
+            place_notes(axes, named)
 
 
-def _draw_curve(axes: Any, curve: Curve, number: int) -> None:
-    points = [(point.x, point.y, point.note) for point in curve.points if point.x is not None and point.y is not None]
-    colour = COLOURS[number % len(COLOURS)]
-    style = {"marker": "D", "linestyle": ""} if len(curve.points) == 1 else {"marker": "o", "markersize": 4}
-    axes.plot([x for x, _, _ in points], [y for _, y, _ in points], color=colour, label=curve.method, **style)
-    # The last note tells where a curve ends; all of them would cover each other.
-    if len(points) > 1:
-        axes.annotate(points[-1][2], points[-1][:2], (5, 5), textcoords="offset points", fontsize=7, color=colour)
+def _draw_panel(
+    axes: Any, found: PerceptionDistortion, curves: Mapping[int, Curve]
+) -> tuple[dict[str, Any], list[Note]]:
+    """Draw one benchmark's curves by their numbers; return what stands for each in the legend, and notes to place."""
+    paths = [place for curve in curves.values() if len(curve.points) > 1 for place in curve.places]
+    artists: dict[str, Any] = {}
+    outside, notes = [], []
+    for number, curve in curves.items():
+        style = look(number)
+        if len(curve.points) == 1 and curve.places and not belongs(curve.places[0], paths):
+            outside.append(
+                f"{curve.method} ({_text(found.x, curve.places[0][0])}, {_text(found.y, curve.places[0][1])})"
+            )
+            continue
+        xs, ys = ([place[axis] for place in curve.places] for axis in (0, 1))
+        if len(curve.points) == 1:
+            (artists[curve.method],) = axes.plot(xs, ys, linestyle="", markersize=6, label=curve.method, **style)
+            continue
+        (artists[curve.method],) = axes.plot(xs, ys, markersize=4, linewidth=1.3, label=curve.method, **style)
+        if len(xs) > 1:
+            axes.plot(xs[:1], ys[:1], "o", markersize=6, color="#444444", markerfacecolor="white", zorder=3)
+            named = [point.note for point in curve.points if point.x is not None and point.y is not None]
+            notes += [
+                Note(named[0], (xs[0], ys[0]), (xs[1], ys[1]), style["color"]),
+                Note(named[-1], (xs[-1], ys[-1]), (xs[-2], ys[-2]), style["color"]),
+            ]
+    line(axes)
+    axes.margins(0.14)
+    title = next(iter(curves.values())).benchmark
+    axes.set(xlabel=_label(found.x), ylabel=_label(found.y))
+    axes.set_title(title + (f"\noutside: {'; '.join(outside)}" if outside else ""), fontsize=8)
+    _mark_better(axes, METRICS[found.x].higher_is_better, METRICS[found.y].higher_is_better)
+    return artists, notes
+
+
+def _mark_better(axes: Any, right: bool, top: bool) -> None:
+    """Name the corner that all would like to be in."""
+    arrow = {(True, True): "↗", (True, False): "↘", (False, True): "↖", (False, False): "↙"}[right, top]
+    axes.annotate(
+        f"better {arrow}",
+        (0.99 if right else 0.01, 0.985 if top else 0.015),
+        xycoords="axes fraction",
+        horizontalalignment="right" if right else "left",
+        verticalalignment="top" if top else "bottom",
+        fontsize=8,
+        fontweight="bold",
+        color="#777777",
+        gid="better",
+    )
 
 
 def _label(name: str) -> str:
     metric = METRICS[name]
     return f"{metric.title}{f' ({metric.unit})' if metric.unit else ''} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def _text(name: str, value: float) -> str:
+    metric = METRICS[name]
+    return f"{value:.{metric.digits}f} {metric.unit}".rstrip()
+
+
+def _values(result: Result) -> dict[str, float]:
+    """The pictures' finite values; none of a metric of sets."""
+    return {name: value for name, value in result.pictures.items() if value is not None and math.isfinite(value)}
+
+
+def _common_pictures(results: Any) -> set[str]:
+    """The pictures that all metrics of single pictures could measure of all models that have any value."""
+    measured = [set(_values(result)) for both in results for result in both if result.set_value is None]
+    measured = [names for names in measured if names]
+    return set.intersection(*measured) if measured else set()
+
+
+def _point(waypoint: Waypoint, x: Result, y: Result, common: set[str]) -> Point:
+    means, intervals = [], []
+    for result in (x, y):
+        values = [value for name, value in _values(result).items() if name in common]
+        mean = result.set_value if result.set_value is not None else math.fsum(values) / len(values) if values else None
+        means.append(mean)
+        intervals.append(mean_interval(values) if result.set_value is None else None)
+    return Point(waypoint.note, printable(waypoint.model), *means, *intervals, count=len(common))
 
 
 def _require_values(evaluation: Evaluation, metric: str) -> None:
@@ -176,3 +262,19 @@ def _require_values(evaluation: Evaluation, metric: str) -> None:
     reasons = [result.unavailable for result in results if result.unavailable]
     reasons += [failure.reason for failure in evaluation.failures]
     raise AesopError(f"{metric}: could not be measured on any picture ({reasons[0] if reasons else 'no pictures'}).")
+
+
+def _failures(
+    evaluation: Evaluation, methods: Mapping[str, Sequence[Waypoint]], labels: Mapping[str, str]
+) -> list[str]:
+    """What could not be measured, each network by its method and place on the curve."""
+    titles = {
+        labels[waypoint.model]: ", ".join(filter(None, (method, waypoint.note)))
+        for method, waypoints in methods.items()
+        for waypoint in waypoints
+    }
+    lines = []
+    for failure in evaluation.failures:
+        where = "; ".join(filter(None, (titles.get(failure.model or ""), failure.metric)))
+        lines.append(f"{failure.benchmark}/{failure.picture}{f' ({where})' if where else ''}: {failure.reason}")
+    return lines

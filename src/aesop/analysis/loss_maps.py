@@ -10,12 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
-from aesop.analysis.drawing import brightest, drawn, show
-from aesop.analysis.models import fidelity_bias
+from aesop.analysis.drawing import brightest, drawn, show, shrunk
+from aesop.analysis.models import Upscaling, fidelity_bias
 from aesop.analysis.spectra import low_passed
+from aesop.data.pictures import to_float
+
+#: Losses are drawn by this power of theirs: the AESOP loss is several times smaller than the pixel loss, and would be
+#: all black in the pixel loss's range.
+POWER = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,23 @@ class LossMaps:
     pixel: Tensor
     aesop: Tensor
     high_pass: Tensor
+
+
+@dataclass(frozen=True)
+class PictureLossMaps:
+    """An HR picture and its fidelity bias AE(HR), (3, H, W) in [0, 1], and the maps of models by title."""
+
+    hr: Tensor
+    hr_bias: Tensor
+    models: dict[str, LossMaps]
+
+    def summary(self) -> list[str]:
+        """Each model's losses, in words."""
+        return [
+            f"{title}: pixel {maps.pixel.mean():.5f}, AESOP {maps.aesop.mean():.5f}, "
+            f"high-pass {maps.high_pass.mean():.5f}"
+            for title, maps in self.models.items()
+        ]
 
 
 def loss_maps(
@@ -62,33 +85,68 @@ def loss_maps(
     )
 
 
-def draw_loss_maps(hr: Tensor, hr_bias: Tensor, models: Mapping[str, LossMaps], path: Path) -> None:
-    """Draw a row a model: SR, its fidelity bias and the maps, all in one range; HR below; raises as `drawn` does."""
-    height, width = hr.shape[-2:]
-    columns, rows = 5, len(models) + 1
-    highest = max(brightest(maps.pixel) for maps in models.values())
-    with drawn(path, 15, 0.9 + (0.25 + 3 * height / width) * rows) as figure:
-        axes = figure.subplots(rows, columns, squeeze=False)
-        for row, (title, maps) in zip(axes, models.items(), strict=False):
-            show(row[0], maps.sr, title)
-            show(row[1], maps.sr_bias, "its fidelity bias AE(SR)")
-            for axis, name, found in (
-                (row[2], "pixel loss |SR - HR|", maps.pixel),
-                (row[3], "AESOP loss |AE(SR) - AE(HR)|", maps.aesop),
-                (row[4], "high-pass loss", maps.high_pass),
-            ):
-                show(axis, found, f"{name}: {float(found.mean()):.4f}", highest=highest, map="inferno")
-        show(axes[-1, 0], hr, "HR")
-        show(axes[-1, 1], hr_bias, "its fidelity bias AE(HR)")
-        removed = (hr - hr_bias).abs().mean(0)
-        drawing = show(
-            axes[-1, 2],
-            removed,
-            f"its variance |HR - AE(HR)|: {float(removed.mean()):.4f}",
-            highest=highest,
-            map="inferno",
-        )
-        for axis in axes[-1, 3:]:
-            axis.set_axis_off()
-        label = "loss of a pixel, one range for all maps"
-        figure.colorbar(drawing, ax=list(axes.flat), location="bottom", shrink=0.4, aspect=60, label=label)
+def measure_loss_maps(
+    models: Mapping[str, Upscaling], hr: Tensor, lr: Tensor, autoencoder: nn.Module, sigma: float = 1.5
+) -> PictureLossMaps:
+    """Upscale a picture by every model and map its losses.
+
+    Args:
+        models: by title.
+        hr: uint8, (3, H, W), H and W multiples of the scale.
+        lr: uint8, (3, H / scale, W / scale).
+        autoencoder: as of `loss_maps`.
+        sigma: as of `loss_maps`.
+
+    Raises:
+        DataError: if the picture is smaller than the Gaussian.
+        ModelError: if a model's output is of another size or not a number.
+
+    """
+    truth = to_float(hr)
+    bias = fidelity_bias(autoencoder, truth)
+    found = {
+        title: loss_maps(upscale(lr), truth, autoencoder, hr_bias=bias, sigma=sigma)
+        for title, upscale in models.items()
+    }
+    return PictureLossMaps(truth, bias, found)
+
+
+def draw_loss_maps(found: PictureLossMaps, path: Path) -> None:
+    """Draw HR and below it a row a model: image, fidelity bias, what AE removes, and the losses, all in one range.
+
+    Raises as `drawn` does.
+    """
+    from matplotlib.colors import PowerNorm
+
+    height, width = found.hr.shape[-2:]
+    panel, rows = 1.7, len(found.models) + 1
+    highest = max(brightest(maps.pixel) for maps in found.models.values())
+    with drawn(path, 6 * panel, (0.34 + panel * height / width) * rows) as figure:
+        axes = figure.subplots(rows, 6, squeeze=False)
+
+        def draw(axis: Any, values: Tensor, title: str) -> Any:
+            shades = PowerNorm(POWER, 0, highest, clip=True)
+            title = f"{title}\n{float(values.mean()):.4f}"
+            return show(axis, shrunk(values, panel), title, map="inferno", norm=shades)
+
+        drawing: Any = None
+        images = {"HR": (found.hr, found.hr_bias)}
+        images |= {title: (maps.sr.clamp(0, 1), maps.sr_bias) for title, maps in found.models.items()}
+        for row, (title, (image, bias)) in zip(axes, images.items(), strict=True):
+            short = "HR" if image is found.hr else "SR"
+            show(row[0], shrunk(image, panel), title)
+            show(row[1], shrunk(bias, panel), f"fidelity bias $AE({short})$")
+            drawing = draw(row[2], (image - bias).abs().mean(0), f"variance $|{short} - AE({short})|$")
+        for row, maps in zip(axes[1:], found.models.values(), strict=True):
+            draw(row[3], maps.pixel, "pixel loss $|SR - HR|$")
+            draw(row[4], maps.aesop, "AESOP loss $|AE(SR) - AE(HR)|$")
+            draw(row[5], maps.high_pass, "high-pass loss")
+        # HR has no losses: there is room for what explains the colours.
+        for axis in axes[0, 3:]:
+            axis.remove()
+        room = figure.add_subplot(axes[0, 0].get_gridspec()[0, 3:])
+        room.set_axis_off()
+        bar = room.inset_axes((0.15, 0.5, 0.7, 0.08))
+        even = [highest * (quarter / 4) ** (1 / POWER) for quarter in range(5)]
+        figure.colorbar(drawing, cax=bar, orientation="horizontal", extend="max", ticks=even, format="%.3f")
+        bar.set_title("value of a pixel, in one range for all maps\n(brightness is its square root)", fontsize=7.5)

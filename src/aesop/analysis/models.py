@@ -12,11 +12,16 @@ from torch import Tensor, nn
 from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float
+from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError
 from aesop.evaluation.model_names import BICUBIC, short_names
+from aesop.evaluation.waypoints import split_pair
 from aesop.files import printable
 from aesop.networks.loading import load_generator
 from aesop.upscaling.tiles import DEFAULT_TILE, Upscaler, upscale_tiled
+
+#: The scale of bicubic interpolation where nothing tells another.
+DEFAULT_SCALE = 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def parse_models(given: Sequence[str]) -> list[Named]:
         AesopError: if two would have one title.
 
     """
-    split = [_split(text) for text in given]
+    split = [split_title(text) for text in given]
     names = short_names([model for title, model in split if not title])
     models = [Named(printable(title or names[model]), model) for title, model in split]
     titles = [named.title for named in models]
@@ -44,10 +49,10 @@ def parse_models(given: Sequence[str]) -> list[Named]:
     return models
 
 
-def _split(text: str) -> tuple[str, str]:
-    """Title, empty if there is none, and model."""
+def split_title(text: str) -> tuple[str, str]:
+    """Split `TITLE=MODEL`; the title is empty if there is none. A path, also one of `A:B`, may hold `=` itself."""
     title, equals, model = text.partition("=")
-    return ("", text) if not equals or Path(text).exists() else (title, model)
+    return ("", text) if not equals or Path(text).exists() or split_pair(text) else (title, model)
 
 
 class Upscaling:
@@ -72,23 +77,54 @@ class Upscaling:
         return upscale_tiled(self.model, lr, self.scale, tile=tile, overlap=overlap)
 
 
-def load_models(models: Sequence[Named], scale: int, device: torch.device) -> dict[str, Upscaling]:
-    """Load every model by its title.
+def load_models(
+    models: Sequence[Named], device: torch.device | str = "cpu", scale: int | None = None
+) -> dict[str, Upscaling]:
+    """Load every model by its title; all are of one scale.
+
+    Args:
+        models: as of `parse_models`.
+        device: where they run.
+        scale: of all of them; unset, the files', or 4 for bicubic alone.
 
     Raises:
-        ModelError: if one cannot be loaded or is not of that scale.
+        ModelError: if one cannot be loaded or is of another scale.
 
     """
+    networks = {named.title: load_generator(named.model) for named in models if named.model != BICUBIC}
+    wanted = scale or next((network.scale for network in networks.values()), DEFAULT_SCALE)
     loaded = {}
     for named in models:
-        if named.model == BICUBIC:
-            loaded[named.title] = Upscaling(None, scale)
-            continue
-        network = load_generator(named.model)
-        if network.scale != scale:
-            raise ModelError(f"{named.model}: is for scale {network.scale}, not {scale}; name one of scale {scale}.")
-        loaded[named.title] = Upscaling(network.model.to(device), scale)
+        network = networks.get(named.title)
+        if network is not None and network.scale != wanted:
+            raise ModelError(f"{named.model}: is for scale {network.scale}, not {wanted}; name one of scale {wanted}.")
+        loaded[named.title] = Upscaling(None if network is None else network.model.to(device), wanted)
     return loaded
+
+
+def load_autoencoder(path: Path, device: torch.device | str = "cpu", scale: int | None = None) -> AutoEncoder:
+    """Load an auto-encoder, frozen, from its file or a run folder.
+
+    Raises:
+        ModelError: as `AutoEncoder.load` does, and if it is not of `scale`, where one is given.
+
+    """
+    autoencoder = AutoEncoder.load(path)
+    if scale is not None and autoencoder.scale != scale:
+        raise ModelError(
+            f"{path}: is an auto-encoder for scale {autoencoder.scale}, not {scale}; name one of scale {scale}."
+        )
+    return autoencoder.requires_grad_(False).eval().to(device)
+
+
+def read_pair(picture: Path, scale: int, lr: Path | None = None) -> tuple[Tensor, Tensor]:
+    """Read an HR picture, cropped to multiples of the scale, and its LR, made if there is none: uint8.
+
+    Raises:
+        DataError: if one cannot be read, or they do not pair.
+
+    """
+    return Source(picture.name, picture, lr, "").read(scale)
 
 
 @torch.inference_mode()
@@ -99,6 +135,6 @@ def fidelity_bias(autoencoder: nn.Module, images: Tensor) -> Tensor:
     return autoencoder(batch.to(weight)).float().cpu().view(images.shape)
 
 
-def load_autoencoder(path: Path, device: torch.device) -> AutoEncoder:
-    """Load an auto-encoder, frozen, from its file or a run folder; raises ModelError as `AutoEncoder.load` does."""
-    return AutoEncoder.load(path).requires_grad_(False).eval().to(device)
+def reason_of(error: Exception) -> str:
+    """The first line of what went wrong."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

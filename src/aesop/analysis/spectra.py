@@ -9,24 +9,31 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from aesop.analysis.drawing import brightest, drawn, show
+from aesop.analysis.drawing import brightest, drawn, show, shrunk
 from aesop.analysis.models import fidelity_bias
 from aesop.errors import DataError
 from aesop.losses.low_pass import LowPassLoss
 from aesop.metrics.luma import luma
+from aesop.metrics.psnr import psnr
 
 
 @dataclass(frozen=True)
 class View:
-    """An image, (3, H, W) in [0, 1], its log spectrum, (H, W) as of `log_spectrum`, and what it `reproduced` of y."""
+    """What is left of a picture y: an image, (3, H, W) in [0, 1], and what of it can be said.
+
+    `spectrum` is its `log_spectrum`, `reproduced` the share of y's energy beyond LR's band that it has, `psnr` its PSNR
+    against y in dB (the paper's protocol).
+    """
 
     image: Tensor
     spectrum: Tensor
     reproduced: float
+    psnr: float
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,28 @@ class Spectra:
         """The log spectrum of AE(y) less that of g * y, (H, W)."""
         return self.autoencoded.spectrum - self.low_passed.spectrum
 
+    def summary(self) -> list[str]:
+        """What AE and filter keep, in words."""
+        lines = [
+            f"of what the picture has beyond LR's band, the {title} keeps {view.reproduced:.1%} "
+            f"(PSNR {view.psnr:.2f} dB)"
+            for title, view in (("auto-encoder", self.autoencoded), ("low-pass filter", self.low_passed))
+        ]
+        if self.autoencoded.reproduced < self.low_passed.reproduced:
+            lines.append(
+                "the auto-encoder keeps less than the filter: it is trained too little, or for pictures of another kind"
+            )
+        return lines
+
 
 def log_spectrum(image: Tensor) -> Tensor:
-    """log(1 + |F|) of the luma of an image.
+    """log(1 + |F|) of the luma of an image under a Hann window.
 
-    F is the discrete Fourier transform, not normalised, of Y in 16..235 (BT.601, not rounded).
+    F is the discrete Fourier transform, not normalised, of Y in 16..235 (BT.601, not rounded) less its mean, times a
+    Hann window along either axis. A transform takes a picture as periodic: without the window, the step from one border
+    to the opposite one covers both axes of the spectrum and hides what the picture has there. (The decomposition into a
+    periodic and a smooth part (Moisan 2011) leaves the kinks that the periodic part has at its borders.) The window has
+    a mean square of 1, so that noise keeps its energy; the picture's middle weighs most.
 
     Args:
         image: (3, H, W) in [0, 1].
@@ -60,18 +84,18 @@ def log_spectrum(image: Tensor) -> Tensor:
         (H, W) float64, natural logarithm, the zero frequency at [H // 2, W // 2].
 
     """
-    return torch.fft.fftshift(torch.fft.fft2(_luma(image)).abs().log1p())
+    return torch.fft.fftshift(_transform(image).abs().log1p())
 
 
 def high_energy(image: Tensor, scale: int) -> float:
-    """Sum of |F|^2 over the frequencies that an LR image cannot hold: beyond 1 / (2 * scale) in either direction.
+    """Sum of |F|^2, F as of `log_spectrum`, over the frequencies beyond LR's: 1 / (2 * scale) in either direction.
 
     Args:
         image: (3, H, W), in [0, 1] or a difference of such.
         scale: HR size over LR size.
 
     """
-    power = torch.fft.fft2(_luma(image)).abs().square()
+    power = _transform(image).abs().square()
     rows, columns = (torch.fft.fftfreq(length, dtype=torch.float64).abs() for length in power.shape)
     beyond = (rows[:, None] > 0.5 / scale) | (columns[None, :] > 0.5 / scale)
     return float(power[beyond].sum())
@@ -108,7 +132,7 @@ def low_passed(image: Tensor, sigma: float) -> Tensor:
     return loss.blur(image.unsqueeze(0))[0]
 
 
-def spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: float = 1.5) -> Spectra:
+def measure_spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: float = 1.5) -> Spectra:
     """Compare what an auto-encoder and a low-pass filter keep of a picture.
 
     Args:
@@ -122,31 +146,59 @@ def spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: float = 
 
     """
     images = (picture, fidelity_bias(autoencoder, picture), low_passed(picture, sigma))
-    return Spectra(*(View(image, log_spectrum(image), reproduced(image, picture, scale)) for image in images))
+    return Spectra(
+        *(
+            View(
+                image,
+                log_spectrum(image),
+                reproduced(image, picture, scale),
+                float(psnr(image.unsqueeze(0), picture.unsqueeze(0), border=scale)),
+            )
+            for image in images
+        )
+    )
 
 
 def draw_spectra(found: Spectra, path: Path) -> None:
     """Draw the pictures above their spectra, all spectra in one range; raises as `drawn` does."""
+    from matplotlib.colors import Normalize
+
     height, width = found.picture.image.shape[-2:]
-    difference = found.difference.mean(0)
     views = (found.picture, found.autoencoded, found.low_passed)
-    titles = ("picture y", "auto-encoded AE(y)", "low-passed g * y")
-    notes = ["log(1 + |F|)", *(f"has {view.reproduced:.1%} of y beyond LR's band" for view in views[1:])]
-    highest = float(found.picture.spectrum.max())
-    with drawn(path, 12, 1 + 6 * height / width) as figure:
+    titles = ("picture $y$", "auto-encoded $AE(y)$", "low-passed $g * y$")
+    notes = [
+        "log spectrum of $y$",
+        *(f"log spectrum, {view.reproduced:.1%} of $y$'s beyond LR's band" for view in views[1:]),
+    ]
+    with drawn(path, 10, 0.9 + 5 * height / width) as figure:
         axes = figure.subplots(2, 4)
-        drawings = []
+        shades = Normalize(0, float(found.picture.spectrum.max()))
+        drawing: Any = None
         for column, (view, title, note) in enumerate(zip(views, titles, notes, strict=True)):
-            show(axes[0, column], view.image, title)
-            drawings.append(show(axes[1, column], view.spectrum, note, highest=highest, map="inferno"))
-        figure.colorbar(drawings[0], ax=list(axes[1, :3]), location="bottom", shrink=0.5, aspect=50)
-        show(axes[0, 3], difference, "|AE(y) - g * y|", highest=brightest(difference))
-        reach = float(found.spectral_difference.abs().max())
+            show(axes[0, column], shrunk(view.image, 2.5), title)
+            drawing = show(axes[1, column], shrunk(view.spectrum, 2.5), note, map="inferno", norm=shades)
+        label = "log(1 + |F|), natural logarithm, the zero frequency in the middle"
+        figure.colorbar(drawing, ax=list(axes[1, :3]), location="bottom", shrink=0.5, aspect=50, label=label)
+        difference = found.difference.mean(0)
+        title = f"$|AE(y) - g * y|$, white: {brightest(difference):.3f}"
+        show(axes[0, 3], shrunk(difference, 2.5), title, norm=Normalize(0, brightest(difference)))
+        reach = brightest(found.spectral_difference.abs())
         drawing = show(
-            axes[1, 3], found.spectral_difference, "AE(y) less g * y", lowest=-reach, highest=reach, map="RdBu_r"
+            axes[1, 3],
+            shrunk(found.spectral_difference, 2.5),
+            "log spectrum of $AE(y)$ less that of $g * y$",
+            map="RdBu_r",
+            norm=Normalize(-reach, reach),
         )
-        figure.colorbar(drawing, ax=axes[1, 3], location="bottom", aspect=25)
+        label = "red: $AE(y)$ has more"
+        figure.colorbar(drawing, ax=axes[1, 3], location="bottom", aspect=25, label=label, extend="both")
 
 
-def _luma(image: Tensor) -> Tensor:
-    return luma(image.double().unsqueeze(0) * 255)[0, 0]
+def _transform(image: Tensor) -> Tensor:
+    """F of `log_spectrum`, (H, W) complex."""
+    levels = luma(image.double().unsqueeze(0) * 255)[0, 0]
+    rows, columns = (torch.hann_window(length, periodic=True, dtype=torch.float64) for length in levels.shape)
+    window = rows[:, None] * columns[None, :]
+    window /= window.square().mean().sqrt()
+    mean = (levels * window).sum() / window.sum()
+    return torch.fft.fft2((levels - mean) * window)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from aesop.analysis.interpolate import interpolate
 from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
 from aesop.demo.photos import PACKAGE, Photos
@@ -19,6 +18,7 @@ from aesop.evaluation.comparison import DISTORTION, PERCEPTION, Comparison, Meth
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.places import detailed_places, enlarged, thumbnail
+from aesop.networks.interpolate import interpolate
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_state, write_state
 from aesop.progress import duration

@@ -7,6 +7,7 @@ from html import escape
 
 from aesop.evaluation.comparison import DISTORTION, PERCEPTION, Comparison, TrainedStage
 from aesop.evaluation.figures import Series, curves, perception_distortion
+from aesop.evaluation.plane import belongs
 from aesop.metrics import METRICS
 
 
@@ -25,9 +26,7 @@ def plane(report: Comparison) -> str:
         where = _place(report, method.model)
         if method in report.interpolations or where is None:
             continue
-        if _is_near(where[0], [x for series, _ in paths for x in series.x]) and _is_near(
-            where[1], [y for series, _ in paths for y in series.y]
-        ):
+        if belongs(where, [place for series, _ in paths for place in zip(series.x, series.y, strict=True)]):
             points.append(Series(method.title, method.colour, [where[0]], [where[1]]))
         else:
             beyond.append(f"{method.title} at {_value(DISTORTION, where[0])} and {_value(PERCEPTION, where[1])}")
@@ -44,14 +43,6 @@ def plane(report: Comparison) -> str:
 def _place(report: Comparison, model: str) -> tuple[float, float] | None:
     x, y = (report.evaluation.result(model, report.benchmark, metric).mean for metric in (DISTORTION, PERCEPTION))
     return None if x is None or y is None else (x, y)
-
-
-def _is_near(value: float, others: Sequence[float]) -> bool:
-    """Whether an axis that shows `others` need not become more than twice as long to show `value`."""
-    if not others:
-        return True
-    lowest, highest = min(others), max(others)
-    return max(highest, value) - min(lowest, value) <= 2 * (highest - lowest)
 
 
 def _value(metric: str, value: float) -> str:

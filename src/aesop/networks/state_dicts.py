@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from aesop.errors import ModelError, RunError
+from aesop.errors import ModelError
 from aesop.files import atomic_path
 
 #: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
@@ -73,17 +73,32 @@ def read_metadata(path: Path) -> dict[str, str]:
 def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object]) -> None:
     """Write parameters and where they come from to a safetensors file, atomically; `metadata` values become JSON.
 
+    The same parameters and metadata always make the same bytes.
+
     Raises:
         RunError: if the disk is full or the folder cannot be written.
 
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, {key: json.dumps(value, default=str) for key, value in metadata.items()})
-        except SafetensorError as error:
-            # The library's own error hides the system's; a full disk is the usual one.
-            raise RunError(f"{path}: could not be written ({error}); free some space and call again.") from error
+    written = save(tensors, {key: json.dumps(value, default=str) for key, value in metadata.items()})
+    header, data = _sorted_header(written)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(header)
+        file.write(data)
+
+
+def _sorted_header(written: bytes) -> tuple[bytes, memoryview]:
+    """Sort the metadata of a safetensors file, which its library writes in random order: (beginning, data).
+
+    A file begins with the header's length in 8 bytes and the header, JSON; the header says where in the data each
+    tensor is, counted from the header's end.
+    """
+    start = 8 + int.from_bytes(written[:8], "little")
+    header = json.loads(written[8:start])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # data begins at a multiple of 8
+    return len(text).to_bytes(8, "little") + text, memoryview(written)[start:]
 
 
 def _unwrap(loaded: object) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,22 +15,19 @@ from aesop.files import printable, require_writable
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_metadata, read_state, write_state
 
-#: What a file says of itself that is no longer true of a mixture.
-_OF_ONE_NETWORK = ("iteration", "measured")
-
 
 def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """Return (1 - share) * first + share * second, parameter by parameter, in the wider of the two types.
 
-    Exactly `first` for share 0 and `second` for 1. Whole numbers (counters, index tables) are `first`'s below a half,
-    else `second`'s.
+    Exactly `first` for share 0 and `second` for 1. The running statistics of BatchNorm are mixed linearly like
+    parameters. Whole numbers (counters, index tables) are `first`'s below a half, else `second`'s.
 
     Raises:
-        ValueError: if names or shapes differ; the message says in what.
+        ValueError: if names, shapes or kinds of number differ; the message says in what.
 
     """
     odd = sorted(first.keys() ^ second.keys())
-    odd += [name for name, value in first.items() if name in second and value.shape != second[name].shape]
+    odd += [name for name, value in first.items() if name in second and not _alike(value, second[name])]
     if odd:
         raise ValueError(f"they differ in {odd[0]}" + (f" and {len(odd) - 1} more" if len(odd) > 1 else ""))
     mixed = {}
@@ -45,7 +43,8 @@ def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share
 def interpolate_files(first: Path, second: Path, share: float, output: Path) -> None:
     """Write the network between two model files (or run folders), as safetensors, atomically.
 
-    What a file of ours says of itself is kept, so that the mixture loads as its parents do; `interpolation` is added.
+    The file says of itself which two files it lies between, and the section that builds it where its parents do, so
+    that it loads wherever they load. The same call always writes the same bytes.
 
     Args:
         first: the network of share 0, such as a fidelity network.
@@ -60,7 +59,7 @@ def interpolate_files(first: Path, second: Path, share: float, output: Path) -> 
 
     """
     if not 0 <= share <= 1:
-        raise ModelError(f"--share {share:g}: is not between 0 (all {first}) and 1 (all {second}); choose one that is.")
+        raise ModelError(f"share {share:g}: is not between 0 (all {first}) and 1 (all {second}); choose one that is.")
     if output.suffix != ".safetensors":
         raise ModelError(f"{output}: cannot write {output.suffix or 'such'} models; end the name in .safetensors.")
     require_writable(output)
@@ -74,14 +73,26 @@ def interpolate_files(first: Path, second: Path, share: float, output: Path) -> 
         mixed = interpolate(read_state(parents[0].path), read_state(parents[1].path), share)
     except ValueError as error:
         raise ModelError(f"{first} and {second}: are of two architectures, {error}; name two of one.") from error
-    kept = next((found for parent in parents[::-1] if "recipe" in (found := read_metadata(parent.path))), {})
-    metadata = {name: _value(text) for name, text in kept.items() if name not in _OF_ONE_NETWORK}
-    origin = {"first": printable(first), "second": printable(second), "share": share}
-    write_state(output, mixed, {**metadata, "interpolation": origin})
+    origin = {
+        name: {"path": printable(given), "sha256": _sha256(parent.path)}
+        for name, given, parent in zip(("first", "second"), (first, second), parents, strict=True)
+    }
+    sections = (_section(parent.path) for parent in parents[::-1])
+    write_state(output, mixed, {**next(filter(None, sections), {}), "interpolation": {**origin, "share": share}})
 
 
-def _value(text: str) -> object:
+def _alike(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and first.is_floating_point() == second.is_floating_point()
+
+
+def _section(path: Path) -> dict[str, object]:
+    """What of a file's metadata is true of a mixture: how its network is built; empty where it does not say."""
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        recipe = json.loads(read_metadata(path)["recipe"])
+        return {"recipe": {key: recipe[key] for key in ("scale", "generator")}, "stage": "interpolation"}
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return {}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

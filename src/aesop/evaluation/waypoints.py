@@ -1,0 +1,87 @@
+"""The networks along a perception-distortion curve: a run's checkpoints, or those between two networks (figure 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aesop.errors import ModelError
+from aesop.networks.interpolate import interpolate_files
+from aesop.networks.loading import load_generator
+from aesop.training.run import Run
+
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class Waypoint:
+    """A model on a curve, and what tells it from the others: its iteration or the second network's share."""
+
+    note: str
+    model: str
+
+
+def checkpoints(run: Path, most: int = 10) -> list[Waypoint]:
+    """Find at most `most` snapshots of a run's perceptual stage, evenly spaced, the last among them, after its start.
+
+    Raises:
+        ModelError: if it has no snapshots.
+
+    """
+    snapshots = sorted((run / "perceptual" / "snapshots").glob("*.safetensors"))
+    if not snapshots:
+        raise ModelError(
+            f"{run}: has no perceptual/snapshots; name the folder of a run that has trained its perceptual network."
+        )
+    count = min(most, len(snapshots))
+    chosen = [snapshots[round((i + 1) * len(snapshots) / count) - 1] for i in range(count)]
+    waypoints = [Waypoint(f"iteration {int(path.stem)}", str(path)) for path in chosen]
+    start = starting_network(run)
+    return waypoints if start is None else [Waypoint("iteration 0", str(start)), *waypoints]
+
+
+def starting_network(run: Path) -> Path | None:
+    """Return the fidelity network that a run's perceptual stage began as; None if it is no run or that file is gone."""
+    own = run / "fidelity" / "generator.safetensors"
+    if own.is_file():
+        return own
+    if not (run / "recipe.yaml").is_file():
+        return None
+    weights = Run(run).recipe().fidelity.weights
+    return weights if weights is not None and weights.is_file() else None
+
+
+def between(first: Path, second: Path, folder: Path, name: str, shares: Sequence[float] = SHARES) -> list[Waypoint]:
+    """Write the networks between two to `folder`/`name`, numbered; shares 0 and 1 are the two themselves.
+
+    Raises ModelError for shares as `require_shares` does, before anything is written, and as `interpolate_files` does.
+    """
+    require_shares(shares)
+    parents = {0.0: load_generator(first).path, 1.0: load_generator(second).path}
+    waypoints = []
+    for number, share in enumerate(shares):
+        path = parents.get(share)
+        if path is None:
+            path = folder / name / f"{number:02d}.safetensors"
+            interpolate_files(first, second, share, path)
+        waypoints.append(Waypoint(f"share {share:.12g}", str(path)))
+    return waypoints
+
+
+def require_shares(shares: Sequence[float]) -> None:
+    """Raise ModelError unless there are shares of a second network, all from 0 to 1 and none twice."""
+    given = ",".join(f"{share:.12g}" for share in shares)
+    if not shares:
+        raise ModelError("shares: there are none; name some, such as 0,0.5,1.")
+    for share in shares:
+        if not 0 <= share <= 1:
+            raise ModelError(f"shares {given}: {share:g} is not between 0 and 1; choose one that is.")
+        if sum(share == other for other in shares) > 1:
+            raise ModelError(f"shares {given}: {share:g} stands there twice; leave one out.")
+
+
+def split_pair(text: str) -> tuple[Path, Path] | None:
+    """Split `A:B` where both are there; None for anything else. A path may hold colons itself."""
+    splits = [(Path(text[:i]), Path(text[i + 1 :])) for i, character in enumerate(text) if character == ":"]
+    return next((pair for pair in splits if all(path.exists() for path in pair)), None)
