@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from aesop.data.bicubic import resize
-from aesop.evaluation import charts
-from aesop.evaluation.comparison import Comparison, Method, ShownPicture, TrainedStage
+from aesop.demo import charts
+from aesop.demo.comparison import Comparison, Method, ShownPicture, TrainedStage
+from aesop.demo.figures import Series, curves, smoothed
+from aesop.demo.report import autoencoder_verdict, write_report
+from aesop.demo.verdict import NOISE, Difference, best_models, differences, headline
 from aesop.evaluation.evaluate import Evaluation, Failure, Result
-from aesop.evaluation.figures import Series, curves, smoothed
 from aesop.evaluation.places import Place, detailed_places, thumbnail
-from aesop.evaluation.report import autoencoder_verdict, write_report
-from aesop.evaluation.verdict import NOISE, Difference, best_models, differences, headline
 from aesop.metrics import METRICS
 
 BICUBIC = Method("bicubic", "bicubic", "bicubic")

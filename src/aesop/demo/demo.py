@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from aesop.demo.photos import Photos, gather
+from aesop.demo.report import autoencoder_verdict, write_report
 from aesop.demo.results import AESOP, PIXEL, collect_models, describe, measure, table, trained
 from aesop.demo.side_by_side import Training, train_side_by_side
 from aesop.errors import MissingExtraError
 from aesop.evaluation.evaluate import Evaluation
-from aesop.evaluation.report import autoencoder_verdict, write_report
 from aesop.training.loop import read_log
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
+from aesop.demo.comparison import DISTORTION, PERCEPTION, Comparison, Method, ShownPicture, TrainedStage
 from aesop.demo.photos import PACKAGE, Photos
 from aesop.demo.side_by_side import cores
 from aesop.evaluation.benchmarks import open_benchmark
-from aesop.evaluation.comparison import DISTORTION, PERCEPTION, Comparison, Method, ShownPicture, TrainedStage
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.places import detailed_places, enlarged, thumbnail

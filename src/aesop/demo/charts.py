@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from aesop.evaluation.comparison import DISTORTION, PERCEPTION, Comparison, TrainedStage
-from aesop.evaluation.figures import Series, curves, perception_distortion
+from aesop.demo.comparison import DISTORTION, PERCEPTION, Comparison, TrainedStage
+from aesop.demo.figures import Series, curves, perception_distortion
 from aesop.evaluation.plane import belongs
 from aesop.metrics import METRICS
 

@@ -14,10 +14,10 @@ from string import Template
 import torch
 from torch import Tensor
 
-from aesop.evaluation.charts import loss_charts, plane, plane_text
-from aesop.evaluation.comparison import PERCEPTION, Comparison, Method, ShownPicture, TrainedStage
+from aesop.demo.charts import loss_charts, plane, plane_text
+from aesop.demo.comparison import PERCEPTION, Comparison, Method, ShownPicture, TrainedStage
+from aesop.demo.verdict import Difference, best_models, differences, headline
 from aesop.evaluation.evaluate import Evaluation
-from aesop.evaluation.verdict import Difference, best_models, differences, headline
 from aesop.files import write_atomically
 from aesop.metrics import METRICS
 from aesop.training.autoencoder import LEAST_GAIN
@@ -37,7 +37,7 @@ _ABOUT = {
 
 def write_report(report: Comparison, path: Path) -> None:
     """Write the page to `path`, atomically."""
-    template = Template((files("aesop.evaluation") / "report.html").read_text(encoding="utf-8"))
+    template = Template((files("aesop.demo") / "report.html").read_text(encoding="utf-8"))
     write_atomically(path, template.substitute(_parts(report)))
 
 
