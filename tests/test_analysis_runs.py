@@ -24,8 +24,9 @@ from aesop.data.sources import find_sources
 from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.intervals import mean_interval
+from aesop.evaluation.model_names import split_pair
 from aesop.evaluation.results import Evaluation, Failure, Result
-from aesop.evaluation.waypoints import Waypoint, between, checkpoints, split_pair, starting_network
+from aesop.evaluation.waypoints import Waypoint, between, checkpoints, starting_network
 from aesop.losses.aesop import AESOPLoss
 from aesop.networks.interpolate import interpolate, interpolate_files
 from aesop.networks.loading import load_generator

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from aesop.analysis.drawing import drawn, line, look
-from aesop.analysis.models import split_title
 from aesop.analysis.notes import Note, place_notes
 from aesop.errors import AesopError
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.intervals import Interval, mean_interval
-from aesop.evaluation.model_names import BICUBIC, short_names
+from aesop.evaluation.model_names import BICUBIC, short_names, split_pair, split_title
 from aesop.evaluation.plane import belongs
 from aesop.evaluation.results import Evaluation, Result
-from aesop.evaluation.waypoints import SHARES, Waypoint, between, checkpoints, split_pair
+from aesop.evaluation.waypoints import SHARES, Waypoint, between, checkpoints
 from aesop.files import printable, write_atomically
 from aesop.metrics import METRICS
 

@@ -13,10 +13,8 @@ from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float
 from aesop.data.sources import Source
-from aesop.errors import AesopError, ModelError
-from aesop.evaluation.model_names import BICUBIC, short_names
-from aesop.evaluation.waypoints import split_pair
-from aesop.files import printable
+from aesop.errors import ModelError
+from aesop.evaluation.model_names import BICUBIC, titled_models
 from aesop.networks.loading import load_generator
 from aesop.upscaling.tiles import DEFAULT_TILE, Upscaler, upscale_tiled
 
@@ -39,20 +37,7 @@ def parse_models(given: Sequence[str]) -> list[Named]:
         AesopError: if two would have one title.
 
     """
-    split = [split_title(text) for text in given]
-    names = short_names([model for title, model in split if not title])
-    models = [Named(printable(title or names[model]), model) for title, model in split]
-    titles = [named.title for named in models]
-    twice = next((title for title in titles if titles.count(title) > 1), None)
-    if twice is not None:
-        raise AesopError(f"two models are called {twice}; name them apart, as TITLE=MODEL.")
-    return models
-
-
-def split_title(text: str) -> tuple[str, str]:
-    """Split `TITLE=MODEL`; the title is empty if there is none. A path, also one of `A:B`, may hold `=` itself."""
-    title, equals, model = text.partition("=")
-    return ("", text) if not equals or Path(text).exists() or split_pair(text) else (title, model)
+    return [Named(title, model) for title, model in titled_models(given).items()]
 
 
 class Upscaling:

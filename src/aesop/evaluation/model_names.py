@@ -17,7 +17,7 @@ def titled_models(given: Sequence[str | Path]) -> dict[str, str]:
 
     Raises AesopError if two models have one title.
     """
-    split = [_split(str(text)) for text in given]
+    split = [split_title(str(text)) for text in given]
     names = short_names([model for title, model in split if not title])
     models: dict[str, str] = {}
     for title, model in split:
@@ -53,10 +53,16 @@ def same_model(first: str, second: str) -> bool:
     return _parts(first) == _parts(second)
 
 
-def _split(text: str) -> tuple[str, str]:
-    """Title, empty if there is none, and model."""
+def split_title(text: str) -> tuple[str, str]:
+    """Split `TITLE=MODEL`; the title is empty if there is none. A path, also one of `A:B`, may hold `=` itself."""
     title, equals, model = text.partition("=")
-    return ("", text) if not equals or Path(text).exists() else (title, model)
+    return ("", text) if not equals or Path(text).exists() or split_pair(text) else (title, model)
+
+
+def split_pair(text: str) -> tuple[Path, Path] | None:
+    """Split `A:B` where both are there; None for anything else. A path may hold colons itself."""
+    splits = [(Path(text[:i]), Path(text[i + 1 :])) for i, character in enumerate(text) if character == ":"]
+    return next((pair for pair in splits if all(path.exists() for path in pair)), None)
 
 
 def _parts(model: str) -> tuple[str, ...]:

@@ -79,9 +79,3 @@ def require_shares(shares: Sequence[float]) -> None:
             raise ModelError(f"shares {given}: {share:g} is not between 0 and 1; choose one that is.")
         if sum(share == other for other in shares) > 1:
             raise ModelError(f"shares {given}: {share:g} stands there twice; leave one out.")
-
-
-def split_pair(text: str) -> tuple[Path, Path] | None:
-    """Split `A:B` where both are there; None for anything else. A path may hold colons itself."""
-    splits = [(Path(text[:i]), Path(text[i + 1 :])) for i, character in enumerate(text) if character == ":"]
-    return next((pair for pair in splits if all(path.exists() for path in pair)), None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aesop.errors import AesopError
-from aesop.evaluation.model_names import short_names
+from aesop.evaluation.model_names import short_names, split_pair
 from aesop.evaluation.results import Evaluation
 from aesop.evaluation.waypoints import Waypoint, between, checkpoints
 from aesop.networks.loading import load_generator
@@ -51,11 +51,10 @@ def open_routes(given: Sequence[str], folder: Path) -> list[Route]:
 
 
 def _pair(text: str) -> tuple[Path, Path] | None:
-    """The two of `A:B`; None for one run folder. A path may hold colons itself."""
+    """The two of `A:B`; None for one run folder."""
     if Path(text).is_dir():
         return None
-    splits = [(Path(text[:i]), Path(text[i + 1 :])) for i, character in enumerate(text) if character == ":"]
-    found = next((pair for pair in splits if all(path.exists() for path in pair)), None)
+    found = split_pair(text)
     if found is None:
         raise AesopError(
             f"--curve {text}: is neither a run folder nor of the form A:B with two model files or run folders."
