@@ -86,9 +86,16 @@ def test_large_pictures_are_cut_to_what_there_is_room_for():
         sizes.append((len(shown.sides), shown.crop and shown.crop.side))
         for alt, image in decoded(Parsed(text)):
             side = shown.crop.side if shown.crop else 400
+            if alt == "p0: where the square is from":
+                assert (image.size, shown.crop is not None) == ((200, 200), True)
+                continue
             assert image.size == ((side // 4,) * 2 if alt.endswith("LR") else (side, side))
     assert sizes == [(4, None), (4, 384), (4, 128), (0, None)]
     assert "not shown for want of room" in page(evaluation(), gallery)
+    cut = filled(picture, limit=1_500_000).pictures[0]
+    assert cut.crop is not None
+    box = f"left: {cut.crop.left / 4:.2f}%; top: {cut.crop.top / 4:.2f}%; width: 96.00%; height: 96.00%"
+    assert f'<span style="{box}"></span>' in page(evaluation(), filled(picture, limit=1_500_000))
     assert "only a square of 128, " in page(evaluation(), filled(picture, limit=300_000))
     assert "held below 0.3 MB" in page(evaluation(), filled(picture, limit=300_000))
 

@@ -12,7 +12,7 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import to_picture
 from aesop.evaluation.evaluate import Upscaled
 from aesop.evaluation.model_names import BICUBIC
-from aesop.evaluation.places import Place, detailed_places, differing_place
+from aesop.evaluation.places import Place, detailed_places, differing_place, thumbnail
 
 #: Megabytes of all pictures together, as they stand in the page: what browsers open and mail takes without ado.
 LIMIT = 25
@@ -23,6 +23,8 @@ PATCH = 36
 #: Lossy pictures would err by as much as models differ (WebP of quality 90: 39 dB). Quality and method are for speed
 #: (they cost 5 % more bytes).
 _LOSSLESS = {"lossless": True, "quality": 50, "method": 2}
+#: The longer side of the small picture that says where a square is from, and the most of the room that it may take.
+OVERVIEW, _OVERVIEW_SHARE = 200, 0.1
 #: A picture that is larger than its share, but not by more than this factor, waits for what others leave.
 _WAITING_SHARES = 4
 #: What the format can hold.
@@ -42,7 +44,8 @@ class Side:
 class Shown:
     """A picture of the report: its size in HR pixels, and its sides from LR to HR; none where there was no room.
 
-    `crop` is the part that is shown, None for the whole; `spot` is the patch of that part to look at first.
+    `crop` is the part that is shown, None for the whole, and `overview` a small WebP file of the whole picture, for
+    finding one's way; `spot` is the patch of the part to look at first.
     """
 
     benchmark: str
@@ -52,11 +55,12 @@ class Shown:
     sides: Sequence[Side] = ()
     crop: Place | None = None
     spot: Place | None = None
+    overview: bytes = b""
 
     @property
     def size(self) -> int:
-        """Bytes of all sides."""
-        return sum(len(side.file) for side in self.sides)
+        """Bytes of all files."""
+        return sum(len(side.file) for side in self.sides) + len(self.overview)
 
 
 class Gallery:
@@ -102,14 +106,16 @@ def _whole(picture: Upscaled, room: int) -> Shown | None:
 def _square(picture: Upscaled, room: int) -> Shown:
     """The largest square of a picture that `room` bytes hold, or nothing of it."""
     height, width = _size(picture)
+    overview = _webp(thumbnail(_tensors(picture)[-1][-1], OVERVIEW), lossless=False, quality=70)
+    overview = overview if len(overview) <= _OVERVIEW_SHARE * room else b""
     for longest in CROP_SIDES:
         side = longest // picture.scale * picture.scale
         if side >= min(height, width):
             continue
         place = _telling_place(picture, side)
         part = _cut(picture, place)
-        if (sides := _sides(_tensors(part), room)) is not None:
-            return Shown(picture.benchmark, picture.name, height, width, sides, place, _spot(part))
+        if (sides := _sides(_tensors(part), room - len(overview))) is not None:
+            return Shown(picture.benchmark, picture.name, height, width, sides, place, _spot(part), overview)
     return Shown(picture.benchmark, picture.name, height, width)
 
 
@@ -162,16 +168,16 @@ def _sides(tensors: Sequence[tuple[str, str | None, Tensor]], room: int) -> list
     sides = []
     # HR, the largest file, first: it tells soonest that there is no room.
     for title, model, tensor in reversed(tensors):
-        sides.append(Side(title, _webp(tensor), model))
+        sides.append(Side(title, _webp(tensor, **_LOSSLESS), model))
         room -= len(sides[-1].file)
         if room < 0:
             return None
     return sides[::-1]
 
 
-def _webp(tensor: Tensor) -> bytes:
+def _webp(tensor: Tensor, **options: object) -> bytes:
     from PIL import Image
 
     written = io.BytesIO()
-    Image.fromarray(to_picture(tensor)).save(written, "WEBP", **_LOSSLESS)
+    Image.fromarray(to_picture(tensor)).save(written, "WEBP", **options)
     return written.getvalue()

@@ -82,7 +82,8 @@ def _articles(evaluation: Evaluation, gallery: Gallery | None) -> Iterator[str]:
             yield (
                 f'<article class="picture" id="{ids[benchmark, name]}" data-benchmark="{escape(benchmark)}" '
                 f'data-name="{escape(name)}">\n<h3>{escape(f"{benchmark}: {name}")}</h3>\n'
-                f"{_about(picture)}{failed}{_stage(picture)}{_values(evaluation, values)}</article>\n"
+                f"{_about(picture)}{failed}{_stage(picture)}{_overview(picture)}{_values(evaluation, values)}"
+                "</article>\n"
             )
 
 
@@ -114,6 +115,18 @@ def _stage(shown: Shown | None) -> str:
         x, y = shown.spot.left + shown.spot.side / 2, shown.spot.top + shown.spot.side / 2
         spot = f' data-x="{x:g}" data-y="{y:g}"'
     return f'<div class="stage"{spot}>\n{figures}\n</div>\n'
+
+
+def _overview(shown: Shown | None) -> str:
+    """The whole picture, small, and the square of it that is shown."""
+    if shown is None or shown.crop is None or not shown.overview:
+        return ""
+    whole, crop = (shown.width, shown.height), shown.crop
+    edges = zip(("left", "top", "width", "height"), (crop.left, crop.top, crop.side, crop.side), whole * 2, strict=True)
+    box = "; ".join(f"{name}: {100 * length / side:.2f}%" for name, length, side in edges)
+    source = f"data:image/webp;base64,{base64.b64encode(shown.overview).decode()}"
+    alt = escape(f"{shown.name}: where the square is from")
+    return f'<div class="overview"><img alt="{alt}" src="{source}"><span style="{box}"></span></div>\n'
 
 
 def _values(evaluation: Evaluation, values: Mapping[str, Sequence[float | None]]) -> str:
