@@ -342,7 +342,7 @@ def test_both_means_are_over_the_pictures_that_all_could_measure(monkeypatch: py
     failure = Failure("set", "2", "m", "psnr", "too odd")
     given = Evaluation(["m", "n", "dead"], ["set"], ["psnr", "lpips"], results, [failure])
     monkeypatch.setattr(curves_module, "evaluate", lambda *_, **__: given)
-    methods = {"ours": [Waypoint("start", "m.pth"), Waypoint("end", "n.pth")], "theirs": [Waypoint("", "dead.pth")]}
+    methods = {"ours": [Waypoint("start", "m"), Waypoint("end", "n")], "theirs": [Waypoint("", "dead")]}
     found = measure_curves(methods, ["set"], "psnr", "lpips")
     first, second = found.curves[0].points
     common = [0, 1, 5, 6]
@@ -364,7 +364,7 @@ def test_a_metric_of_sets_may_be_an_axis(monkeypatch: pytest.MonkeyPatch):
     fid = Result("m", "set", 4, "fid", {"a": None, "b": None}, set_value=7.0)
     given = Evaluation(["m"], ["set"], ["psnr", "fid"], [psnr, fid])
     monkeypatch.setattr(curves_module, "evaluate", lambda *_, **__: given)
-    (curve,) = measure_curves({"ours": [Waypoint("", "m.pth")]}, ["set"], "psnr", "fid").curves
+    (curve,) = measure_curves({"ours": [Waypoint("", "m")]}, ["set"], "psnr", "fid").curves
     assert astuple(curve.points[0])[2:] == (2.0, 7.0, None, None, 2)
 
 

@@ -399,8 +399,14 @@ def test_models_are_called_by_their_titles(good: Path, bench: Path, tmp_path: Pa
     assert list(titled_models([good, twin])) == ["good.safetensors", "good.pth"]
     with pytest.raises(AesopError, match="two models are called A; name them apart, as TITLE=MODEL"):
         titled_models([f"A={good}", f"A={run}"])
-    found = evaluate([f"Ours={good}", "bicubic"], [bench], metrics=["psnr"], against=good)
+    assert list(titled_models([f" A \n B={good}"])) == ["A B"]
+    assert list(titled_models([tmp_path / "bicubic.safetensors"])) == [f"{tmp_path.name}/bicubic"]
+    for wrong in ("Better=bicubic", f"bicubic={good}"):
+        with pytest.raises(AesopError, match="only bicubic interpolation is called bicubic"):
+            titled_models([wrong])
+    found = evaluate([f"Ours={good}", "bicubic"], [bench], metrics=["psnr"], against=f"Ours={good}")
     assert (found.models, found.against) == (["Ours", "bicubic"], "Ours")
+    assert evaluate([f"Ours={good}", "bicubic"], [bench], metrics=["psnr"], against=good).against == "Ours"
     assert evaluate({"Ours": good, "bicubic": "bicubic"}, [bench, bench], metrics=["psnr"]).results == found.results
 
 

@@ -208,26 +208,43 @@ def test_a_model_that_changes_meanwhile_is_not_kept(
     assert evaluate([model], [bench], metrics=["psnr"]).results[0].finite == right.finite
 
 
-def test_a_users_modules_belong_to_their_models_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """All that the module has loaded from its folder is its code; a model that needs none of it is not made anew."""
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own/__init__.py").write_text("from own import part\n")
-    part = tmp_path / "own/part.py"
-    part.write_text("GAIN = 1\n")
+@pytest.mark.parametrize(("module", "part"), [("own", "own/part"), ("own.net", "own/part"), ("flat", "part")])
+def test_a_users_modules_belong_to_their_models_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, part: str
+):
+    """All that a module has loaded from its package (with or without __init__.py) or its folder is its code.
+
+    That is so whether or not somebody said which modules to import; what an environment in the folder holds is not.
+    """
+    name = part.replace("/", ".")
+    own = tmp_path / (f"{module.replace('.', '/')}.py" if module != "own" else "own/__init__.py")
+    library = tmp_path / ".venv/lib/site-packages/library.py"
+    for file, text in (
+        (own, f"import library\nfrom {name} import GAIN\n"),
+        (tmp_path / f"{part}.py", "GAIN = 1\n"),
+        (library, ""),
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.import_module("own")
-    device = torch.device("cpu")
+    monkeypatch.syspath_prepend(str(library.parent))
+    importlib.import_module(module)
     theirs, plain = tmp_path / "theirs.safetensors", write_model(tmp_path / "plain.safetensors")
-    record = {"recipe": {"generator": {"type": "own:Net"}, "scale": 4}, "stage": "fidelity"}
+    record = {"recipe": {"generator": {"type": f"{module}:Net"}, "scale": 4}, "stage": "fidelity"}
     write_state(theirs, {"weight": torch.zeros(1)}, record)
-    before = Code(device, ["own"])
-    part.write_text("GAIN = 2\n")
-    after = Code(device, ["own"])
-    for name in ("own", "own.part"):
-        sys.modules.pop(name)
-    assert before.of_model(theirs) != after.of_model(theirs)
-    assert before.of_model(plain) == after.of_model(plain) == Code(device, []).of_model(plain)
-    assert before.of_metric("psnr") == after.of_metric("psnr")
+
+    def keys() -> tuple[str, str, str]:
+        code = Code(torch.device("cpu"))
+        return code.of_model(theirs), code.of_model(plain), code.of_metric("psnr")
+
+    before = keys()
+    library.write_text("another = 'version'\n")
+    assert keys() == before
+    (tmp_path / f"{part}.py").write_text("GAIN = 2\n")
+    after = keys()
+    for loaded in {module, name, "own", "library"}:
+        sys.modules.pop(loaded, None)
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
 
 
 def test_a_package_belongs_to_what_uses_it(monkeypatch: pytest.MonkeyPatch):
@@ -235,7 +252,7 @@ def test_a_package_belongs_to_what_uses_it(monkeypatch: pytest.MonkeyPatch):
 
     def keys() -> tuple[str, str, str]:
         code_module._installed.cache_clear()
-        code = Code(torch.device("cpu"), [])
+        code = Code(torch.device("cpu"))
         return code.sr, code.of_metric("psnr"), code.of_metric("lpips")
 
     before = keys()
@@ -341,6 +358,16 @@ def test_several_processes_find_what_one_finds(bench: Path, model: Path, tmp_pat
     assert comparable(two) == comparable(one)
     assert len(two.failures) == 4
     assert torch.get_num_threads() == threads
+
+
+def test_a_process_that_cannot_begin_says_why(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "fussy.py").write_text(
+        "import multiprocessing\nif multiprocessing.parent_process() is not None:\n    raise SystemExit('no licence')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(RunError, match="could not begin: no licence"):
+        evaluate(["bicubic"], [bench], metrics=["psnr"], processes=2, imports=["fussy"])
 
 
 def test_a_process_that_is_killed_is_told(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

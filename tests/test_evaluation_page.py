@@ -19,7 +19,7 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import write_picture
 from aesop.errors import AesopError
 from aesop.evaluation.evaluate import Upscaled, evaluate
-from aesop.evaluation.page.curves import Curve, common_scale, open_routes
+from aesop.evaluation.page.curves import Curve, open_routes
 from aesop.evaluation.page.markup import breakable, mark
 from aesop.evaluation.page.page import page, write_page
 from aesop.evaluation.results import Evaluation, ModelFile, Result
@@ -263,8 +263,13 @@ def test_curves_that_nothing_can_be_made_of_are_refused(model: Path, tmp_path: P
     for text in ("net", f"{model}", f"{model}:missing"):
         with pytest.raises(AesopError, match="A:B"):
             open_routes([text], tmp_path)
-    with pytest.raises(AesopError, match="names one network twice"):
-        open_routes([f"{model}:{model}"], tmp_path)
+    run_folder = tmp_path / "run"
+    (run_folder / "perceptual").mkdir(parents=True)
+    own = run_folder / "perceptual/generator.safetensors"
+    own.write_bytes(model.read_bytes())
+    for same in (f"{model}:{model}", f"{model}:{model.parent}/./{model.name}", f"{run_folder}:{own}"):
+        with pytest.raises(AesopError, match="are one network; name two"):
+            open_routes([same], tmp_path)
     with pytest.raises(AesopError, match="no perceptual/snapshots"):
         open_routes([str(tmp_path)], tmp_path)
     other = model.with_name("other.safetensors")
@@ -279,8 +284,10 @@ def test_a_runs_checkpoints_are_a_curve(bench: Path, model: Path, tmp_path: Path
         path = run_folder / f"{name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(model.read_bytes())
-    routes = open_routes([str(run_folder)], tmp_path)
+    routes, scale = open_routes([f"{run_folder}/"], tmp_path)
     assert [waypoint.note for waypoint in routes[0].waypoints] == ["iteration 0", "iteration 10", "iteration 20"]
+    assert scale == 4
+    assert open_routes([f"Ours={run_folder}"], tmp_path)[0][0].title == "Ours's training"
     report = tmp_path / "r.html"
     done = run("bicubic", "--benchmark", bench, "--metrics", "psnr", "--report", report, "--curve", run_folder)
     assert done.exit_code == 0, done.output
@@ -303,4 +310,27 @@ def test_curves_have_the_scale_of_the_models(bench: Path, model: Path, tmp_path:
     other = tmp_path / "other.safetensors"
     other.write_bytes(model.read_bytes())
     with pytest.raises(AesopError, match="draw each scale by itself"):
-        common_scale(open_routes([f"{model}:{other}", pair], tmp_path))
+        open_routes([f"{model}:{other}", pair], tmp_path)
+
+
+def test_what_goes_wrong_on_a_curve_is_told(bench: Path, model: Path, tmp_path: Path):
+    run_folder = tmp_path / "long"
+    good, bad = (run_folder / f"perceptual/snapshots/000000{n}0.safetensors" for n in (1, 2))
+    good.parent.mkdir(parents=True)
+    good.write_bytes(model.read_bytes())
+    network = SRVGGConfig(type="srvgg", features=4, convs=0).build(4)
+    write_state(bad, {name: value * float("nan") for name, value in network.state_dict().items()}, {})
+    report = tmp_path / "r.html"
+    command = ("bicubic", "--benchmark", bench, "--metrics", "psnr", "--report", report, "--curve", run_folder)
+    done = run(*command)
+    assert done.exit_code == 2
+    assert "long's training, iteration 20: " in done.output
+    parsed = Parsed(report.read_text(encoding="utf-8"))
+    embedded = dict(zip((a.get("id") for a in parsed.of("script")), parsed.scripts, strict=True))
+    assert [bool(point["means"]) for point in json.loads(embedded["page"])["curves"][0]["points"]] == [True, False]
+    assert "long's training, iteration 20: " in parsed.text
+    report.unlink()
+    bad.write_bytes(b"half a file")
+    done = run(*command)
+    assert "20.safetensors" in str(done.exception)
+    assert not report.exists()

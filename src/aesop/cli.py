@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -103,9 +102,6 @@ def main() -> None:
     except AesopError as error:
         print(f"aesop: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # `| head` has seen enough; what could be lost was written before
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -42,7 +42,7 @@ def evaluate(
     curve: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="RUN|A:B",
+            metavar="[TITLE=]RUN|A:B",
             help="Draw a run's checkpoints, or the networks between two models, in the report. Repeatable.",
         ),
     ] = None,
@@ -73,7 +73,7 @@ def evaluate(
     from aesop.errors import AesopError, RunError
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.export import to_csv, to_latex, to_markdown
-    from aesop.evaluation.page.curves import common_scale, measure_routes, open_routes
+    from aesop.evaluation.page.curves import Curve, measure_routes, open_routes
     from aesop.evaluation.page.gallery import Gallery
     from aesop.evaluation.page.page import page
     from aesop.evaluation.table import print_tables
@@ -100,16 +100,22 @@ def evaluate(
         benchmarks_folder=benchmarks_folder,
         imports=imports or (),
     )
+    curves: list[Curve] = []
+    failed: list[AesopError] = []
     try:
         with TemporaryDirectory(prefix="aesop-curves-") as folder:
-            routes = open_routes(curve or (), Path(folder))
-            scale = scale or common_scale(routes)
+            routes, curves_scale = open_routes(curve or (), Path(folder))
+            scale = scale or curves_scale
             evaluation = measure(models, scale=scale, against=against, show=gallery and gallery.fill)
-            curves = measure_routes(routes, partial(measure, scale=scale))
+            try:
+                curves = measure_routes(routes, partial(measure, scale=scale))
+            except AesopError as error:  # what was measured before is worth as much
+                failed.append(error)
     except KeyboardInterrupt:
         more = "" if no_cache else "; call the same command again to go on"
         print(f"interrupted{more}.", file=sys.stderr)
         raise typer.Exit(130) from None
+    evaluation.notes += [note for one in curves for note in one.notes()]
     writers = (
         (json, evaluation.to_json),
         (csv, partial(to_csv, evaluation, paper=published)),
@@ -117,18 +123,19 @@ def evaluate(
         (latex, partial(to_latex, evaluation, paper=published)),
         (report, partial(page, evaluation, gallery, published=published, curves=curves)),
     )
-    failed: list[RunError] = []
+    written = []
     for path, write in writers:
         if path is not None:
             try:
                 write_atomically(path, write())
-            except RunError as error:  # the other files, and the tables, are worth as much
+                written.append(path)
+            except RunError as error:  # likewise
                 failed.append(error)
     print_tables(evaluation, published=published)
-    for path in outputs:
+    for path in written:
         print(printable(path))
     if failed:
         raise failed[0]
     found = {result.metric for result in evaluation.results if result.mean is not None}
-    if evaluation.failures or not found.issuperset(names or ()):
+    if evaluation.failures or any(one.evaluation.failures for one in curves) or not found.issuperset(names or ()):
         raise typer.Exit(2)

@@ -21,7 +21,7 @@ from aesop.analysis.models import Upscaling, fidelity_bias, reason_of
 from aesop.data.pictures import to_float
 from aesop.data.sources import Source
 from aesop.errors import AesopError, DataError
-from aesop.evaluation.benchmarks import open_benchmarks
+from aesop.evaluation.benchmarks import look_at, open_sets
 from aesop.evaluation.intervals import Interval
 from aesop.evaluation.results import Evaluation, Failure, PairedDifference, Result
 from aesop.progress import progress
@@ -98,12 +98,16 @@ def measure_bias_variance(
     """
     if against is not None and against not in models:
         raise AesopError(f"against {against}: is none of the models; choose from {', '.join(models)}.")
-    sets = [found for given in benchmarks for found in open_benchmarks(given, scale, benchmarks_folder)]
+    sets = open_sets(benchmarks, scale, benchmarks_folder)
+    for benchmark in sets:
+        if not benchmark.pairs:
+            raise DataError(f"{benchmark.name}: has no HR pictures, and so neither SE nor VE; name another benchmark.")
     evaluation = Evaluation(
         list(models), [found.name for found in sets], list(NAMES), versions=versions(), against=against
     )
     with progress("bias and variance", sum(len(found.pairs) for found in sets), unit="pictures") as advance:
         for benchmark in sets:
+            evaluation.notes += look_at(benchmark)
             rows = {title: {name: Result(title, benchmark.name, scale, name) for name in NAMES} for title in models}
             evaluation.results += [result for row in rows.values() for result in row.values()]
             for pair in benchmark.pairs:

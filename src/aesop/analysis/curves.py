@@ -14,10 +14,10 @@ from aesop.analysis.notes import Note, place_notes
 from aesop.errors import AesopError
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.intervals import Interval, mean_interval
-from aesop.evaluation.model_names import BICUBIC, short_names, split_pair, split_title
+from aesop.evaluation.model_names import first_of
 from aesop.evaluation.plane import belongs
 from aesop.evaluation.results import Evaluation, Result
-from aesop.evaluation.waypoints import SHARES, Waypoint, between, checkpoints
+from aesop.evaluation.waypoints import SHARES, Waypoint, find_routes
 from aesop.files import printable, write_atomically
 from aesop.metrics import METRICS
 
@@ -73,34 +73,8 @@ class PerceptionDistortion:
 def open_methods(
     given: Sequence[str], folder: Path, shares: Sequence[float] = SHARES, points: int = 10
 ) -> dict[str, list[Waypoint]]:
-    """Find the networks of every method, by title.
-
-    A method is `RUN` (at most `points` of its checkpoints), `A:B` (the networks between two model files or runs, at
-    `shares` of B, written to `folder`), or a single model: `bicubic` or a model file. `TITLE=` before it names it.
-
-    Raises:
-        AesopError: if two have one title, or one is neither of these; ModelError as `checkpoints` and `between` do.
-
-    """
-    split = [split_title(text) for text in given]
-    singles = short_names([text for title, text in split if not title and split_pair(text) is None])
-    methods: dict[str, list[Waypoint]] = {}
-    for number, (title, text) in enumerate(split):
-        pair = split_pair(text)
-        if pair is not None:
-            title = title or " to ".join(short_names(pair).values())
-            waypoints = between(*pair, folder, str(number), shares)
-        elif Path(text).is_dir():
-            waypoints = checkpoints(Path(text), points)
-        elif text == BICUBIC or Path(text).exists():
-            waypoints = [Waypoint("", text)]
-        else:
-            raise AesopError(f"{text}: is neither a run folder, nor a model file, nor A:B with two of them.")
-        title = printable(title or singles[text])
-        if title in methods:
-            raise AesopError(f"two methods are called {title}; name them apart, as TITLE=METHOD.")
-        methods[title] = waypoints
-    return methods
+    """Find the networks of every method, by title; arguments and errors are those of `find_routes`."""
+    return {route.title: route.waypoints for route in find_routes(given, folder, shares, points)}
 
 
 def measure_curves(
@@ -127,8 +101,8 @@ def measure_curves(
     """
     models = list(dict.fromkeys(waypoint.model for waypoints in methods.values() for waypoint in waypoints))
     metrics = list(dict.fromkeys((x, y)))
-    evaluation = evaluate(models, benchmarks, metrics=metrics, **how)
-    labels = dict(zip(models, evaluation.models, strict=True))
+    labels = {model: first_of(model, models) for model in models}
+    evaluation = evaluate({label: label for label in labels.values()}, benchmarks, metrics=metrics, **how)
     for metric in metrics:
         _require_values(evaluation, metric)
     curves = []
@@ -232,14 +206,9 @@ def _text(name: str, value: float) -> str:
     return f"{value:.{metric.digits}f} {metric.unit}".rstrip()
 
 
-def _values(result: Result) -> dict[str, float]:
-    """The pictures' finite values; none of a metric of sets."""
-    return {name: value for name, value in result.pictures.items() if value is not None and math.isfinite(value)}
-
-
 def _common_pictures(results: Any) -> set[str]:
     """The pictures that all metrics of single pictures could measure of all models that have any value."""
-    measured = [set(_values(result)) for both in results for result in both if result.set_value is None]
+    measured = [set(result.finite) for both in results for result in both if result.set_value is None]
     measured = [names for names in measured if names]
     return set.intersection(*measured) if measured else set()
 
@@ -247,7 +216,7 @@ def _common_pictures(results: Any) -> set[str]:
 def _point(waypoint: Waypoint, x: Result, y: Result, common: set[str]) -> Point:
     means, intervals = [], []
     for result in (x, y):
-        values = [value for name, value in _values(result).items() if name in common]
+        values = [value for name, value in result.finite.items() if name in common]
         mean = result.set_value if result.set_value is not None else math.fsum(values) / len(values) if values else None
         means.append(mean)
         intervals.append(mean_interval(values) if result.set_value is None else None)

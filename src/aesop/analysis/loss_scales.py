@@ -21,7 +21,7 @@ from aesop.autoencoder import AutoEncoder
 from aesop.data.pictures import to_float
 from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError, RunError
-from aesop.evaluation.benchmarks import open_benchmarks
+from aesop.evaluation.benchmarks import open_sets
 from aesop.networks.loading import load_generator
 from aesop.progress import progress
 from aesop.training.loop import read_log
@@ -100,8 +100,7 @@ def measure_loss_scales(
         return LossScales(found)
     pictures = {
         f"{benchmark.name}/{pair.name}": pair
-        for given in benchmarks
-        for benchmark in open_benchmarks(given, autoencoder.scale, benchmarks_folder)
+        for benchmark in open_sets(benchmarks, autoencoder.scale, benchmarks_folder)
         for pair in benchmark.pairs
     }
     return snapshot_losses(runs, weights, pictures, autoencoder)

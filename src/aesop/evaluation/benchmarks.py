@@ -58,6 +58,24 @@ class Benchmark:
         return self.pairs or self.unreferenced
 
 
+def open_sets(given: Sequence[Path | str], scale: int, folder: Path | None = None) -> list[Benchmark]:
+    """Open all of the benchmarks that `given` names, as `open_benchmarks` does each, what is named twice once.
+
+    Raises DataError as `open_benchmarks` does, and where two folders are one benchmark by name.
+    """
+    places: dict[str, str] = {}
+    sets = []
+    for one in dict.fromkeys(map(str, given)):
+        for benchmark in open_benchmarks(one, scale, folder):
+            if benchmark.name in places:
+                raise DataError(
+                    f"--benchmark: {benchmark.name} is in {places[benchmark.name]} and in {one}; take them one by one."
+                )
+            places[benchmark.name] = one
+            sets.append(benchmark)
+    return sets
+
+
 def open_benchmarks(given: Path | str, scale: int, folder: Path | None = None) -> list[Benchmark]:
     """Open the benchmark in the folder `given`, all benchmarks in it, or the known one of this name inside `folder`.
 

@@ -17,6 +17,8 @@ from aesop.evaluation.store import digest, digest_of
 #: Changes with every change of what is measured that the code's own text does not show.
 PROTOCOL = 2
 
+#: Folders of environments and of the standard library's place in them.
+_ENVIRONMENT = {"site-packages", "dist-packages", *Path(sysconfig.get_paths()["stdlib"]).parts[-1:]}
 _OWN = re.compile(r"^\s*(?:from|import) (aesop\.[\w.]+)", re.MULTILINE)
 _OTHERS = re.compile(r"""^\s*(?:from|import) (\w+)|import_module\(f?"(\w+)""", re.MULTILINE)
 
@@ -55,16 +57,16 @@ def _file_of(module: str) -> Path | None:
 
 def _beside(module: str) -> set[Path]:
     """The files of a loaded module of the user's, and of what is loaded from its package or its folder."""
-    first = module.partition(".")[0]
-    file = getattr(sys.modules.get(first), "__file__", None)
+    file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return set()
-    folder = Path(file).resolve().parent
-    if Path(file).stem != "__init__" and str(folder) in sysconfig.get_paths().values():
-        return {Path(file)}
     # A copy: another thread may import meanwhile.
-    loaded = [getattr(other, "__file__", None) for other in list(sys.modules.values())]
-    return {path for path in map(Path, filter(None, loaded)) if folder in path.resolve().parents}
+    loaded = {Path(found) for other in list(sys.modules.values()) if (found := getattr(other, "__file__", None))}
+    package = getattr(sys.modules.get(module.partition(".")[0]), "__path__", None)
+    folders = {Path(file).resolve().parent} if package is None else {Path(folder).resolve() for folder in package}
+    beside = {path for path in loaded if folders & set(path.resolve().parents)}
+    # A folder may hold an environment too, or be one; what is installed there is not the user's.
+    return {Path(file)} | {path for path in beside if package is not None or not _ENVIRONMENT & set(path.parts)}
 
 
 @cache

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from aesop.data.sources import Source
 from aesop.errors import AesopError, ModelError, RunError
-from aesop.evaluation.benchmarks import Benchmark, Picture, look_at, open_benchmarks
+from aesop.evaluation.benchmarks import Picture, look_at, open_sets
 from aesop.evaluation.keys import Code, find_autoencoder, find_model, load_autoencoder, scale_of
-from aesop.evaluation.model_names import same_model, titled_models
+from aesop.evaluation.model_names import same_model, split_title, titled_models
 from aesop.evaluation.plan import MetricsAtHand, Plan
 from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, PairedDifference, Result
 from aesop.evaluation.store import Store, default_folder
@@ -94,7 +94,7 @@ def evaluate(
     labels = {t: str(m) for t, m in models.items()} if isinstance(models, Mapping) else titled_models(models)
     compared = _label_of(against, labels)
     with _store(cache) as store:
-        code = Code(chosen, imports)
+        code = Code(chosen)
         networks = {label: find_model(model, code) for label, model in labels.items()}
         scales = {
             labels[label]: scale_of(network, load_generator, store)
@@ -105,13 +105,7 @@ def evaluate(
         encoder = None if autoencoder is None else find_autoencoder(autoencoder, code)
         if encoder is not None and (own := scale_of(encoder, load_autoencoder, store)) != scale:
             raise ModelError(f"{autoencoder}: is an auto-encoder for scale {own}, not {scale}; name one of {scale}.")
-        opened = [
-            (given, benchmark)
-            for given in dict.fromkeys(map(str, benchmarks))
-            for benchmark in open_benchmarks(given, scale, benchmarks_folder)
-        ]
-        _require_different(opened)
-        sets = [benchmark for _, benchmark in opened]
+        sets = open_sets(benchmarks, scale, benchmarks_folder)
 
         metric_keys = {
             name: code.of_metric(name, *([encoder.key] if encoder and METRICS[name].needs_autoencoder else []))
@@ -286,20 +280,11 @@ def _label_of(against: str | Path | None, labels: Mapping[str, str]) -> str | No
     """The title of the model that was named by it or by its path."""
     if against is None or str(against) in labels:
         return None if against is None else str(against)
-    found = next((label for label, model in labels.items() if same_model(model, str(against))), None)
+    title, path = split_title(str(against))
+    found = next((label for label, model in labels.items() if label == title or same_model(model, path)), None)
     if found is None:
         raise AesopError(f"--against {against}: is none of the models; choose from {', '.join(labels)}.")
     return found
-
-
-def _require_different(opened: Sequence[tuple[str, Benchmark]]) -> None:
-    seen: dict[str, str] = {}
-    for given, benchmark in opened:
-        if benchmark.name in seen:
-            raise AesopError(
-                f"--benchmark: {benchmark.name} is in {seen[benchmark.name]} and in {given}; evaluate them one by one."
-            )
-        seen[benchmark.name] = given
 
 
 def _lost(evaluation: Evaluation) -> list[Failure]:

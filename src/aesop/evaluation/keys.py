@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.store import Store, digest, digest_of
 from aesop.metrics import METRICS
 from aesop.networks.loading import LoadedGenerator, load_generator
-from aesop.networks.recorded import records_a_users_class
+from aesop.networks.recorded import recorded_module
 from aesop.networks.run_files import autoencoder_file, generator_file
 from aesop.networks.state_dicts import read_metadata
 
@@ -28,19 +28,18 @@ if TYPE_CHECKING:
 class Code:
     """Keys of the code that makes SR pictures and values, and of the kind of device it runs on."""
 
-    def __init__(self, device: torch.device, imports: Sequence[str]) -> None:
+    def __init__(self, device: torch.device) -> None:
         self._device = device.type
-        self._imports = self._key(*imports)
         self.sr = self._key("aesop.networks.loading", "aesop.upscaling.tiles", "aesop.data.sources")
         self._autoencoder = self._key("aesop.autoencoder")
 
     def of_model(self, file: Path | None) -> str:
-        """The key of what makes SR pictures of a model's file (None: bicubic), with the user's modules if needed."""
-        return self.sr if file is None else self._with_imports(self.sr, file)
+        """The key of what makes SR pictures of a model's file (None: bicubic), with the user's module it is from."""
+        return self.sr if file is None else self._with_users(self.sr, file)
 
     def of_autoencoder(self, file: Path) -> str:
         """The key of what auto-encodes."""
-        return self._with_imports(self._autoencoder, file)
+        return self._with_users(self._autoencoder, file)
 
     def of_metric(self, name: str, *used: str) -> str:
         """The key of a metric that is made of its code and of what it `used` besides."""
@@ -49,8 +48,9 @@ class Code:
         own = self._key(prepare.__module__, f"aesop.metrics.{name.replace('-', '_')}")
         return f"{name}-{digest(own, *used)[:16]}"
 
-    def _with_imports(self, own: str, file: Path) -> str:
-        return digest(own, self._imports) if records_a_users_class(read_metadata(file)) else own
+    def _with_users(self, own: str, file: Path) -> str:
+        module = recorded_module(read_metadata(file))
+        return own if module is None else digest(own, self._key(module))
 
     def _key(self, *modules: str) -> str:
         return digest(self._device, code_key(modules))

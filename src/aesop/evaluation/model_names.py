@@ -15,13 +15,15 @@ BICUBIC = "bicubic"
 def titled_models(given: Sequence[str | Path]) -> dict[str, str]:
     """Models by their titles: of `TITLE=MODEL` as given, else their short names. What is named twice is there once.
 
-    Raises AesopError if two models have one title.
+    Raises AesopError if two models have one title, or bicubic interpolation and no other is not called `bicubic`.
     """
     split = [split_title(str(text)) for text in given]
     names = short_names([model for title, model in split if not title])
     models: dict[str, str] = {}
     for title, model in split:
-        called = printable(title) if title else names[model]
+        called = " ".join(printable(title).split()) if title else names[model]
+        if (called == BICUBIC) != (model == BICUBIC):
+            raise AesopError(f"{title}={model}: only bicubic interpolation is called {BICUBIC}; choose another title.")
         if models.setdefault(called, model) != model and not same_model(models[called], model):
             raise AesopError(f"two models are called {called}; name them apart, as TITLE=MODEL.")
     return models
@@ -33,7 +35,7 @@ def short_names(models: Sequence[str | Path]) -> dict[str, str]:
     A run's generators are called by their stage, since all of these files have one name. Files that differ in their
     suffix alone keep it.
     """
-    given = list(dict.fromkeys(str(model) for model in models))
+    given = list(dict.fromkeys([BICUBIC, *(str(model) for model in models)]))
     whole = {model: _parts(model) for model in given}
     bare = {model: _bare(model, parts) for model, parts in whole.items()}
     parts = {
@@ -44,13 +46,18 @@ def short_names(models: Sequence[str | Path]) -> dict[str, str]:
     for count in range(1, max(map(len, parts.values()), default=0) + 1):
         names = {model: printable("/".join(part[-count:])) for model, part in parts.items()}
         if len(set(names.values())) == len(set(parts.values())):
-            return names
+            return {str(model): names[str(model)] for model in models}
     return {model: printable(model) for model in given}
 
 
 def same_model(first: str, second: str) -> bool:
     """Whether both name one model, though perhaps by two paths."""
     return _parts(first) == _parts(second)
+
+
+def first_of(model: str, models: Sequence[str]) -> str:
+    """The first of `models` that is this model, perhaps by another path."""
+    return next(other for other in models if same_model(other, model))
 
 
 def split_title(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The perception-distortion plane as all of our figures draw it."""
+"""What the perception-distortion plane shows, as figures for paper draw it."""
 
 from __future__ import annotations
 

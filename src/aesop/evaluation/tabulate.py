@@ -118,8 +118,8 @@ def notes(evaluation: Evaluation, *, published: bool = False) -> list[str]:
         if lacking:
             titles = ", ".join(METRICS[metric].title for metric in dict.fromkeys(lacking))
             told[f"{benchmark}: has no HR pictures, so there is no {titles}"] = None
-    if any(result.metric == "lpips-proxy" and result.mean is not None for result in evaluation.results):
-        told["LPIPS-proxy: EfficientNet-lite0 features in LPIPS's place; not comparable with published LPIPS"] = None
+    measured = [METRICS[result.metric] for result in evaluation.results if result.mean is not None]
+    told |= {f"{metric.title}: {metric.caution}": None for metric in measured if metric.caution}
     return [*told, *(_beside_the_paper(evaluation) if published else ()), *_infinite(evaluation), *_grouped(evaluation)]
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aesop.errors import ModelError
+from aesop.errors import AesopError, ModelError
+from aesop.evaluation.model_names import BICUBIC, short_names, split_pair, split_title
+from aesop.files import printable
 from aesop.networks.interpolate import interpolate_files
 from aesop.networks.loading import load_generator
 from aesop.training.run import Run
@@ -20,6 +22,46 @@ class Waypoint:
 
     note: str
     model: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """The networks that a curve joins, in its order; one alone is a point. `of_run` are a run's checkpoints."""
+
+    title: str
+    waypoints: list[Waypoint]
+    of_run: bool = False
+
+
+def find_routes(given: Sequence[str], folder: Path, shares: Sequence[float] = SHARES, points: int = 10) -> list[Route]:
+    """Find the networks of `[TITLE=]RUN` (at most `points` of its checkpoints), of `A:B` and of single models.
+
+    `A:B` are the networks between two model files or runs, at `shares` of B, written to `folder`; a single model is
+    `bicubic` or a model file.
+
+    Raises:
+        AesopError: if two have one title, or one is neither of these; ModelError as `checkpoints` and `between` do.
+
+    """
+    split = [split_title(text) for text in given]
+    singles = short_names([text for title, text in split if not title and split_pair(text) is None])
+    routes: list[Route] = []
+    for number, (title, text) in enumerate(split):
+        pair, of_run = split_pair(text), Path(text).is_dir()
+        if pair is not None and not of_run:
+            title = title or " to ".join(short_names(pair).values())
+            waypoints = between(*pair, folder, str(number), shares)
+        elif of_run:
+            waypoints = checkpoints(Path(text), points)
+        elif text == BICUBIC or Path(text).exists():
+            waypoints = [Waypoint("", text)]
+        else:
+            raise AesopError(f"{text}: is neither a run folder, nor a model file, nor A:B with two of them.")
+        title = printable(title or singles[text])
+        if any(route.title == title for route in routes):
+            raise AesopError(f"two methods are called {title}; name them apart, as TITLE=METHOD.")
+        routes.append(Route(title, waypoints, of_run))
+    return routes
 
 
 def checkpoints(run: Path, most: int = 10) -> list[Waypoint]:
@@ -59,6 +101,8 @@ def between(first: Path, second: Path, folder: Path, name: str, shares: Sequence
     """
     require_shares(shares)
     parents = {0.0: load_generator(first).path, 1.0: load_generator(second).path}
+    if parents[0.0].resolve() == parents[1.0].resolve():
+        raise ModelError(f"{first} and {second}: are one network; name two.")
     waypoints = []
     for number, share in enumerate(shares):
         path = parents.get(share)

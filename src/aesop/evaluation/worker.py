@@ -204,7 +204,7 @@ def _ctrl_c_is_ours() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-_worker: Worker | AesopError | None = None
+_worker: Worker | RunError | None = None
 
 
 def _start(setup: Setup) -> None:
@@ -215,17 +215,17 @@ def _start(setup: Setup) -> None:
     if parent is not None:
         threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     torch.set_num_threads(1)
-    for module in setup.imports:
-        with suppress(ValueError):  # the parent has imported it, or told why not
-            import_here(module)
     try:
+        for module in setup.imports:
+            with suppress(ValueError):  # the parent has imported it, or told why not
+                import_here(module)
         _worker = Worker(setup)
-    except AesopError as error:  # an exception here would look like a process that was killed
-        _worker = error
+    except (Exception, SystemExit) as error:  # here it would look like a process that was killed
+        _worker = RunError(f"a process of this evaluation could not begin: {error or type(error).__name__}")
 
 
 def _work(job: Job) -> list[Failure]:
     assert _worker is not None
-    if isinstance(_worker, AesopError):
+    if isinstance(_worker, RunError):
         raise _worker
     return _worker(job)

@@ -54,4 +54,5 @@ AE_PSNR = Metric(
     _prepare,
     needs_autoencoder=True,
     unlike_paper="the paper's is of its own auto-encoder",
+    protocol="PSNR of AE(SR) against AE(HR); compare numbers of one auto-encoder only",
 )

@@ -61,4 +61,5 @@ CLIP_IQA = Metric(
     _prepare,
     needs_hr=False,
     unlike_paper="the paper's tool averages five pairs of sentences, ours has one",
+    protocol="needs no HR; one pair of prompts",
 )

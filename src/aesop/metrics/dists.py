@@ -38,4 +38,4 @@ def _prepare(settings: Settings) -> Measure:
     return measure
 
 
-DISTS = Metric("dists", "DISTS", False, (0.0, 1.0), "", 4, _prepare)
+DISTS = Metric("dists", "DISTS", False, (0.0, 1.0), "", 4, _prepare, protocol="RGB, no border cropped")

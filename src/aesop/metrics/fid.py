@@ -88,4 +88,13 @@ def _prepare(settings: Settings) -> SetMeasure:
     return FeatureDistance(inception(settings.device), resized)
 
 
-FID = SetMetric("fid", "FID", False, (0.0, float("inf")), "", 3, _prepare)
+FID = SetMetric(
+    "fid",
+    "FID",
+    False,
+    (0.0, float("inf")),
+    "",
+    3,
+    _prepare,
+    protocol="of all SR and all HR pictures, resized by antialiased bicubic; a set has one value",
+)

@@ -41,4 +41,6 @@ def _prepare(settings: Settings) -> Measure:
     return measure
 
 
-LPIPS = Metric("lpips", "LPIPS", False, (0.0, float("inf")), "", 4, _prepare)
+LPIPS = Metric(
+    "lpips", "LPIPS", False, (0.0, float("inf")), "", 4, _prepare, protocol="AlexNet, RGB, no border cropped"
+)

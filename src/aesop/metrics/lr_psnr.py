@@ -39,4 +39,14 @@ def _prepare(settings: Settings) -> Measure:
     return measure
 
 
-LR_PSNR = Metric("lr-psnr", "LR-PSNR", True, (0.0, float("inf")), "dB", 3, _prepare, needs_hr=False)
+LR_PSNR = Metric(
+    "lr-psnr",
+    "LR-PSNR",
+    True,
+    (0.0, float("inf")),
+    "dB",
+    3,
+    _prepare,
+    needs_hr=False,
+    protocol="PSNR on Y of the bicubic-downscaled SR picture against LR",
+)

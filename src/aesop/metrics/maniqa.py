@@ -9,4 +9,14 @@ from __future__ import annotations
 from aesop.metrics.metric import Metric
 from aesop.metrics.pyiqa_bridge import pyiqa_metric
 
-MANIQA = Metric("maniqa", "MANIQA", True, (0.0, 1.0), "", 4, pyiqa_metric("MANIQA", "maniqa", "koniq"), needs_hr=False)
+MANIQA = Metric(
+    "maniqa",
+    "MANIQA",
+    True,
+    (0.0, 1.0),
+    "",
+    4,
+    pyiqa_metric("MANIQA", "maniqa", "koniq"),
+    needs_hr=False,
+    protocol="needs no HR; KonIQ-10k model",
+)

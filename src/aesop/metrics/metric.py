@@ -79,6 +79,10 @@ class Metric(_Described):
     needs_hr: bool = True
     #: Whether it is of an auto-encoder, and computed only where one is named.
     needs_autoencoder: bool = False
+    #: What a reader must know to read its column, in a line.
+    protocol: str = ""
+    #: What stands below every table that has a value of it.
+    caution: str = ""
     #: Why the numbers that the paper prints are not made as ours are, if they are not.
     unlike_paper: str = ""
 
@@ -102,4 +106,6 @@ class SetMetric(_Described):
     prepare: Callable[[Settings], SetMeasure]
     needs_hr: bool = True
     needs_autoencoder: bool = False
+    protocol: str = ""
+    caution: str = ""
     unlike_paper: str = ""

@@ -9,4 +9,14 @@ from __future__ import annotations
 from aesop.metrics.metric import Metric
 from aesop.metrics.pyiqa_bridge import pyiqa_metric
 
-MUSIQ = Metric("musiq", "MUSIQ", True, (0.0, 100.0), "", 3, pyiqa_metric("MUSIQ", "musiq", "koniq10k"), needs_hr=False)
+MUSIQ = Metric(
+    "musiq",
+    "MUSIQ",
+    True,
+    (0.0, 100.0),
+    "",
+    3,
+    pyiqa_metric("MUSIQ", "musiq", "koniq10k"),
+    needs_hr=False,
+    protocol="needs no HR; KonIQ-10k model",
+)

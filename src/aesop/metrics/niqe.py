@@ -140,4 +140,14 @@ def _prepare(settings: Settings) -> Measure:
     return measure
 
 
-NIQE = Metric("niqe", "NIQE", False, (0.0, float("inf")), "", 4, _prepare, needs_hr=False)
+NIQE = Metric(
+    "niqe",
+    "NIQE",
+    False,
+    (0.0, float("inf")),
+    "",
+    4,
+    _prepare,
+    needs_hr=False,
+    protocol="needs no HR; on rounded grey levels, no border cropped",
+)

@@ -15,4 +15,13 @@ def _prepare(settings: Settings) -> SetMeasure:
     return FeatureDistance(inception(settings.device), partial(patches, size=SIZE))
 
 
-PATCH_FID = SetMetric("patch-fid", "patch-FID", False, (0.0, float("inf")), "", 3, _prepare)
+PATCH_FID = SetMetric(
+    "patch-fid",
+    "patch-FID",
+    False,
+    (0.0, float("inf")),
+    "",
+    3,
+    _prepare,
+    protocol="FID of 299 x 299 patches, never resized; a set has one value",
+)

@@ -57,4 +57,14 @@ def _prepare(settings: Settings) -> Measure:
     return measure
 
 
-LPIPS_PROXY = Metric("lpips-proxy", "LPIPS-proxy", False, (0.0, 4.0 * len(BLOCKS)), "", 4, _prepare)
+LPIPS_PROXY = Metric(
+    "lpips-proxy",
+    "LPIPS-proxy",
+    False,
+    (0.0, 4.0 * len(BLOCKS)),
+    "",
+    4,
+    _prepare,
+    protocol="LPIPS's distance on EfficientNet-lite0 features; not comparable with published LPIPS",
+    caution="EfficientNet-lite0 features in LPIPS's place; not comparable with published LPIPS",
+)

@@ -31,4 +31,13 @@ def _prepare(settings: Settings) -> Measure:
     return measure
 
 
-PSNR = Metric("psnr", "PSNR", True, (0.0, float("inf")), "dB", 3, _prepare)
+PSNR = Metric(
+    "psnr",
+    "PSNR",
+    True,
+    (0.0, float("inf")),
+    "dB",
+    3,
+    _prepare,
+    protocol="on Y, as many border pixels cropped as the scale",
+)

@@ -54,4 +54,13 @@ def _prepare(settings: Settings) -> Measure:
     return measure
 
 
-SSIM = Metric("ssim", "SSIM", True, (-1.0, 1.0), "", 4, _prepare)
+SSIM = Metric(
+    "ssim",
+    "SSIM",
+    True,
+    (-1.0, 1.0),
+    "",
+    4,
+    _prepare,
+    protocol="on Y, 11 x 11 Gaussian window, as many border pixels cropped as the scale",
+)

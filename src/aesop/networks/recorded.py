@@ -54,12 +54,13 @@ def recorded_generator(
     return model.eval().float(), scale, kind
 
 
-def records_a_users_class(metadata: dict[str, str]) -> bool:
-    """Whether a file of ours says that its network, or its auto-encoder's decoder, is of a class `module:Class`."""
+def recorded_module(metadata: dict[str, str]) -> str | None:
+    """The user's module that a file of ours says its network, or its auto-encoder's decoder, is from; None if none."""
     try:
-        return ":" in str(_section(json.loads(metadata["recipe"]), json.loads(metadata["stage"]))["type"])
+        kind = str(_section(json.loads(metadata["recipe"]), json.loads(metadata["stage"]))["type"])
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return False
+        return None
+    return kind.partition(":")[0] if ":" in kind else None
 
 
 def _section(recipe: dict[str, Any], stage: str) -> dict[str, Any]:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aesop.errors import AesopError
-from aesop.evaluation.model_names import short_names, split_pair
-from aesop.evaluation.results import Evaluation
-from aesop.evaluation.waypoints import Waypoint, between, checkpoints
+from aesop.evaluation.model_names import first_of
+from aesop.evaluation.results import Evaluation, Note
+from aesop.evaluation.waypoints import Route, Waypoint, find_routes
 from aesop.networks.loading import load_generator
-
-
-@dataclass(frozen=True)
-class Route:
-    """Networks of one scale that a curve joins, in its order."""
-
-    title: str
-    scale: int
-    waypoints: Sequence[Waypoint]
 
 
 @dataclass(frozen=True)
@@ -30,56 +21,41 @@ class Curve:
     points: Sequence[Waypoint]
     evaluation: Evaluation = field(repr=False)
 
+    def notes(self) -> list[Note]:
+        """What went wrong on the way: such a point is not drawn, or not in these metrics."""
+        known = {point.model: f"{self.title}, {point.note}" for point in self.points}
+        return [
+            Note(failure.benchmark, failure.picture, f"{known.get(failure.model or '', self.title)}: {failure.reason}")
+            for failure in self.evaluation.failures
+        ]
 
-def open_routes(given: Sequence[str], folder: Path) -> list[Route]:
-    """Find a run's checkpoints for every `RUN`, and write the networks between the two of every `A:B` to `folder`.
 
-    Raises AesopError where there is no such run or model, and as `checkpoints` and `between` do.
+def open_routes(given: Sequence[str], folder: Path) -> tuple[list[Route], int | None]:
+    """Find the curves `[TITLE=]RUN` and `[TITLE=]A:B`, and the scale of all their networks, None without a curve.
+
+    Everything is loaded once, so that a network that cannot be is told before anything is measured. Raises AesopError
+    as `find_routes` does, for single models, and for several scales.
     """
-    routes = []
-    for number, text in enumerate(given):
-        pair = _pair(text)
-        if pair is None:
-            run = Path(text)
-            waypoints = checkpoints(run)
-            title = f"{short_names([run])[text]}'s training"
-        else:
-            waypoints = between(*pair, folder, f"between-{number}")
-            title = " to ".join(short_names(pair).values())
-        routes.append(Route(title, load_generator(Path(waypoints[-1].model)).scale, waypoints))
-    return routes
-
-
-def _pair(text: str) -> tuple[Path, Path] | None:
-    """The two of `A:B`; None for one run folder."""
-    if Path(text).is_dir():
-        return None
-    found = split_pair(text)
-    if found is None:
-        raise AesopError(
-            f"--curve {text}: is neither a run folder nor of the form A:B with two model files or run folders."
-        )
-    if found[0].resolve() == found[1].resolve():
-        raise AesopError(f"--curve {text}: names one network twice; name two.")
-    return found
-
-
-def common_scale(routes: Sequence[Route]) -> int | None:
-    """The scale of all routes, None without one; AesopError if they are of several."""
+    routes = find_routes(given, folder)
+    scales: dict[int, str] = {}
     for route in routes:
-        if route.scale != routes[0].scale:
-            raise AesopError(
-                f"--curve: {routes[0].title} is of scale {routes[0].scale}, {route.title} of {route.scale}; "
-                "draw each scale by itself."
-            )
-    return routes[0].scale if routes else None
+        if len(route.waypoints) == 1:
+            raise AesopError(f"--curve {route.title}: is a single model; name a run folder, or A:B with two networks.")
+        for waypoint in route.waypoints:
+            scales.setdefault(load_generator(Path(waypoint.model)).scale, route.title)
+    if len(scales) > 1:
+        told = " and ".join(f"{title} is of scale {scale}" for scale, title in scales.items())
+        raise AesopError(f"--curve: {told}; draw each scale by itself.")
+    # Beside the run's own network in a legend, the run's name alone would be another one's.
+    named = [replace(route, title=f"{route.title}'s training") if route.of_run else route for route in routes]
+    return named, next(iter(scales), None)
 
 
-def measure_routes(routes: Sequence[Route], measure: Callable[[list[str]], Evaluation]) -> list[Curve]:
+def measure_routes(routes: Sequence[Route], measure: Callable[[Mapping[str, str]], Evaluation]) -> list[Curve]:
     """Measure the networks of every route; raises as `measure` does."""
     curves = []
     for route in routes:
-        evaluation = measure([waypoint.model for waypoint in route.waypoints])
-        labelled = zip(route.waypoints, evaluation.models, strict=True)
-        curves.append(Curve(route.title, [replace(waypoint, model=label) for waypoint, label in labelled], evaluation))
+        models = [waypoint.model for waypoint in route.waypoints]
+        points = [replace(waypoint, model=first_of(waypoint.model, models)) for waypoint in route.waypoints]
+        curves.append(Curve(route.title, points, measure({point.model: point.model for point in points})))
     return curves

@@ -11,23 +11,6 @@ from aesop.evaluation.results import Evaluation, ModelFile
 from aesop.evaluation.tabulate import BenchmarkTable
 from aesop.metrics import METRICS
 
-#: What a reader must know of a metric to read its column.
-_PROTOCOL = {
-    "psnr": "on Y, as many border pixels cropped as the scale",
-    "ssim": "on Y, 11 x 11 Gaussian window, as many border pixels cropped as the scale",
-    "lr-psnr": "PSNR on Y of the bicubic-downscaled SR picture against LR",
-    "ae-psnr": "PSNR of AE(SR) against AE(HR); compare numbers of one auto-encoder only",
-    "lpips": "AlexNet, RGB, no border cropped",
-    "dists": "RGB, no border cropped",
-    "lpips-proxy": "LPIPS's distance on EfficientNet-lite0 features; not comparable with published LPIPS",
-    "fid": "of all SR and all HR pictures; a set has one value",
-    "patch-fid": "FID of 299 x 299 patches, never resized; a set has one value",
-    "niqe": "needs no HR; on rounded grey levels, no border cropped",
-    "maniqa": "needs no HR; KonIQ-10k model",
-    "musiq": "needs no HR; KonIQ-10k model",
-    "clip-iqa": "needs no HR; one pair of prompts",
-}
-
 
 def facts(evaluation: Evaluation, tables: Sequence[BenchmarkTable]) -> str:
     """The definitions of a list: files, benchmarks, versions."""
@@ -55,7 +38,7 @@ def protocol(evaluation: Evaluation) -> str:
     """The items of a list: what a reader must know of every metric that has a value."""
     measured = {result.metric for result in evaluation.results if result.mean is not None}
     return "\n".join(
-        f"<li><b>{escape(METRICS[metric].title)}</b>: {escape(_PROTOCOL[metric])}.</li>"
+        f"<li><b>{escape(METRICS[metric].title)}</b>: {escape(METRICS[metric].protocol)}.</li>"
         for metric in evaluation.metrics
-        if metric in measured and metric in _PROTOCOL
+        if metric in measured
     )

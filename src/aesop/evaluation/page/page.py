@@ -155,9 +155,11 @@ def _end(evaluation: Evaluation, curve: Curve, otherwise: int) -> int:
 
 
 def _means(evaluation: Evaluation, model: str) -> dict[str, dict[str, float]]:
+    """Means over whole benchmarks: on a curve, those over fewer pictures would not compare."""
     means: dict[str, dict[str, float]] = {}
     for result in evaluation.results:
-        if result.model == model and result.mean is not None and math.isfinite(result.mean):
+        whole = result.count + len(result.infinite) == len(result.pictures)
+        if result.model == model and whole and result.mean is not None and math.isfinite(result.mean):
             means.setdefault(result.benchmark, {})[result.metric] = result.mean
     return means
 

@@ -42,8 +42,8 @@ if (plotted.length) {
       if (count < all) told.push(`means of ${count} of ${all} pictures`);
       return [{ name: key(title), title, mark: marks[title], bars, points: [{ ...at, text: [title, ...told].join("\n") }] }];
     });
-    const lines = curves.map(({ title, mark, points, end }, index) => ({
-      name: key("curve", index), title, mark, end, dash: DASHES[index % DASHES.length],
+    const lines = curves.map(({ title, mark, points }, index) => ({
+      name: key("curve", index), title, mark, dash: DASHES[index % DASHES.length],
       points: points.flatMap(({ note, means }) => {
         const at = { x: means[benchmark]?.[x], y: means[benchmark]?.[y] };
         return at.x === undefined || at.y === undefined ? [] : [{ ...at, text: [`${title}, ${note}`, ...rows(at)].join("\n") }];
