@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aesop.cli_options import Imports, import_modules
+from aesop.cli_options import Imports, NoCache, Processes, import_modules
 from aesop.cores import share_cores
 
 if TYPE_CHECKING:
@@ -221,12 +221,8 @@ def curves(
     benchmarks_folder: BenchmarksFolder = None,
     autoencoder: OptionalAutoEncoder = None,
     device: Device = "cpu",
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="How many work at once; unset, one a core, fewer for few pictures.")
-    ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing for the next call.")
-    ] = False,
+    processes: Processes = None,
+    no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
     """Perception-distortion curves of many methods, by any two metrics (figures 4, 12 to 18).

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from aesop.cli_options import Imports, import_modules
+from aesop.cli_options import Imports, NoCache, Processes, import_modules
 from aesop.cores import share_cores
 
 
@@ -56,12 +56,8 @@ def evaluate(
     scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Names separated by commas: psnr,ssim,lr-psnr,... .")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...")] = "cpu",
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="How many work at once; unset, one a core, fewer for few pictures.")
-    ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing for the next call.")
-    ] = False,
+    processes: Processes = None,
+    no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
     """Measure models on benchmarks by the paper's protocol, with intervals and differences between models.

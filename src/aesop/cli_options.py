@@ -13,6 +13,12 @@ Imports = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE", help="A module with networks of your own. Repeatable."),
 ]
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="How many work at once; unset, one a core, fewer for few pictures.")
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing for the next call.")
+]
 
 
 def import_modules(modules: Sequence[str] | None) -> None:

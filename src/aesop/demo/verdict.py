@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aesop.evaluation.evaluate import Evaluation
 from aesop.metrics import METRICS
+from aesop.words import listed
 
 #: Differences of means below these are called ties. Twice the standard deviation of the twins' difference over three
 #: seeds of the perceptual stage is 0.025, 0.0004, 0.42, 0.07 and 0.0075 (recipe `laptop`, held-out pictures of
@@ -80,17 +81,17 @@ def headline(compared: Sequence[Difference], ours: str, other: str) -> str:
     better, worse, ties = (
         [METRICS[d.metric].title for d in compared if d.outcome == outcome] for outcome in ("better", "worse", "tie")
     )
-    even = f" {_list(ties)} {'is a tie' if len(ties) == 1 else 'are ties'}." if ties else ""
+    even = f" {listed(ties)} {'is a tie' if len(ties) == 1 else 'are ties'}." if ties else ""
     if not compared:
         return f"{ours} and {other} could not be compared: nothing was measured for both."
     if better and worse:
-        return f"A mixed result: {ours} is better in {_list(better)}, {other} in {_list(worse)}.{even}"
+        return f"A mixed result: {ours} is better in {listed(better)}, {other} in {listed(worse)}.{even}"
     if better:
-        return f"{ours} is better than {other} in {_list(better)}" + (
+        return f"{ours} is better than {other} in {listed(better)}" + (
             f";{even}" if even else ", in all that was measured."
         )
     if worse:
-        return f"{ours} did not win: {other} is better in {_list(worse)}.{even}"
+        return f"{ours} did not win: {other} is better in {listed(worse)}.{even}"
     return f"{ours} did not win, and neither did {other}: no difference exceeds the noise."
 
 
@@ -103,7 +104,3 @@ def best_models(evaluation: Evaluation, benchmark: str, metric: str, models: Seq
         return []
     best = (max if described.higher_is_better else min)(rounded.values())
     return [model for model, value in rounded.items() if value == best]
-
-
-def _list(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

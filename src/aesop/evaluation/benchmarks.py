@@ -16,9 +16,7 @@ from aesop.evaluation import layouts
 from aesop.evaluation.known_benchmarks import KNOWN, KnownBenchmark, recognise
 from aesop.evaluation.results import Note
 from aesop.files import printable
-
-#: A remark names so many pictures at most.
-NAMES = 5
+from aesop.words import first_few
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def open_benchmark(folder: Path, scale: int) -> Benchmark:
     paired = layouts.pair(place, scale)
     remarks = [] if place.lr else [_made([sub for sub in layouts.subfolders(folder) if layouts.is_lr_like(sub)])]
     if paired.without_hr:
-        remarks.append(f"LR pictures without HR: {_listed(paired.without_hr)}, not measured")
+        remarks.append(f"LR pictures without HR: {printable(first_few(paired.without_hr))}, not measured")
     return Benchmark(name, scale, paired.sources, known=known, remarks=tuple(remarks))
 
 
@@ -244,10 +242,5 @@ def _own_name(folder: Path) -> str:
 def _made(not_taken: Sequence[Path]) -> str:
     why = "the folder has none"
     if not_taken:
-        why += f" for this scale; {_listed([sub.name for sub in not_taken])} not taken"
+        why += f" for this scale; {printable(first_few([sub.name for sub in not_taken]))} not taken"
     return f"LR pictures made by bicubic downscaling ({why})"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
-    return printable(", ".join(names[:NAMES])) + more

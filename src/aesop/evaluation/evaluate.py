@@ -97,9 +97,9 @@ def evaluate(
         code = Code(chosen)
         networks = {label: find_model(model, code) for label, model in labels.items()}
         scales = {
-            labels[label]: scale_of(network, load_generator, store)
+            labels[label]: own
             for label, network in networks.items()
-            if network.file is not None
+            if (own := scale_of(network, load_generator, store)) is not None
         }
         scale = _one_scale(scales, scale)
         encoder = None if autoencoder is None else find_autoencoder(autoencoder, code)

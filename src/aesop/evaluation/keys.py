@@ -105,9 +105,10 @@ def load_autoencoder(path: Path) -> AutoEncoder:
     return AutoEncoder.load(path)
 
 
-def scale_of(network: Network, load: Callable[[Path], AutoEncoder | LoadedGenerator], store: Store) -> int:
-    """A network's scale, from the store, so that a repeated call need not load it."""
-    assert network.file is not None
+def scale_of(network: Network, load: Callable[[Path], AutoEncoder | LoadedGenerator], store: Store) -> int | None:
+    """A network's scale, from the store, so that a repeated call need not load it; None for bicubic, which has any."""
+    if network.file is None:
+        return None
     if not (known := store.values(network.key)):
         known = {"scale": load(network.file).scale}
         network.require_unchanged()

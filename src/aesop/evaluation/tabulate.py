@@ -9,11 +9,10 @@ from typing import Literal
 from aesop.evaluation.published import published_rows
 from aesop.evaluation.results import Evaluation, PairedDifference, Result
 from aesop.metrics import METRICS
+from aesop.words import first_few
 
 #: What stands where nothing was measured.
 NOTHING = "–"
-#: How many names a list gives before it counts the others.
-NAMED = 5
 
 #: What a difference says of a model: nobody can tell where its interval holds 0 (`even`) or there is none (`open`).
 Outcome = Literal["better", "worse", "even", "open"]
@@ -136,15 +135,11 @@ def _beside_the_paper(evaluation: Evaluation) -> list[str]:
 def _infinite(evaluation: Evaluation) -> list[str]:
     """Pictures that equal what they are compared with."""
     return [
-        f"{result.benchmark}/{_listed(result.infinite)} ({result.model} {result.metric}): equal and so infinite; "
+        f"{result.benchmark}/{first_few(result.infinite)} ({result.model} {result.metric}): equal and so infinite; "
         "left out of the mean and of differences"
         for result in evaluation.results
         if result.infinite and result.finite
     ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:NAMED])}{f' and {len(names) - NAMED} more' if len(names) > NAMED else ''}"
 
 
 def _grouped(evaluation: Evaluation) -> list[str]:
@@ -158,7 +153,7 @@ def _grouped(evaluation: Evaluation) -> list[str]:
         pictures.setdefault((failure.benchmark, what, failure.reason), []).append(failure.picture)
     lines = []
     for (benchmark, what, text), names in pictures.items():
-        shown = f"/{_listed(names)}" if names else ""
+        shown = f"/{first_few(names)}" if names else ""
         lines.append(f"{benchmark}{shown}{f' ({what})' if what else ''}: {text}")
     return lines
 

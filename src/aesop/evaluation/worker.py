@@ -204,7 +204,7 @@ def _ctrl_c_is_ours() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-_worker: Worker | RunError | None = None
+_worker: Worker | RunError = RunError("this process has not begun")
 
 
 def _start(setup: Setup) -> None:
@@ -225,7 +225,6 @@ def _start(setup: Setup) -> None:
 
 
 def _work(job: Job) -> list[Failure]:
-    assert _worker is not None
     if isinstance(_worker, RunError):
         raise _worker
     return _worker(job)

@@ -11,6 +11,7 @@ from aesop.evaluation.page.markup import breakable, named
 from aesop.evaluation.results import Evaluation, PairedDifference
 from aesop.evaluation.tabulate import OUTCOMES, Outcome, outcome_of, signed
 from aesop.metrics import METRICS
+from aesop.words import listed
 
 #: More benchmarks are counted metric by metric, not told one by one.
 MANY = 3
@@ -121,8 +122,3 @@ def _clause(clause: Clause) -> str:
         return f'<span class="{clause.outcome}">{escape(clause.text)}</span>'
     told = clause.text.removeprefix(clause.outcome)
     return f'<b class="{clause.outcome}">{sign}{clause.outcome}</b>{escape(told)}'
-
-
-def listed(words: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -20,14 +20,15 @@ from aesop.evaluation.page.curves import Curve
 from aesop.evaluation.page.facts import facts, protocol
 from aesop.evaluation.page.gallery import Gallery
 from aesop.evaluation.page.markup import breakable, mark, marks, named
-from aesop.evaluation.page.message import listed, message
+from aesop.evaluation.page.message import message
 from aesop.evaluation.page.pictures import how_shown, pictures
 from aesop.evaluation.page.tables import table_of
 from aesop.evaluation.published import published_rows
 from aesop.evaluation.results import Evaluation
-from aesop.evaluation.tabulate import NAMED, BenchmarkTable, notes, tabulate
+from aesop.evaluation.tabulate import BenchmarkTable, notes, tabulate
 from aesop.files import write_atomically
 from aesop.metrics import METRICS
+from aesop.words import NAMED, listed
 
 
 def write_page(
