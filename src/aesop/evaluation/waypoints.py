@@ -9,7 +9,7 @@ from pathlib import Path
 from aesop.errors import AesopError, ModelError
 from aesop.evaluation.model_names import BICUBIC, short_names, split_pair, split_title
 from aesop.files import printable
-from aesop.networks.interpolate import interpolate_files
+from aesop.networks.interpolate import interpolate_to_files
 from aesop.networks.loading import load_generator
 from aesop.training.run import Run
 
@@ -103,14 +103,11 @@ def between(first: Path, second: Path, folder: Path, name: str, shares: Sequence
     parents = {0.0: load_generator(first).path, 1.0: load_generator(second).path}
     if parents[0.0].resolve() == parents[1.0].resolve():
         raise ModelError(f"{first} and {second}: are one network; name two.")
-    waypoints = []
-    for number, share in enumerate(shares):
-        path = parents.get(share)
-        if path is None:
-            path = folder / name / f"{number:02d}.safetensors"
-            interpolate_files(first, second, share, path)
-        waypoints.append(Waypoint(f"share {share:.12g}", str(path)))
-    return waypoints
+    paths = [parents.get(share, folder / name / f"{number:02d}.safetensors") for number, share in enumerate(shares)]
+    mixed = {path: share for path, share in zip(paths, shares, strict=True) if share not in parents}
+    if mixed:
+        interpolate_to_files(first, second, mixed)
+    return [Waypoint(f"share {share:.12g}", str(path)) for path, share in zip(paths, shares, strict=True)]
 
 
 def require_shares(shares: Sequence[float]) -> None:

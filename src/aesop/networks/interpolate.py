@@ -58,27 +58,38 @@ def interpolate_files(first: Path, second: Path, share: float, output: Path) -> 
         RunError: if the output cannot be written.
 
     """
-    if not 0 <= share <= 1:
-        raise ModelError(f"share {share:g}: is not between 0 (all {first}) and 1 (all {second}); choose one that is.")
-    if output.suffix != ".safetensors":
-        raise ModelError(f"{output}: cannot write {output.suffix or 'such'} models; end the name in .safetensors.")
-    require_writable(output)
+    interpolate_to_files(first, second, {output: share})
+
+
+def interpolate_to_files(first: Path, second: Path, shares: Mapping[Path, float]) -> None:
+    """Write several networks between two, a file a share, as `interpolate_files` does one; the two are read once."""
+    for output, share in shares.items():
+        if not 0 <= share <= 1:
+            raise ModelError(
+                f"share {share:g}: is not between 0 (all {first}) and 1 (all {second}); choose one that is."
+            )
+        if output.suffix != ".safetensors":
+            raise ModelError(f"{output}: cannot write {output.suffix or 'such'} models; end the name in .safetensors.")
+        require_writable(output)
     parents = [load_generator(path) for path in (first, second)]
-    if output.resolve() in [parent.path.resolve() for parent in parents]:
-        raise ModelError(f"{output}: is one of the two networks; name another file.")
+    taken = {parent.path.resolve() for parent in parents}
+    if (replaced := next((output for output in shares if output.resolve() in taken), None)) is not None:
+        raise ModelError(f"{replaced}: is one of the two networks; name another file.")
     if parents[0].scale != parents[1].scale or parents[0].architecture != parents[1].architecture:
         kinds = " and ".join(f"{parent.architecture} x{parent.scale}" for parent in parents)
         raise ModelError(f"{first} and {second}: are of two architectures, {kinds}; name two of one.")
-    try:
-        mixed = interpolate(read_state(parents[0].path), read_state(parents[1].path), share)
-    except ValueError as error:
-        raise ModelError(f"{first} and {second}: are of two architectures, {error}; name two of one.") from error
+    states = [read_state(parent.path) for parent in parents]
     origin = {
         name: {"path": printable(given), "sha256": _sha256(parent.path)}
         for name, given, parent in zip(("first", "second"), (first, second), parents, strict=True)
     }
-    sections = (_section(parent.path) for parent in parents[::-1])
-    write_state(output, mixed, {**next(filter(None, sections), {}), "interpolation": {**origin, "share": share}})
+    section = next(filter(None, (_section(parent.path) for parent in parents[::-1])), {})
+    for output, share in shares.items():
+        try:
+            mixed = interpolate(states[0], states[1], share)
+        except ValueError as error:
+            raise ModelError(f"{first} and {second}: are of two architectures, {error}; name two of one.") from error
+        write_state(output, mixed, {**section, "interpolation": {**origin, "share": share}})
 
 
 def _alike(first: Tensor, second: Tensor) -> bool:
