@@ -11,8 +11,8 @@ import torch
 from typer.testing import CliRunner, Result
 
 from aesop import analysis
-from aesop.cli_analyze import app
-from aesop.cli_interpolate import interpolate as interpolate_command
+from aesop.cli.analyze import app
+from aesop.cli.interpolate import interpolate as interpolate_command
 from aesop.data.pictures import read_picture, to_float, to_planes, write_picture
 from aesop.errors import AesopError
 from aesop.evaluation.results import Evaluation

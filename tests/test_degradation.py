@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from aesop.cli_degrade import degrade
+from aesop.cli.degrade import degrade
 from aesop.data.pictures import read_picture, write_picture
 from aesop.degradation import BSRGANDegradationConfig, DegradationSection, RealESRGANDegradationConfig
 from aesop.degradation.draws import Draws

@@ -20,7 +20,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from aesop.cli import main
-from aesop.cli_evaluate import evaluate as evaluate_command
+from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, to_planes, to_tensor, write_picture
 from aesop.errors import AesopError, DataError, ModelError

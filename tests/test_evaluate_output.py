@@ -17,7 +17,7 @@ from rich.console import Console
 from typer import Typer
 from typer.testing import CliRunner
 
-from aesop.cli_evaluate import evaluate as evaluate_command
+from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.evaluation.export import to_csv, to_latex, to_markdown
 from aesop.evaluation.published import published, published_rows
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result

@@ -14,7 +14,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from aesop.analysis.curves import Waypoint
-from aesop.cli_evaluate import evaluate as evaluate_command
+from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import write_picture
 from aesop.errors import AesopError

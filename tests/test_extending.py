@@ -79,7 +79,7 @@ def test_mistakes_in_ones_own_sections_are_one_sentence(tmp_path: Path, monkeypa
 
 
 def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path):
-    from aesop.cli_options import import_modules
+    from aesop.cli.options import import_modules
 
     with pytest.raises(ModelError, match="--import nosuchmodule cannot be imported"):
         import_modules(["nosuchmodule"])

@@ -15,7 +15,7 @@ from torch import Tensor
 from typer import Typer
 from typer.testing import CliRunner
 
-from aesop.cli_evaluate import evaluate as evaluate_command
+from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import write_picture
 from aesop.evaluation.evaluate import Upscaled

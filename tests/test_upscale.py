@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from typer import Typer
 from typer.testing import CliRunner
 
-from aesop.cli_upscale import upscale as upscale_command
+from aesop.cli.upscale import upscale as upscale_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, write_picture
 from aesop.errors import AesopError, DataError, ModelError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aesop.cli_options import Imports, NoCache, Processes, import_modules
+from aesop.cli.options import Imports, NoCache, Processes, import_modules
 from aesop.cores import share_cores
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aesop.cli_options import Imports, import_modules
+from aesop.cli.options import Imports, import_modules
 
 
 def interpolate(

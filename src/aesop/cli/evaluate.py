@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from aesop.cli_options import Imports, NoCache, Processes, import_modules
+from aesop.cli.options import Imports, NoCache, Processes, import_modules
 from aesop.cores import share_cores
 
 
