@@ -14,8 +14,8 @@ from torch import Tensor
 
 from aesop.data.bicubic import resize
 from aesop.evaluation.evaluate import Upscaled
-from aesop.evaluation.page.gallery import Gallery
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result
+from aesop.report.gallery import Gallery
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 VOID = {"meta", "img", "input", "br", "wbr"}

@@ -19,10 +19,10 @@ from aesop.analysis.bias_variance import bias_variance, measure_bias_variance, p
 from aesop.analysis.crops import as_seen, crop_sheet, find_places, measure_crops, measured_captions, parse_box
 from aesop.analysis.loss_maps import loss_maps, measure_loss_maps
 from aesop.analysis.models import Upscaling, fidelity_bias, load_autoencoder, load_models, parse_models
+from aesop.analysis.regions import Region
 from aesop.analysis.spectra import high_energy, log_spectrum, low_passed, measure_spectra, reproduced
 from aesop.data.pictures import to_float, to_planes
 from aesop.errors import AesopError, DataError, ModelError
-from aesop.evaluation.places import Place
 from aesop.losses.aesop import AESOPLoss
 from aesop.metrics import METRICS, Metric, Sample, Settings
 from aesop.networks.state_dicts import write_state
@@ -260,7 +260,7 @@ def test_tables_of_se_and_ve(tmp_path: Path):
 
 def test_crops_are_the_places_pixels():
     hr, sr = to_float(to_planes(synthetic_picture(40, 60, 0))), to_float(to_planes(synthetic_picture(40, 60, 1)))
-    sheet = crop_sheet(hr, {"SR": sr, "HR": hr}, [Place(4, 8, 16), Place(24, 44, 16)], {"SR": ["PSNR 1"]})
+    sheet = crop_sheet(hr, {"SR": sr, "HR": hr}, [Region(4, 8, 16), Region(24, 44, 16)], {"SR": ["PSNR 1"]})
     torch.testing.assert_close(sheet.crops[1]["SR"], sr[:, 24:40, 44:60])
     with pytest.raises(AesopError, match=r"small: made \(3, 40, 56\), not"):
         crop_sheet(hr, {"small": sr[..., :56]}, [])
@@ -282,8 +282,8 @@ def test_places_are_found_where_detail_is():
     picture = torch.full((3, 64, 64), 0.5)
     picture[:, 32:48, 16:32] += 0.4 * (torch.rand(16, 16, generator=torch.Generator().manual_seed(0)) - 0.5)
     lr = torch.full((3, 16, 16), 128, dtype=torch.uint8)
-    assert find_places(picture, lr, 1, 17) == [Place(32, 16, 16)]
-    assert find_places(picture, lr, 1, 1000) == [Place(0, 0, 64)]
+    assert find_places(picture, lr, 1, 17) == [Region(32, 16, 16)]
+    assert find_places(picture, lr, 1, 1000) == [Region(0, 0, 64)]
 
 
 def test_two_places_are_found_apart():
@@ -292,7 +292,7 @@ def test_two_places_are_found_apart():
     for corner in ((0, 0), (32, 48)):
         picture[:, corner[0] : corner[0] + 16, corner[1] : corner[1] + 16] = torch.rand(16, 16, generator=generator)
     lr = torch.full((3, 16, 16), 128, dtype=torch.uint8)
-    assert set(find_places(picture, lr, 2, 16)) == {Place(0, 0, 16), Place(32, 48, 16)}
+    assert set(find_places(picture, lr, 2, 16)) == {Region(0, 0, 16), Region(32, 48, 16)}
     assert len(find_places(picture, lr, 3, 16)) == 3
 
 
@@ -349,7 +349,7 @@ def test_crops_of_models():
         torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
         assert torch.equal(sheet.crops[1][title], sheet.places[1].cut(as_seen(model(lr))))
     assert all(lines[0].startswith("PSNR") for lines in sheet.captions.values())
-    assert measure_crops(models, lr, hr, SETTINGS, places=[Place(4, 8, 8)]).places == [Place(4, 8, 8)]
+    assert measure_crops(models, lr, hr, SETTINGS, places=[Region(4, 8, 8)]).places == [Region(4, 8, 8)]
     alone = measure_crops(models, lr, None, SETTINGS)
     assert list(alone.crops[0]) == ["near", "far"]
     assert torch.equal(alone.picture, as_seen(models["far"](lr)))
@@ -371,7 +371,7 @@ def test_crops_that_cannot_be_are_refused_before_upscaling():
     with pytest.raises(AesopError, match="'psnrr' is no metric of single pictures"):
         measure_crops({"a": model}, lr, hr, SETTINGS, metrics=["psnrr"])
     with pytest.raises(AesopError, match="box 60,0,8: is not inside the picture of 64 rows"):
-        measure_crops({"a": model}, lr, hr, SETTINGS, places=[Place(60, 0, 8)])
+        measure_crops({"a": model}, lr, hr, SETTINGS, places=[Region(60, 0, 8)])
 
 
 # What they share

@@ -16,9 +16,9 @@ from aesop.analysis.curves import Curve, PerceptionDistortion, Point, draw_curve
 from aesop.analysis.drawing import DPI, brightest, drawn, require_drawable, show, shrunk
 from aesop.analysis.loss_maps import PictureLossMaps, draw_loss_maps, loss_maps
 from aesop.analysis.loss_scales import LossCurve, LossScales, draw_loss_scales
+from aesop.analysis.regions import Region
 from aesop.analysis.spectra import draw_spectra, measure_spectra
 from aesop.errors import AesopError
-from aesop.evaluation.places import Place
 from analysis_cases import Halving
 
 
@@ -200,7 +200,7 @@ def test_spectral_differences_have_their_sign(tmp_path: Path, figures: list[Any]
 
 def test_boxes_and_crops_are_the_same_places(tmp_path: Path, figures: list[Any]):
     hr, sr = picture(40, 60), picture(40, 60, 1)
-    places = [Place(4, 20, 16), Place(24, 44, 8)]
+    places = [Region(4, 20, 16), Region(24, 44, 8)]
     draw_crops(crop_sheet(hr, {"SR": sr, "HR": hr}, places, {"SR": ["PSNR 1"]}), tmp_path / "crops.png", "name")
     whole, *grid = (axes for part in figures[0].subfigs for axes in part.axes)
     # A pixel reaches half a pixel around its middle.
@@ -217,7 +217,7 @@ def test_boxes_and_crops_are_the_same_places(tmp_path: Path, figures: list[Any])
 
 def test_many_models_are_continued_below(tmp_path: Path, figures: list[Any]):
     hr = picture(16, 16)
-    draw_crops(crop_sheet(hr, {f"m{i}": hr for i in range(8)}, [Place(0, 0, 8)]), tmp_path / "crops.png")
+    draw_crops(crop_sheet(hr, {f"m{i}": hr for i in range(8)}, [Region(0, 0, 8)]), tmp_path / "crops.png")
     grid = figures[0].subfigs[1].axes
     assert [axes.get_title() for axes in grid] == [f"m{i}" for i in range(8)]
     assert grid[0].get_subplotspec().get_geometry()[:2] == (2, 4)
@@ -228,7 +228,7 @@ def test_many_models_are_continued_below(tmp_path: Path, figures: list[Any]):
 
 def test_files_that_scale_hold_pixels_and_text(tmp_path: Path):
     hr = picture(40, 60)
-    sheet = crop_sheet(hr, {"Ours": hr}, [Place(4, 20, 16)])
+    sheet = crop_sheet(hr, {"Ours": hr}, [Region(4, 20, 16)])
     draw_crops(sheet, tmp_path / "crops.svg", "name")
     text = (tmp_path / "crops.svg").read_text(encoding="utf-8")
     assert ">Ours<" in text

@@ -18,13 +18,13 @@ from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import write_picture
 from aesop.errors import AesopError
+from aesop.evaluation.curves import Curve, open_routes
 from aesop.evaluation.evaluate import Upscaled, evaluate
-from aesop.evaluation.page.curves import Curve, open_routes
-from aesop.evaluation.page.markup import breakable, mark
-from aesop.evaluation.page.page import page, write_page
 from aesop.evaluation.results import Evaluation, ModelFile, Result
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
+from aesop.report.markup import breakable, mark
+from aesop.report.page import page, write_page
 from page_samples import HOSTILE, Parsed, evaluation, filled, noise, upscaled
 
 

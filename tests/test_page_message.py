@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aesop.evaluation.page.message import message, told_of
 from aesop.evaluation.results import Evaluation, Result
+from aesop.report.message import message, told_of
 
 BASE = [24.0, 30.0, 26.0, 28.0, 27.0]
 ABOVE, BELOW, NOISE = [0.1, 0.12, 0.11, 0.13, 0.1], [-0.1, -0.12, -0.11, -0.13, -0.1], [0.1, -0.1, 0.05, -0.07, 0.01]

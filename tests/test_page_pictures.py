@@ -15,19 +15,19 @@ from torch import Tensor
 from typer import Typer
 from typer.testing import CliRunner
 
+from aesop.analysis.regions import Region, differing_region
 from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import write_picture
 from aesop.evaluation.evaluate import Upscaled
-from aesop.evaluation.page.gallery import CROP_SIDES, PATCH
-from aesop.evaluation.page.page import page
-from aesop.evaluation.page.pictures import picture_ids
-from aesop.evaluation.places import Place, differing_place
 from aesop.evaluation.results import Evaluation, Result
+from aesop.report.gallery import CROP_SIDES, PATCH
+from aesop.report.page import page
+from aesop.report.pictures import picture_ids
 from page_samples import HOSTILE, Parsed, decoded, evaluation, filled, noise, upscaled
 
 
-def changed(picture: Tensor, place: Place, level: int) -> Tensor:
+def changed(picture: Tensor, place: Region, level: int) -> Tensor:
     """`picture` with every grey level of `place` raised or lowered by `level`."""
     copy = picture.clone()
     square = place.cut(copy)
@@ -35,7 +35,7 @@ def changed(picture: Tensor, place: Place, level: int) -> Tensor:
     return copy
 
 
-def pair(*places: tuple[Place, int], side: int = 400) -> Upscaled:
+def pair(*places: tuple[Region, int], side: int = 400) -> Upscaled:
     """A picture on which two networks agree but for `places`."""
     found = upscaled("p0", side)
     sr = found.sr["net"]
@@ -45,7 +45,7 @@ def pair(*places: tuple[Place, int], side: int = 400) -> Upscaled:
     return Upscaled(found.benchmark, found.name, found.scale, found.hr, found.lr, {"one": sr, "two": other})
 
 
-def contains(outer: Place, inner: Place) -> bool:
+def contains(outer: Region, inner: Region) -> bool:
     ends = (inner.top + inner.side, inner.left + inner.side)
     starts = outer.top <= inner.top and outer.left <= inner.left
     return starts and ends[0] <= outer.top + outer.side and ends[1] <= outer.left + outer.side
@@ -104,7 +104,7 @@ def test_large_pictures_are_cut_to_what_there_is_room_for():
 def test_whatever_is_shown_is_shown_without_loss(limit: int):
     picture = upscaled("p0", side=400)
     shown = filled(picture, limit=limit).pictures[0]
-    place = shown.crop or Place(0, 0, 400)
+    place = shown.crop or Region(0, 0, 400)
     images = {side.title: np.asarray(Image.open(io.BytesIO(side.file))) for side in shown.sides}
     assert picture.hr is not None
     whole = {"bicubic": resize(picture.lr, 4), "net": picture.sr["net"], "HR": picture.hr}
@@ -126,7 +126,7 @@ def test_room_that_small_pictures_leave_goes_to_the_others(sides: tuple[int, ...
 
 
 def test_the_square_is_where_networks_differ():
-    hidden = Place(260, 180, 40)
+    hidden = Region(260, 180, 40)
     crop = filled(pair((hidden, 20)), limit=300_000).pictures[0].crop
     assert crop is not None
     assert crop.side < 384
@@ -134,15 +134,15 @@ def test_the_square_is_where_networks_differ():
 
 
 def test_many_small_differences_outweigh_one_hard_edge():
-    texture, dot = Place(200, 200, 64), Place(40, 40, 24)
+    texture, dot = Region(200, 200, 64), Region(40, 40, 24)
     found = pair((texture, 8), (dot, 120))
-    chosen = differing_place([found.sr["one"], found.sr["two"]], 4, 64)
-    assert chosen == Place(200, 200, 64)
+    chosen = differing_region([found.sr["one"], found.sr["two"]], 4, 64)
+    assert chosen == Region(200, 200, 64)
 
 
 def test_bicubic_is_no_network_and_equal_networks_fall_back_to_detail():
     calm = torch.full((3, 400, 400), 128, dtype=torch.uint8)
-    detail = Place(160, 80, 128)
+    detail = Region(160, 80, 128)
     hr = calm.clone()
     detail.cut(hr).copy_(noise(128, 128))
     lr = resize(hr, 1 / 4)
@@ -150,22 +150,22 @@ def test_bicubic_is_no_network_and_equal_networks_fall_back_to_detail():
         spot = filled(Upscaled("Set5", "p0", 4, hr, lr, sr), limit=2_000_000).pictures[0].spot
         assert spot is not None
         assert contains(detail, spot)
-    assert differing_place([calm, calm], 4, 64) is None
+    assert differing_region([calm, calm], 4, 64) is None
 
 
 @pytest.mark.parametrize("limit", [3_000_000, 300_000])
 def test_the_page_says_where_to_look_first(limit: int):
-    hidden = Place(264, 184, PATCH)
+    hidden = Region(264, 184, PATCH)
     gallery = filled(pair((hidden, 20)), limit=limit)
     stage = next(a for a in Parsed(page(evaluation(), gallery)).of("div") if a.get("class") == "stage")
-    crop = gallery.pictures[0].crop or Place(0, 0, 400)
+    crop = gallery.pictures[0].crop or Region(0, 0, 400)
     assert (float(stage["data-x"]), float(stage["data-y"])) == (184 + 18 - crop.left, 264 + 18 - crop.top)
 
 
 @pytest.mark.parametrize("side", [8, 16, 24])
 def test_pictures_smaller_than_a_patch_are_looked_at_whole(side: int):
     spot = filled(upscaled("p0", side, scale=8)).pictures[0].spot
-    assert spot == Place(0, 0, side)
+    assert spot == Region(0, 0, side)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
+from aesop.analysis.regions import Region, detailed_regions, thumbnail
 from aesop.data.bicubic import resize
 from aesop.demo import charts
 from aesop.demo.comparison import Comparison, Method, ShownPicture, TrainedStage
@@ -18,7 +19,6 @@ from aesop.demo.figures import Series, curves, smoothed
 from aesop.demo.report import autoencoder_verdict, write_report
 from aesop.demo.verdict import NOISE, Difference, best_models, differences, headline
 from aesop.evaluation.evaluate import Evaluation, Failure, Result
-from aesop.evaluation.places import Place, detailed_places, thumbnail
 from aesop.metrics import METRICS
 
 BICUBIC = Method("bicubic", "bicubic", "bicubic")
@@ -50,7 +50,7 @@ def stage(*losses: str, gain: float = 1.0) -> TrainedStage:
 def report(evaluation: Evaluation, name: str = "a") -> Comparison:
     terms = ("perceptual", "artifact", "adversarial", "discriminator")
     picture = torch.randint(0, 256, (3, 32, 40), dtype=torch.uint8)
-    place = Place(4, 8, 16)
+    place = Region(4, 8, 16)
     return Comparison(
         evaluation,
         "held out",
@@ -283,12 +283,12 @@ class TestPlaces:
     def test_finds_the_detail(self):
         hr = torch.full((3, 64, 96), 128, dtype=torch.uint8)
         hr[:, 16:32, 48:64] = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
-        (place,) = detailed_places(hr, resize(hr, 0.25), 1, 16)
-        assert place == Place(16, 48, 16)
+        (place,) = detailed_regions(hr, resize(hr, 0.25), 1, 16)
+        assert place == Region(16, 48, 16)
 
     def test_squares_do_not_overlap_and_lie_inside(self):
         hr = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
-        places = detailed_places(hr, resize(hr, 0.25), 20, 24)
+        places = detailed_regions(hr, resize(hr, 0.25), 20, 24)
         taken = torch.zeros(64, 64)
         for place in places:
             assert place.cut(hr).shape == (3, 24, 24)

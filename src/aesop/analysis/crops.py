@@ -12,9 +12,9 @@ from torch import Tensor
 
 from aesop.analysis.drawing import COLOURS, drawn, show, shrunk
 from aesop.analysis.models import Upscaling, reason_of
+from aesop.analysis.regions import Region, detailed_regions
 from aesop.data.pictures import to_float
 from aesop.errors import AesopError
-from aesop.evaluation.places import Place, detailed_places
 from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, Settings
 from aesop.metrics.luma import eight_bit
 
@@ -33,7 +33,7 @@ class CropSheet:
     """
 
     picture: Tensor
-    places: list[Place]
+    places: list[Region]
     crops: list[dict[str, Tensor]]
     captions: dict[str, list[str]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ def measure_crops(
     hr: Tensor | None,
     settings: Settings,
     *,
-    places: Sequence[Place] = (),
+    places: Sequence[Region] = (),
     count: int = 2,
     side: int = 64,
     metrics: Sequence[str] | None = None,
@@ -95,7 +95,7 @@ def measure_crops(
 def crop_sheet(
     picture: Tensor,
     models: Mapping[str, Tensor],
-    places: Sequence[Place],
+    places: Sequence[Region],
     captions: Mapping[str, Sequence[str]] | None = None,
 ) -> CropSheet:
     """Cut the places out of every model's picture.
@@ -119,8 +119,8 @@ def crop_sheet(
     return CropSheet(picture, list(places), crops, {title: list(lines) for title, lines in (captions or {}).items()})
 
 
-def find_places(reference: Tensor, lr: Tensor, count: int, side: int) -> list[Place]:
-    """Find places by `detailed_places`, at most `side` (rounded down to a multiple of the scale) pixels a side.
+def find_places(reference: Tensor, lr: Tensor, count: int, side: int) -> list[Region]:
+    """Find places by `detailed_regions`, at most `side` (rounded down to a multiple of the scale) pixels a side.
 
     Args:
         reference: (3, H, W) in [0, 1]: HR, or the best there is.
@@ -131,7 +131,7 @@ def find_places(reference: Tensor, lr: Tensor, count: int, side: int) -> list[Pl
     """
     scale = reference.shape[-1] // lr.shape[-1]
     side = max(scale, min(side, *reference.shape[-2:]) // scale * scale)
-    return detailed_places(eight_bit(reference.unsqueeze(0))[0].byte(), lr, count, side)
+    return detailed_regions(eight_bit(reference.unsqueeze(0))[0].byte(), lr, count, side)
 
 
 def measured_captions(
@@ -211,13 +211,13 @@ def draw_crops(sheet: CropSheet, path: Path, title: str = "") -> None:
                 axes.spines[:].set(color=colour, linewidth=1.4)
 
 
-def parse_box(text: str) -> Place:
+def parse_box(text: str) -> Region:
     """Read TOP,LEFT,SIDE in HR pixels; AesopError for anything else."""
     try:
         top, left, side = (int(number) for number in text.split(","))
     except ValueError as error:
         raise AesopError(f"box {text}: is not TOP,LEFT,SIDE, three whole numbers of HR pixels.") from error
-    return Place(top, left, side)
+    return Region(top, left, side)
 
 
 def as_seen(image: Tensor) -> Tensor:
@@ -235,7 +235,7 @@ def _metric(name: str, with_hr: bool) -> Metric:
     return metric
 
 
-def _require_inside(place: Place, height: int, width: int) -> None:
+def _require_inside(place: Region, height: int, width: int) -> None:
     if min(place.top, place.left, place.side - 1) < 0 or (
         place.top + place.side > height or place.left + place.side > width
     ):

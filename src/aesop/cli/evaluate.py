@@ -67,13 +67,13 @@ def evaluate(
     """
     share_cores()
     from aesop.errors import AesopError, RunError
+    from aesop.evaluation.curves import Curve, measure_routes, open_routes
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.export import to_csv, to_latex, to_markdown
-    from aesop.evaluation.page.curves import Curve, measure_routes, open_routes
-    from aesop.evaluation.page.gallery import Gallery
-    from aesop.evaluation.page.page import page
     from aesop.evaluation.table import print_tables
     from aesop.files import printable, require_writable, write_atomically
+    from aesop.report.gallery import Gallery
+    from aesop.report.page import page
 
     import_modules(imports)
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from aesop.analysis.regions import Region
 from aesop.evaluation.evaluate import Evaluation
-from aesop.evaluation.places import Place
 
 #: The axes of the perception-distortion plane.
 DISTORTION, PERCEPTION = "psnr", "lpips-proxy"
@@ -54,7 +54,7 @@ class ShownPicture:
     height: int
     width: int
     overview: Tensor
-    places: Sequence[Place]
+    places: Sequence[Region]
     #: For every place: the crop of each method, by its title.
     crops: Sequence[Mapping[str, Tensor]]
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from aesop.analysis.regions import detailed_regions, enlarged, thumbnail
 from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
 from aesop.demo.comparison import DISTORTION, PERCEPTION, Comparison, Method, ShownPicture, TrainedStage
@@ -17,7 +18,6 @@ from aesop.demo.side_by_side import cores
 from aesop.evaluation.benchmarks import open_benchmark
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import BICUBIC
-from aesop.evaluation.places import detailed_places, enlarged, thumbnail
 from aesop.networks.interpolate import interpolate
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_state, write_state
@@ -142,7 +142,7 @@ def _shown(models: Mapping[str, Path], photos: Photos, scale: int) -> list[Shown
     for pair in open_benchmark(photos.held_out, scale).pairs:
         hr, lr = pair.read(scale)
         side = min(CROP, *hr.shape[-2:]) // scale * scale
-        places = detailed_places(hr, lr, CROPS, side)
+        places = detailed_regions(hr, lr, CROPS, side)
         whole = {"LR": enlarged(lr, scale), INTERPOLATION.title: resize(lr, scale)}
         whole |= {title: upscale(lr) for title, upscale in upscalers.items()} | {"HR": hr}
         crops = [{title: place.cut(picture) for title, picture in whole.items()} for place in places]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import date
 from html import escape
 
-from aesop.evaluation.page.markup import breakable, named
 from aesop.evaluation.results import Evaluation, ModelFile
 from aesop.evaluation.tabulate import BenchmarkTable
 from aesop.metrics import METRICS
+from aesop.report.markup import breakable, named
 
 
 def facts(evaluation: Evaluation, tables: Sequence[BenchmarkTable]) -> str:

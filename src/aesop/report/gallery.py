@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from aesop.analysis.regions import Region, detailed_regions, differing_region, thumbnail
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_picture
 from aesop.evaluation.evaluate import Upscaled
 from aesop.evaluation.model_names import BICUBIC
-from aesop.evaluation.places import Place, detailed_places, differing_place, thumbnail
 
 #: Megabytes of all pictures together, as they stand in the page: what browsers open and mail takes without ado.
 LIMIT = 25
@@ -53,8 +53,8 @@ class Shown:
     height: int
     width: int
     sides: Sequence[Side] = ()
-    crop: Place | None = None
-    spot: Place | None = None
+    crop: Region | None = None
+    spot: Region | None = None
     overview: bytes = b""
 
     @property
@@ -119,14 +119,14 @@ def _square(picture: Upscaled, room: int) -> Shown:
     return Shown(picture.benchmark, picture.name, height, width)
 
 
-def _cut(picture: Upscaled, place: Place) -> Upscaled:
+def _cut(picture: Upscaled, place: Region) -> Upscaled:
     scale = picture.scale
     return Upscaled(
         picture.benchmark,
         picture.name,
         scale,
         None if picture.hr is None else place.cut(picture.hr),
-        Place(place.top // scale, place.left // scale, place.side // scale).cut(picture.lr),
+        Region(place.top // scale, place.left // scale, place.side // scale).cut(picture.lr),
         # Bicubic of a part would differ from it at the edges.
         {title: place.cut(tensor) for title, tensor in _upscaled(picture).items()},
     )
@@ -137,17 +137,17 @@ def _size(picture: Upscaled) -> tuple[int, int]:
     return height * picture.scale, width * picture.scale
 
 
-def _spot(picture: Upscaled) -> Place:
+def _spot(picture: Upscaled) -> Region:
     return _telling_place(picture, min(*_size(picture), max(PATCH // picture.scale, 1) * picture.scale))
 
 
-def _telling_place(picture: Upscaled, side: int) -> Place:
+def _telling_place(picture: Upscaled, side: int) -> Region:
     """Where networks differ most; with fewer than two of them, or equal ones, where downscaling loses most."""
     networks = [sr for model, sr in picture.sr.items() if model != BICUBIC]
-    place = differing_place(networks, picture.scale, side) if len(networks) > 1 else None
+    place = differing_region(networks, picture.scale, side) if len(networks) > 1 else None
     # Where there is no HR, the last network shows best where there is detail.
     last = _tensors(picture)[-1][-1]
-    return place or detailed_places(last, picture.lr, 1, side)[0]
+    return place or detailed_regions(last, picture.lr, 1, side)[0]
 
 
 def _tensors(picture: Upscaled) -> list[tuple[str, str | None, Tensor]]:

@@ -16,18 +16,18 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from aesop.evaluation.page.curves import Curve
-from aesop.evaluation.page.facts import facts, protocol
-from aesop.evaluation.page.gallery import Gallery
-from aesop.evaluation.page.markup import breakable, mark, marks, named
-from aesop.evaluation.page.message import message
-from aesop.evaluation.page.pictures import how_shown, pictures
-from aesop.evaluation.page.tables import table_of
+from aesop.evaluation.curves import Curve
 from aesop.evaluation.published import published_rows
 from aesop.evaluation.results import Evaluation
 from aesop.evaluation.tabulate import BenchmarkTable, notes, tabulate
 from aesop.files import write_atomically
 from aesop.metrics import METRICS
+from aesop.report.facts import facts, protocol
+from aesop.report.gallery import Gallery
+from aesop.report.markup import breakable, mark, marks, named
+from aesop.report.message import message
+from aesop.report.pictures import how_shown, pictures
+from aesop.report.tables import table_of
 from aesop.words import NAMED, listed
 
 
@@ -91,7 +91,7 @@ def page(
 
 
 def _part(name: str) -> str:
-    return files("aesop.evaluation.page").joinpath(name).read_text(encoding="utf-8")
+    return files("aesop.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _json_text(text: str) -> str:

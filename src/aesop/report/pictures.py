@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
-from aesop.evaluation.page.gallery import Gallery, Shown
-from aesop.evaluation.page.markup import named
 from aesop.evaluation.results import Evaluation
 from aesop.evaluation.tabulate import NOTHING, heading
 from aesop.metrics import METRICS
 from aesop.metrics.metric import SetMetric
+from aesop.report.gallery import Gallery, Shown
+from aesop.report.markup import named
 
 
 def how_shown(gallery: Gallery | None) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from html import escape
 
 from aesop.evaluation.model_names import BICUBIC
-from aesop.evaluation.page.markup import breakable, named
 from aesop.evaluation.results import Evaluation, PairedDifference
 from aesop.evaluation.tabulate import OUTCOMES, Outcome, outcome_of, signed
 from aesop.metrics import METRICS
+from aesop.report.markup import breakable, named
 from aesop.words import listed
 
 #: More benchmarks are counted metric by metric, not told one by one.

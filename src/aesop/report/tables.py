@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html import escape
 
-from aesop.evaluation.page.markup import breakable, named
 from aesop.evaluation.results import Evaluation
 from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Row, heading
 from aesop.metrics import METRICS
+from aesop.report.markup import breakable, named
 
 
 def table_of(evaluation: Evaluation, table: BenchmarkTable, index: int) -> str:

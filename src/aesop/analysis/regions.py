@@ -1,4 +1,4 @@
-"""The places of a picture that are worth looking at: where networks differ, and where upscaling has to make up most."""
+"""The squares of a picture that are worth looking at: where networks differ, and where downscaling loses most."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HALF = 10
 
 
 @dataclass(frozen=True)
-class Place:
+class Region:
     """A square of an HR picture, in pixels, its corner on the LR picture's grid."""
 
     top: int
@@ -29,7 +29,7 @@ class Place:
         return picture[:, self.top : self.top + self.side, self.left : self.left + self.side]
 
 
-def detailed_places(hr: Tensor, lr: Tensor, count: int, side: int) -> list[Place]:
+def detailed_regions(hr: Tensor, lr: Tensor, count: int, side: int) -> list[Region]:
     """Find at most `count` squares that do not overlap in which the most is lost by downscaling.
 
     The loss is the mean of |HR - bicubic(LR)|, soft-limited.
@@ -45,12 +45,12 @@ def detailed_places(hr: Tensor, lr: Tensor, count: int, side: int) -> list[Place
     return _largest((hr.float() - resize(lr, scale).float()).abs(), scale, count, side)
 
 
-def differing_place(pictures: Sequence[Tensor], scale: int, side: int) -> Place | None:
+def differing_region(pictures: Sequence[Tensor], scale: int, side: int) -> Region | None:
     """Find the square in which pictures differ most: the mean of their range, soft-limited; None if all are equal.
 
     Args:
         pictures: uint8, (3, H, W), two or more, at least `side` pixels a side.
-        scale: the place's corner is a multiple of it.
+        scale: its corner is a multiple of it.
         side: pixels a side, a multiple of the scale.
 
     """
@@ -58,19 +58,19 @@ def differing_place(pictures: Sequence[Tensor], scale: int, side: int) -> Place 
     return _largest(spread.float(), scale, 1, side)[0] if spread.any() else None
 
 
-def _largest(differences: Tensor, scale: int, count: int, side: int) -> list[Place]:
+def _largest(differences: Tensor, scale: int, count: int, side: int) -> list[Region]:
     """At most `count` squares of (3, H, W) differences, none over another, the largest first."""
     weights = differences.mean(dim=0)
     weights = (weights / (weights + _HALF)).view(1, 1, *weights.shape)
     # One value for every possible corner on the LR grid.
     score = F.avg_pool2d(F.avg_pool2d(weights, scale), side // scale, stride=1)[0, 0]
-    places: list[Place] = []
+    regions: list[Region] = []
     reach = side // scale
-    while len(places) < count and score.max() >= 0:
+    while len(regions) < count and score.max() >= 0:
         row, column = divmod(int(score.argmax()), score.shape[1])
-        places.append(Place(row * scale, column * scale, side))
+        regions.append(Region(row * scale, column * scale, side))
         score[max(0, row - reach + 1) : row + reach, max(0, column - reach + 1) : column + reach] = -1
-    return places
+    return regions
 
 
 def enlarged(lr: Tensor, scale: int) -> Tensor:
