@@ -103,7 +103,7 @@ def run_name(title: str, seed: int) -> str:
 
 
 def trained(recipe: str, overrides: Sequence[str], data: Path, work: Path, name: str) -> None:
-    train(load_recipe(recipe, overrides), data, work / name, store=work / "store", accelerator="cpu", say=silent)
+    train(load_recipe(recipe, overrides), data, work / name, store=work / "store", device="cpu", say=silent)
 
 
 def silent(_: str) -> None:

@@ -205,7 +205,7 @@ def measured(name: str, crops: dict[str, int], settings: list[str], data: Path, 
     with tempfile.TemporaryDirectory(dir=work) as folder:
         run = Path(folder) / name
         places = ["--data", str(data), "--run", str(run), "--store", str(work / f"x{recipe.scale}")]
-        command = [sys.executable, "-m", "aesop", "train", name, *places, "--accelerator", "cpu", *settings, *files]
+        command = [sys.executable, "-m", "aesop", "train", name, *places, "--device", "cpu", *settings, *files]
         start = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", LAUNCHER, *command], capture_output=True, text=True, check=False)
         total = time.perf_counter() - start

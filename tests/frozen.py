@@ -48,9 +48,7 @@ def trained(name: str, folder: Path) -> dict[str, Any]:
     stages = tiny_recipe(name).stages()
     settings = [f"{stage}.{key}" for stage in stages for key in ("iterations=20", "log_every=1", "validate_every=10")]
     run = folder / name
-    train(
-        tiny_recipe(name, *settings), photos, run, store=folder / f"store-{name}", accelerator="cpu", say=lambda _: None
-    )
+    train(tiny_recipe(name, *settings), photos, run, store=folder / f"store-{name}", device="cpu", say=lambda _: None)
     found: dict[str, Any] = {}
     for stage in stages:
         if (run / stage / "log.jsonl").is_file():

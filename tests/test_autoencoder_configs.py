@@ -132,7 +132,7 @@ def test_config_a_trains_no_auto_encoder(photos: Path, tmp_path: Path):
     lengths = [f"{stage}.iterations=1" for stage in ("fidelity", "autoencoder", "perceptual")]
     said: list[str] = []
     recipe = small_recipe(*lengths, name="ablation-a")
-    train(recipe, photos, tmp_path / "run", accelerator="cpu", say=said.append)
+    train(recipe, photos, tmp_path / "run", device="cpu", say=said.append)
     assert (tmp_path / "run/perceptual/generator.safetensors").is_file()
     assert not (tmp_path / "run/autoencoder").exists()
     assert any("bicubic" in line and "nothing to train" in line for line in said)

@@ -47,9 +47,7 @@ def silent(_: str) -> None:
 def test_trains_resumes_evaluates_and_upscales(name: str, pictures: Path, tmp_path: Path):
     def run(folder: str, iterations: int) -> Run:
         recipe = tiny_recipe(name, *(f"{stage}.iterations={iterations}" for stage in tiny_recipe(name).stages()))
-        return train(
-            recipe, pictures / "photos", tmp_path / folder, store=pictures / name, accelerator="cpu", say=silent
-        )
+        return train(recipe, pictures / "photos", tmp_path / folder, store=pictures / name, device="cpu", say=silent)
 
     whole = run("whole", 4)
     stages = tiny_recipe(name).trained_stages()
@@ -91,7 +89,7 @@ def run_last_stage(name: str, iterations: int, pictures: Path, folder: Path) -> 
 
 def trained(recipe: Recipe, pictures: Path, folder: Path) -> Run:
     store = pictures / recipe.name
-    return train(recipe, pictures / "photos", folder, store=store, accelerator="cpu", say=silent)
+    return train(recipe, pictures / "photos", folder, store=store, device="cpu", say=silent)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -122,7 +122,7 @@ def test_losses_are_read_at_log_lines_alone(photos: Path, tmp_path: Path, monkey
 @pytest.mark.long
 def test_two_processes_train_like_one_with_twice_the_batch(photos: Path, tmp_path: Path):
     """Each process takes half of the batch; averaged gradients are the whole batch's."""
-    common = ["train", "laptop", *TINY, "steps=2", "--data", photos, "--accelerator", "cpu"]
+    common = ["train", "laptop", *TINY, "steps=2", "--data", photos, "--device", "cpu"]
     doubled = [f"{stage}.batch=4" for stage in STAGES]
     one = command(*common, *doubled, "--run", tmp_path / "one", cwd=tmp_path)
     two = command(*common, "--run", tmp_path / "two", "--devices", 2, cwd=tmp_path)

@@ -104,12 +104,12 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
     assert torch.load(tmp_path / "run" / "fidelity" / "checkpoint.pt", weights_only=True)["iteration"] == 2
 
 
-@pytest.mark.parametrize("accelerator", ["warp", "cuda"])
-def test_a_device_that_is_not_there_is_named(photos: Path, tmp_path: Path, accelerator: str):
-    if accelerator == "cuda" and torch.cuda.is_available():
+@pytest.mark.parametrize("device", ["warp", "cuda"])
+def test_a_device_that_is_not_there_is_named(photos: Path, tmp_path: Path, device: str):
+    if device == "cuda" and torch.cuda.is_available():
         pytest.skip("this machine has one")
-    with pytest.raises(RunError, match=f"--accelerator {accelerator}"):
-        train(load_recipe("laptop", TINY), photos, tmp_path / "run", accelerator=accelerator, say=lambda _: None)
+    with pytest.raises(RunError, match=f"--device {device}"):
+        train(load_recipe("laptop", TINY), photos, tmp_path / "run", device=device, say=lambda _: None)
 
 
 def test_a_corrupt_checkpoint_is_named(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -41,7 +41,7 @@ STAGES: dict[str, type] = {
 def run_tiny(photos: Path, run: Path, *overrides: str, recipe: str = "laptop") -> list[str]:
     said: list[str] = []
     tiny = [setting for setting in TINY if recipe == "laptop" or not setting.startswith("autoencoder")]
-    train(load_recipe(recipe, [*tiny, *overrides]), photos, run, accelerator="cpu", say=said.append)
+    train(load_recipe(recipe, [*tiny, *overrides]), photos, run, device="cpu", say=said.append)
     return said
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aesop.cli.options import Imports, NoCache, Processes, import_modules
+from aesop.cli.options import Device, Imports, NoCache, Processes, chosen_device, import_modules
 from aesop.cores import share_cores
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ OptionalAutoEncoder = Annotated[
 Output = Annotated[Path, typer.Option(help="The figure: .png, .svg or .pdf.", metavar="FILE")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all values to this file.", metavar="FILE")]
 Sigma = Annotated[float, typer.Option(min=0.1, max=16, help="Standard deviation of the Gaussian, pixels.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps, ...")]
 
 
 @app.command()
@@ -48,7 +47,7 @@ def spectra(
     autoencoder: AutoEncoderPath,
     output: Output,
     sigma: Sigma = 1.5,
-    device: Device = "cpu",
+    device: Device = "auto",
     imports: Imports = None,
 ) -> None:
     """Spectral magnitudes of a picture, auto-encoded and low-passed, and their difference (figures 6, 19)."""
@@ -72,7 +71,7 @@ def loss_maps(
     output: Output,
     lr: LR = None,
     sigma: Sigma = 1.5,
-    device: Device = "cpu",
+    device: Device = "auto",
     imports: Imports = None,
 ) -> None:
     """Where in a picture the pixel, AESOP and high-pass losses penalise, and the fidelity biases (figures 3, 8)."""
@@ -97,7 +96,7 @@ def loss_scales(
     ] = None,
     autoencoder: OptionalAutoEncoder = None,
     benchmarks_folder: BenchmarksFolder = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     imports: Imports = None,
 ) -> None:
     """Sizes of the pixel loss and the AESOP loss along trainings (figure 9).
@@ -128,7 +127,7 @@ def bias_variance(
         str | None, typer.Option(metavar="TITLE", help="The model that others are compared with; unset, the first.")
     ] = None,
     json: Json = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     imports: Imports = None,
 ) -> None:
     """The paper's SE and VE of models over benchmarks, estimated through the auto-encoder.
@@ -167,7 +166,7 @@ def crops(
     without_hr: Annotated[bool, typer.Option("--without-hr", help="PICTURE is LR; there is no HR.")] = False,
     scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
     autoencoder: OptionalAutoEncoder = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     imports: Imports = None,
 ) -> None:
     """Crops of models side by side, with boxes and metric values (figures 5, 7, 20 to 23).
@@ -220,7 +219,7 @@ def curves(
     json: Json = None,
     benchmarks_folder: BenchmarksFolder = None,
     autoencoder: OptionalAutoEncoder = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     processes: Processes = None,
     no_cache: NoCache = False,
     imports: Imports = None,
@@ -229,7 +228,7 @@ def curves(
 
     Exit status 2 if a picture could not be measured; the figure holds the others.
     """
-    _begin(imports, device, output, json)
+    chosen = _begin(imports, device, output, json)
     from tempfile import TemporaryDirectory
 
     from aesop import analysis
@@ -242,7 +241,7 @@ def curves(
             x,
             y,
             autoencoder=autoencoder,
-            device=device,
+            device=str(chosen),
             processes=processes,
             cache=not no_cache,
             benchmarks_folder=benchmarks_folder,
@@ -262,14 +261,13 @@ def _begin(
     share_cores()
     from aesop.analysis.drawing import require_drawable
     from aesop.files import require_writable
-    from aesop.upscaling.device import choose_device
 
     import_modules(imports)
     if output is not None:
         require_drawable(output)
     if json is not None:
         require_writable(json)
-    return choose_device(device)
+    return chosen_device(device)
 
 
 def _end(written: Path | None, lines: Sequence[str] = (), failures: Sequence[str] = (), failed: bool = False) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from aesop.cli.options import Imports, NoCache, Processes, import_modules
+from aesop.cli.options import Device, Imports, NoCache, Processes, chosen_device, import_modules
 from aesop.cores import share_cores
 
 
@@ -55,7 +55,7 @@ def evaluate(
     autoencoder: Annotated[Path | None, typer.Option(help="An auto-encoder, or a run with one, for AE-PSNR.")] = None,
     scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Names separated by commas: psnr,ssim,lr-psnr,... .")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...")] = "cpu",
+    device: Device = "auto",
     processes: Processes = None,
     no_cache: NoCache = False,
     imports: Imports = None,
@@ -90,7 +90,7 @@ def evaluate(
         benchmarks=benchmark,
         metrics=names,
         autoencoder=autoencoder,
-        device=device,
+        device=str(chosen_device(device)),
         processes=processes,
         cache=not no_cache,
         benchmarks_folder=benchmarks_folder,

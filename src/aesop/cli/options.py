@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aesop.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 Imports = Annotated[
     list[str] | None,
@@ -19,6 +23,21 @@ Processes = Annotated[
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing for the next call.")
 ]
+
+
+Device = Annotated[
+    str, typer.Option(help="auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps, ...", metavar="DEVICE")
+]
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return the device that `--device` names, and tell which one it is where it is not the CPU."""
+    from aesop.device import choose_device
+
+    device = choose_device(name)
+    if device.type != "cpu":
+        print(f"device: {device}", file=sys.stderr)
+    return device
 
 
 def import_modules(modules: Sequence[str] | None) -> None:

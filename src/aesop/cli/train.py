@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from aesop.cli.options import Device
 from aesop.cores import share_cores
 
 
@@ -33,7 +34,7 @@ def train(
     ] = None,
     devices: Annotated[int, typer.Option(help="number of devices on each machine", min=1)] = 1,
     nodes: Annotated[int, typer.Option(help="number of machines, started by torchrun or SLURM", min=1)] = 1,
-    accelerator: Annotated[str, typer.Option(help="kind of device: auto, cpu, cuda, mps")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Train a recipe's stages: fidelity network, auto-encoder, perceptual network; finished ones are skipped."""
     share_cores()
@@ -54,7 +55,7 @@ def train(
             store=store,
             devices=devices,
             nodes=nodes,
-            accelerator=accelerator,
+            device=device,
         )
     except Interrupted as stopped:
         print(f"{stopped}; call the same command again to resume.", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aesop.cli.options import Imports, import_modules
+from aesop.cli.options import Device, Imports, chosen_device, import_modules
 
 
 def upscale(
@@ -18,7 +18,7 @@ def upscale(
     tile: Annotated[
         int | None, typer.Option(help="A tile's side in pixels of the input; less needs less memory. [default: auto]")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...")] = "cpu",
+    device: Device = "auto",
     keep_format: Annotated[bool, typer.Option("--keep-format", help="Write each input's format, not PNG.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make results anew that exist already.")] = False,
     imports: Imports = None,
@@ -32,7 +32,15 @@ def upscale(
     from aesop.upscaling.upscale import upscale as run
 
     import_modules(imports)
-    report = run(inputs, model, output, tile=tile, device=device, keep_format=keep_format, overwrite=overwrite)
+    report = run(
+        inputs,
+        model,
+        output,
+        tile=tile,
+        device=str(chosen_device(device)),
+        keep_format=keep_format,
+        overwrite=overwrite,
+    )
     print(f"{len(report.written)} written to {printable(output)}")
     if report.skipped:
         print(f"{len(report.skipped)} skipped: they exist already; --overwrite makes them anew")

@@ -85,7 +85,7 @@ def demo(
         validation=pictures.held_out,
         store=store,
         until="autoencoder",
-        accelerator="cpu",
+        device="cpu",
         say=say,
     )
     _train_twins(recipe, ours, twin, pictures, store, overrides)
@@ -112,7 +112,7 @@ def _train_twins(recipe: Recipe, ours: Run, twin: Run, photos: Photos, store: Pa
                 name,
                 *changes,
                 *("--data", str(photos.training), "--validation", str(photos.held_out)),
-                *("--store", str(store), "--run", str(run.folder), "--accelerator", "cpu"),
+                *("--store", str(store), "--run", str(run.folder), "--device", "cpu"),
             ),
             run.folder / "perceptual",
             recipe.iterations("perceptual"),

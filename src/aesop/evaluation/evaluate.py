@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from aesop.data.sources import Source
+from aesop.device import choose_device
 from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.benchmarks import Picture, look_at, open_sets
 from aesop.evaluation.keys import Code, find_autoencoder, find_model, load_autoencoder, scale_of
@@ -30,7 +31,6 @@ from aesop.files import printable
 from aesop.metrics import METRICS
 from aesop.networks.loading import load_generator
 from aesop.progress import progress
-from aesop.upscaling.device import choose_device
 from aesop.versions import versions
 
 __all__ = ["Evaluation", "Failure", "Note", "PairedDifference", "Result", "evaluate"]
@@ -47,7 +47,7 @@ def evaluate(
     scale: int | None = None,
     metrics: Sequence[str] | None = None,
     autoencoder: Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     processes: int | None = 1,
     cache: bool = True,
     benchmarks_folder: Path | None = None,
@@ -71,7 +71,7 @@ def evaluate(
         scale: needed for bicubic alone, where it is not 4.
         metrics: see above.
         autoencoder: AE-PSNR's: a file or a run.
-        device: where networks run.
+        device: where networks run; `auto` for CUDA, else MPS, else the CPU.
         processes: how many to work with, each with one thread of torch; None for one a core, fewer for few pictures.
             With more than one, a script that calls this needs Python's `if __name__ == "__main__"`. On an accelerator
             always one.

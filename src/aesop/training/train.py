@@ -64,7 +64,7 @@ def train(
     until: str | None = None,
     devices: int = 1,
     nodes: int = 1,
-    accelerator: str = "auto",
+    device: str = "auto",
     say: Say = _print_on_rank_zero,
 ) -> Run:
     """Train the stages of `recipe` that `run` has not finished yet on the pictures in `data`.
@@ -78,7 +78,7 @@ def train(
         until: name of the last stage to train now; None trains all.
         devices: number of processes on each machine, one a device.
         nodes: number of machines, each started by torchrun or SLURM.
-        accelerator: Lightning Fabric's name of the kind of device, `auto` for the best there is.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`, ... or `auto` for the best there is.
         say: receives what is worth telling.
 
     Raises:
@@ -89,7 +89,7 @@ def train(
     folder = Run(run)
     check_weights(recipe)
     folder.check(recipe)
-    fabric = _fabric(accelerator, devices, nodes, recipe)
+    fabric = _fabric(device, devices, nodes, recipe)
     pictures = training_data(recipe, data, validation, store, say)
     # Every process checks before any is launched, so that none waits for one that has given up.
     folder.check_data(pictures.fingerprint, devices * nodes)
@@ -97,6 +97,8 @@ def train(
     if fabric.is_global_zero:
         folder.open(recipe, pictures.fingerprint, fabric.world_size)
     fabric.barrier()
+    if fabric.device.type != "cpu":
+        say(f"device: {fabric.device}")
     with caught_signals() as interruption:
         for name in recipe.stages():
             if (weights := recipe.weights(name)) is not None:
@@ -295,21 +297,20 @@ def _autoencoder(run: Run, recipe: Recipe, fidelity: nn.Module) -> AutoEncoder:
     return AutoEncoder.load(run.paths("autoencoder").output, recipe.network("autoencoder").build(recipe.scale))
 
 
-def _fabric(accelerator: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
+def _fabric(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
     if nodes > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & os.environ.keys():
         raise RunError(f"--nodes {nodes}: start the command on each machine by torchrun or SLURM.")
+    kind, _, index = device.partition(":")
     try:
         return Fabric(
-            accelerator=accelerator,
-            devices=devices,
+            accelerator=kind,
+            devices=[int(index)] if index else devices,
             num_nodes=nodes,
             precision=recipe.precision,
             strategy=ddp() if devices * nodes > 1 else "auto",
         )
     except (ValueError, RuntimeError) as error:
-        raise RunError(
-            f"--accelerator {accelerator} --devices {devices}: not on this machine ({error}); take others."
-        ) from error
+        raise RunError(f"--device {device} --devices {devices}: not on this machine ({error}); take others.") from error
 
 
 def ddp() -> DDPStrategy:

@@ -15,10 +15,10 @@ import torch
 
 from aesop.data.bicubic import resize
 from aesop.data.pictures import PICTURE_SUFFIXES, find_pictures, read_picture, to_picture, to_planes, write_picture
+from aesop.device import choose_device
 from aesop.errors import AesopError, DataError, RunError
 from aesop.networks.loading import load_generator
 from aesop.progress import Advance, progress
-from aesop.upscaling.device import choose_device
 from aesop.upscaling.tiles import Upscaler
 
 
@@ -38,7 +38,7 @@ def upscale(
     output: Path,
     *,
     tile: int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     keep_format: bool = False,
     overwrite: bool = False,
 ) -> Upscaled:

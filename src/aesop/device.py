@@ -1,0 +1,25 @@
+"""Where networks run: `--device` of every command."""
+
+from __future__ import annotations
+
+import torch
+
+from aesop.errors import AesopError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device `name` (`cpu`, `cuda`, `cuda:1`, `mps`, ...); `auto` is CUDA, else MPS, else the CPU.
+
+    Raises:
+        AesopError: where this machine has no such device.
+
+    """
+    for kind in ("cuda", "mps", "cpu") if name == "auto" else (name,):
+        try:
+            device = torch.device(kind)
+            # There and back: the device `meta` holds nothing.
+            torch.zeros(1, device=device).cpu()
+        except (RuntimeError, AssertionError, NotImplementedError, ImportError):
+            continue
+        return device
+    raise AesopError(f"--device {name}: not available on this machine; use cpu, or auto for the best there is.")
