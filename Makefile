@@ -18,6 +18,7 @@ test-all: $(VENV)/.dev
 check: $(VENV)/.dev
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/lint-imports --no-cache
 	@$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
 bench: $(VENV)/.dev
