@@ -31,8 +31,8 @@ from torchvision.models.vgg import cfgs, make_layers
 from aesop.errors import RecipeError
 from aesop.files import write_atomically
 from aesop.networks.state_dicts import write_state
-from aesop.training.loop import read_log
-from aesop.training.recipe import STAGES, PerceptualConfig
+from aesop.run import STAGES, StageFolder
+from aesop.training.recipe import PerceptualConfig
 from aesop.training.recipe_files import load_recipe, recipe_names
 
 ITERATIONS = 3
@@ -227,7 +227,7 @@ def measured(name: str, crops: dict[str, int], settings: list[str], data: Path, 
 
 
 def seconds_per_iteration(folder: Path) -> float:
-    ends = [0.0, *(line["seconds"] for line in read_log(folder) if line["kind"] == "loss")]
+    ends = [0.0, *(line["seconds"] for line in StageFolder(folder).read_log() if line["kind"] == "loss")]
     return median(end - start for start, end in pairwise(ends))
 
 

@@ -19,9 +19,10 @@ from aesop.networks.discriminators import Judgement, VGGDiscriminator
 from aesop.networks.features import FrozenFeatures
 from aesop.networks.spsr import SPSRNet
 from aesop.networks.srvgg import SRVGGConfig
+from aesop.run import StageFolder
 from aesop.training.adversary import Adversary
 from aesop.training.interruption import Interruption
-from aesop.training.loop import Paths, train_stage
+from aesop.training.loop import train_stage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import PerceptualConfig, Recipe
 from aesop.training.recipe_files import load_recipe
@@ -364,8 +365,8 @@ def train(folder: Path, iterations: int, waits: int = 2) -> PerceptualStage:
             yield lr, hr
 
     pairs = [(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 16, 16))]
-    paths = Paths(folder / "perceptual", folder / "logs", "generator.safetensors")
-    train_stage(stage.fabric, stage, stage.config, iterations, stream, pairs, paths, {}, Interruption())
+    files = StageFolder(folder / "perceptual")
+    train_stage(stage.fabric, stage, stage.config, iterations, stream, pairs, files, {}, Interruption())
     return stage
 
 

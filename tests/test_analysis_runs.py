@@ -26,7 +26,7 @@ from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.intervals import mean_interval
 from aesop.evaluation.model_names import split_pair
 from aesop.evaluation.results import Evaluation, Failure, Result
-from aesop.evaluation.waypoints import Waypoint, between, checkpoints, starting_network
+from aesop.evaluation.waypoints import Waypoint, between, checkpoints
 from aesop.losses.aesop import AESOPLoss
 from aesop.networks.interpolate import interpolate, interpolate_files
 from aesop.networks.loading import load_generator
@@ -34,6 +34,7 @@ from aesop.networks.rrdb import RRDBNet
 from aesop.networks.section import GeneratorSection
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import read_metadata, read_state, write_state
+from aesop.run import Run
 from analysis_cases import autoencoder, benchmark, generator, make_run
 
 # Loss scales
@@ -228,7 +229,7 @@ def test_checkpoints_are_evenly_spaced_after_the_start(tmp_path: Path):
     assert checkpoints(run)[0] == start
     assert [waypoint.note for waypoint in checkpoints(run, 2)[1:]] == ["iteration 10", "iteration 15"]
     assert [waypoint.note for waypoint in checkpoints(run, 1)[1:]] == ["iteration 15"]
-    with pytest.raises(ModelError, match="has no perceptual/snapshots"):
+    with pytest.raises(ModelError, match="perceptual: has no snapshots"):
         checkpoints(tmp_path)
 
 
@@ -236,8 +237,8 @@ def test_a_run_that_began_from_a_file_starts_there(tmp_path: Path):
     first = make_run(tmp_path / "first", []) / "fidelity/generator.safetensors"
     run = make_run(tmp_path / "run", [], f"fidelity.weights={first}")
     (run / "fidelity/generator.safetensors").unlink()
-    assert starting_network(run) == first
-    assert starting_network(tmp_path / "none") is None
+    assert Run(run).fidelity() == first
+    assert Run(tmp_path / "none").fidelity() is None
 
 
 def test_networks_between_stand_in_a_folder_of_their_own(tmp_path: Path):
@@ -281,7 +282,7 @@ def test_methods_are_told_by_what_they_are(tmp_path: Path):
         open_methods([str(run), str(run)], tmp_path)
     with pytest.raises(AesopError, match="none: is neither a run folder, nor a model file, nor A:B"):
         open_methods(["none"], tmp_path)
-    with pytest.raises(ModelError, match="has no perceptual/snapshots"):
+    with pytest.raises(ModelError, match="perceptual: has no snapshots"):
         open_methods([str(tmp_path)], tmp_path)
 
 

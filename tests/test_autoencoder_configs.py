@@ -22,12 +22,12 @@ from aesop.networks.span import SPANConfig
 from aesop.networks.srresnet import SRResNetConfig
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
+from aesop.run import Run
 from aesop.training.autoencoder import AutoEncoderStage
 from aesop.training.networks import starting_network
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
-from aesop.training.run import Run
 from aesop.training.train import build_stage, check_weights, train
 from test_fidelity_losses import unseen_by
 from tiny_systems import tiny_recipe
@@ -61,15 +61,15 @@ def saved(network: nn.Module, path: Path, **metadata: Any) -> Path:
 def stage_of(recipe: Recipe, folder: Path, name: str) -> Any:
     """Build a stage of a run whose fidelity network has random weights."""
     run = Run(folder)
-    if not run.paths("fidelity").output.is_file():
+    if not run.stage("fidelity").network.is_file():
         torch.manual_seed(1)
-        saved(randomised(recipe.generator.build(recipe.scale)), run.paths("fidelity").output)
+        saved(randomised(recipe.generator.build(recipe.scale)), run.stage("fidelity").network)
     torch.manual_seed(0)
     return build_stage(Fabric(accelerator="cpu", devices=1), run, recipe, name)
 
 
 def fidelity_of(folder: Path) -> nn.Module:
-    return load_generator(Run(folder).paths("fidelity").output).model
+    return load_generator(Run(folder).stage("fidelity").network).model
 
 
 def batch(recipe: Recipe, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -337,7 +337,7 @@ def test_every_scale_trains_saves_and_supervises(tmp_path: Path, scale: int):
     lr, hr = batch(recipe)
     losses = stage.step(lr, hr)
     assert losses["lr"].item() < 0.05  # it starts as a downscaler
-    write_state(run.paths("autoencoder").output, stage.result.state_dict(), {})
+    write_state(run.stage("autoencoder").network, stage.result.state_dict(), {})
     perceptual: PerceptualStage = stage_of(recipe, tmp_path, "perceptual")
     assert isinstance(perceptual.fidelity_loss, AESOPLoss)
     autoencoder = perceptual.fidelity_loss.autoencoder

@@ -24,8 +24,8 @@ from aesop.demo.results import PIXEL, trained
 from aesop.demo.side_by_side import Training, train_side_by_side
 from aesop.errors import AesopError, DataError, MissingExtraError, RunError
 from aesop.networks.interpolate import interpolate
+from aesop.run import Run
 from aesop.training.recipe_files import dump_recipe, load_recipe
-from aesop.training.run import Run
 from helpers import synthetic_picture, synthetic_pictures
 from sections import perceptual_of
 
@@ -159,7 +159,7 @@ class TestParts:
 
     def test_a_training_that_fails_stops_the_others_and_says_why(self, tmp_path: Path):
         arguments = ("--data", str(tmp_path / "nowhere"), "--run", str(tmp_path / "run"))
-        failing = Training("bad", ("no-such-recipe", *arguments), tmp_path / "bad/perceptual", 4)
+        failing = Training("bad", ("no-such-recipe", *arguments), Run(tmp_path / "bad").stage("perceptual"), 4)
         with pytest.raises(RunError, match=r"bad: no-such-recipe: no such recipe.*bad\.log"):
             train_side_by_side([failing])
 

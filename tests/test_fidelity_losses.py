@@ -18,8 +18,8 @@ from aesop.losses.low_pass import LowPassLoss
 from aesop.losses.lr_consistency import LRConsistencyLoss
 from aesop.losses.pixel import PixelLoss
 from aesop.networks.state_dicts import write_state
+from aesop.run import Run
 from aesop.training.recipe_files import load_recipe
-from aesop.training.run import Run
 from aesop.training.train import build_stage
 from sections import perceptual_of
 from tiny_systems import tiny_recipe
@@ -144,7 +144,7 @@ def test_a_recipe_chooses_the_loss_by_its_type(tmp_path: Path, section: str, kin
     recipe = tiny_recipe("ldl-rrdb-128", f"perceptual.fidelity_loss={section}")
     assert recipe.stages() == ("fidelity", "perceptual")  # no auto-encoder
     run = Run(tmp_path)
-    write_state(run.paths("fidelity").output, recipe.generator.build(recipe.scale).state_dict(), {})
+    write_state(run.stage("fidelity").network, recipe.generator.build(recipe.scale).state_dict(), {})
     stage = build_stage(Fabric(accelerator="cpu", devices=1), run, recipe, "perceptual")
     config = perceptual_of(recipe).fidelity_loss
     assert config.weight == weight

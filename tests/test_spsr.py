@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.losses.gradient import GradientLossConfig, gradient_map
+from aesop.losses.gradient import GradientLossConfig
+from aesop.networks.gradient_map import gradient_map
 from aesop.networks.rrdb import RRDBNet
 from aesop.networks.spsr import SPSRConfig, SPSRNet, Trunk, is_spsr
 from aesop.networks.state_dicts import read_state, write_state

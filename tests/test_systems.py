@@ -18,9 +18,9 @@ from aesop.data.crops import Crops
 from aesop.data.pictures import to_float
 from aesop.evaluation.evaluate import evaluate
 from aesop.networks.state_dicts import read_state, write_state
+from aesop.run import Run
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import recipe_names
-from aesop.training.run import Run
 from aesop.training.train import build_stage, train, training_data
 from aesop.upscaling.upscale import upscale
 from helpers import synthetic_pictures
@@ -59,7 +59,7 @@ def test_trains_resumes_evaluates_and_upscales(name: str, pictures: Path, tmp_pa
     halves = run_last_stage(name, 2, pictures, tmp_path / "halves")
     assert halves.iterations(stages[-1]) == 2
     run_last_stage(name, 4, pictures, tmp_path / "halves")
-    output = whole.paths(stages[-1]).output.relative_to(tmp_path / "whole")
+    output = whole.stage(stages[-1]).network.relative_to(tmp_path / "whole")
     assert same_files(tmp_path / "whole", tmp_path / "halves", str(output))
     assert all(torch.isfinite(value.float()).all() for value in read_state(tmp_path / "whole" / output).values())
 
@@ -109,7 +109,7 @@ def test_losses_fall_on_a_fixed_batch(name: str, pictures: Path, tmp_path: Path)
         torch.manual_seed(0)
         stage = build_stage(fabric, run, recipe, stage_name)
         # The next stage, too, starts from fresh weights: there is more to learn than in what has been trained.
-        write_state(run.paths(stage_name).output, stage.result.state_dict(), {})
+        write_state(run.stage(stage_name).network, stage.result.state_dict(), {})
         if stage_name not in recipe.trained_stages():
             continue
         for optimizer in stage.optimizers:

@@ -13,11 +13,11 @@ from aesop.autoencoder import AutoEncoder
 from aesop.errors import RunError
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_metadata, read_state
+from aesop.run import Run
 from aesop.training import loop
 from aesop.training.autoencoder import verdict
-from aesop.training.loop import read_log
 from aesop.training.recipe_files import load_recipe
-from aesop.training.run import Run
+from aesop.training.record import run_recipe
 from helpers import synthetic_pictures
 from tiny_training import OUTPUTS, STAGES, TINY, command, run_tiny, same_files
 
@@ -32,14 +32,20 @@ def test_three_stages_leave_everything_in_the_run_folder(photos: Path, tmp_path:
     record = json.loads((run / "run.json").read_text())
     assert record["seed"] == 0
     assert torch.__version__.startswith(record["versions"]["torch"])
-    assert Run(run).recipe() == load_recipe("laptop", TINY)
+    assert run_recipe(Run(run)) == load_recipe("laptop", TINY)
     assert list((run / "logs").rglob("events.out.tfevents*"))
     for stage in STAGES:
-        log = read_log(run / stage)
+        log = Run(run).stage(stage).read_log()
         assert [line["iteration"] for line in log if line["kind"] == "loss"] == [2, 4, 6]
         assert [line["iteration"] for line in log if line["kind"] == "validation"] == [4, 6]
-    assert read_log(run / "perceptual")[0].keys() >= {"aesop", "perceptual", "artifact", "adversarial", "discriminator"}
-    validation = [line for line in read_log(run / "autoencoder") if line["kind"] == "validation"][-1]
+    assert Run(run).stage("perceptual").read_log()[0].keys() >= {
+        "aesop",
+        "perceptual",
+        "artifact",
+        "adversarial",
+        "discriminator",
+    }
+    validation = [line for line in Run(run).stage("autoencoder").read_log() if line["kind"] == "validation"][-1]
     assert validation.keys() >= {"ae_psnr", "fidelity_psnr", "bottleneck_psnr"}
     origin = json.loads(read_metadata(run / "perceptual/generator.safetensors")["recipe"])
     assert origin["perceptual"]["fidelity_loss"]["type"] == "aesop"
@@ -83,7 +89,7 @@ def test_swapping_the_fidelity_loss_is_the_papers_comparison(photos: Path, tmp_p
     run_tiny(photos, tmp_path / "aesop", "perceptual.log_every=1")
     weights = f"fidelity.weights={tmp_path / 'aesop' / OUTPUTS[0]}"
     run_tiny(photos, tmp_path / "pixel", weights, "perceptual.log_every=1", recipe="laptop-pixel")
-    first, second = (read_log(tmp_path / run / "perceptual")[0] for run in ("aesop", "pixel"))
+    first, second = (Run(tmp_path / run).stage("perceptual").read_log()[0] for run in ("aesop", "pixel"))
     assert first.keys() ^ second.keys() == {"aesop"}
     for name in ("perceptual", "artifact", "adversarial", "discriminator", "logit_real", "logit_fake"):
         assert first[name] == second[name]

@@ -18,9 +18,9 @@ from aesop.errors import ModelError
 from aesop.networks.fitting import built_to_fit
 from aesop.networks.loading import generator_from_state
 from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
-from aesop.networks.run_files import autoencoder_file
 from aesop.networks.section import SCALES
 from aesop.networks.state_dicts import read_metadata, read_state
+from aesop.run import Run
 
 
 class AutoEncoder(nn.Module):
@@ -93,7 +93,7 @@ class AutoEncoder(nn.Module):
         """
         path = Path(path)
         if path.is_dir():
-            path = autoencoder_file(path)
+            path = Run(path).autoencoder()
         state = _ours(read_state(path))
         if not any(key.startswith("encoder.") for key in state):
             raise ModelError(f"{path}: is not an auto-encoder, since it has no encoder; name one here.")

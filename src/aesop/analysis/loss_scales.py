@@ -24,8 +24,8 @@ from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.benchmarks import open_sets
 from aesop.networks.loading import load_generator
 from aesop.progress import progress
-from aesop.training.loop import read_log
-from aesop.training.run import Run
+from aesop.run import Run
+from aesop.training.record import run_recipe
 
 LossName = Literal["pixel", "aesop"]
 #: The weight of the pixel loss in the baselines (eq. 3), where a run has no weight of its own for it.
@@ -80,7 +80,7 @@ def measure_loss_scales(
         benchmarks_folder: where benchmarks lie that are given by name.
 
     Raises:
-        RunError: if a run has no perceptual stage or no snapshots, or a log lacks a loss and there are no benchmarks.
+        RunError: if a run has no perceptual stage, or a log lacks a loss and there are no benchmarks.
         ModelError: if a snapshot cannot be loaded or is of another scale.
         AesopError: if there are benchmarks and no auto-encoder or the reverse, or no picture could be measured.
 
@@ -108,7 +108,7 @@ def measure_loss_scales(
 
 def recorded_losses(run: Path, weights: Mapping[LossName, float]) -> list[LossCurve]:
     """Read what the perceptual stage's log has of both losses."""
-    lines = [entry for entry in read_log(run / "perceptual") if entry["kind"] == "loss"]
+    lines = [entry for entry in Run(run).stage("perceptual").read_log() if entry["kind"] == "loss"]
     curves = []
     for name, weight in weights.items():
         found = [(entry["iteration"], entry[name]) for entry in lines if name in entry]
@@ -129,13 +129,12 @@ def snapshot_losses(
     picture and one network are held at a time.
 
     Raises:
-        RunError: if a run has no snapshots.
-        ModelError: if a snapshot cannot be loaded or is of another scale.
+        ModelError: if a run has no snapshots, or a snapshot cannot be loaded or is of another scale.
         AesopError: if no picture is left.
 
     """
-    snapshots = {title: _snapshots(run) for title, run in runs.items()}
-    paths = [path for found in snapshots.values() for path in found]
+    snapshots = {title: Run(run).stage("perceptual").snapshots() for title, run in runs.items()}
+    paths = [path for found in snapshots.values() for path in found.values()]
     for path in paths[:: max(1, len(paths) - 1)]:  # the first and the last: a mistake is told at once
         _load(path, autoencoder)
     sums = dict.fromkeys(paths, (0.0, 0.0))
@@ -157,9 +156,15 @@ def snapshot_losses(
         raise AesopError(f"no picture could be measured ({reason}); name a benchmark with pictures.")
     found = {}
     for title, run_weights in weights.items():
-        iterations = [int(path.stem) for path in snapshots[title]]
+        iterations = list(snapshots[title])
         found[title] = [
-            LossCurve(name, run_weights[name], False, iterations, [sums[path][i] / count for path in snapshots[title]])
+            LossCurve(
+                name,
+                run_weights[name],
+                False,
+                iterations,
+                [sums[path][i] / count for path in snapshots[title].values()],
+            )
             for i, name in enumerate(("pixel", "aesop"))
         ]
     return LossScales(found, failures)
@@ -201,18 +206,11 @@ def draw_loss_scales(found: LossScales, path: Path) -> None:
 
 def _weights(run: Path) -> dict[LossName, float]:
     """Return both losses' weights: the run's own for its fidelity loss, the paper's for the other."""
-    config = Run(run).recipe().perceptual
+    config = run_recipe(Run(run)).perceptual
     if config is None:
         raise RunError(f"{run}: its recipe has no perceptual stage; name a run that has one.")
     own = {config.fidelity_loss.type: config.fidelity_loss.weight}
     return {"pixel": own.get("pixel", PIXEL_WEIGHT), "aesop": own.get("aesop", AESOP_WEIGHT)}
-
-
-def _snapshots(run: Path) -> list[Path]:
-    found = sorted((run / "perceptual" / "snapshots").glob("*.safetensors"))
-    if not found:
-        raise RunError(f"{run}: its perceptual stage has no snapshots; train it first (aesop train).")
-    return found
 
 
 def _load(path: Path, autoencoder: AutoEncoder) -> Upscaling:

@@ -15,10 +15,10 @@ from aesop.demo.results import AESOP, PIXEL, collect_models, describe, measure, 
 from aesop.demo.side_by_side import Training, train_side_by_side
 from aesop.errors import MissingExtraError
 from aesop.evaluation.evaluate import Evaluation
-from aesop.training.loop import read_log
+from aesop.run import Run
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
-from aesop.training.run import Run
+from aesop.training.record import finished_iterations
 from aesop.training.train import train
 
 #: What the extra `demo` installs and the demo imports.
@@ -93,7 +93,7 @@ def demo(
     say("Measuring, and writing the report.")
     runs = {PIXEL: twin, AESOP: ours}
     models = collect_models(run / "models", runs)
-    evaluation = measure(models, pictures, ours.paths("autoencoder").output, recipe.scale)
+    evaluation = measure(models, pictures, ours.stage("autoencoder").network, recipe.scale)
     evaluation.to_json(run / "results.json")
     report = run / "report.html"
     write_report(describe(evaluation, models, runs, pictures, given), report)
@@ -104,7 +104,7 @@ def demo(
 def _train_twins(recipe: Recipe, ours: Run, twin: Run, photos: Photos, store: Path, overrides: Sequence[str]) -> None:
     """Train both perceptual networks side by side, as far as they are not finished."""
     # JSON is YAML, and quotes whatever a path may contain.
-    same_start = f"fidelity.weights={json.dumps(str(ours.paths('fidelity').output), ensure_ascii=False)}"
+    same_start = f"fidelity.weights={json.dumps(str(ours.stage('fidelity').network), ensure_ascii=False)}"
     trainings = [
         Training(
             method.title,
@@ -114,14 +114,14 @@ def _train_twins(recipe: Recipe, ours: Run, twin: Run, photos: Photos, store: Pa
                 *("--data", str(photos.training), "--validation", str(photos.held_out)),
                 *("--store", str(store), "--run", str(run.folder), "--device", "cpu"),
             ),
-            run.folder / "perceptual",
+            run.stage("perceptual"),
             recipe.iterations("perceptual"),
         )
         for method, name, run, changes in (
             (AESOP, "laptop", ours, overrides),
             (PIXEL, "laptop-pixel", twin, (same_start, *(o for o in overrides if not o.startswith("autoencoder.")))),
         )
-        if run.iterations("perceptual") < recipe.iterations("perceptual")
+        if finished_iterations(run, "perceptual") < recipe.iterations("perceptual")
     ]
     train_side_by_side(trainings)
 
@@ -130,8 +130,8 @@ def _minutes_left(recipe: Recipe, ours: Run, twin: Run) -> int:
     """Return an estimate of the minutes for what is not done yet; 0 if nothing is left to train."""
     left: dict[str, int] = {}
     for run, stage in ((ours, "fidelity"), (ours, "autoencoder"), (ours, "perceptual"), (twin, "perceptual")):
-        if run.iterations(stage) < recipe.iterations(stage):
-            done = max((line["iteration"] for line in read_log(run.folder / stage)), default=0)
+        if finished_iterations(run, stage) < recipe.iterations(stage):
+            done = max((line["iteration"] for line in run.stage(stage).read_log()), default=0)
             left[stage] = max(left.get(stage, 0), recipe.iterations(stage) - done)
     if not left:
         return 0

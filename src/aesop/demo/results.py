@@ -22,8 +22,8 @@ from aesop.networks.interpolate import interpolate
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_state, write_state
 from aesop.progress import duration
-from aesop.training.loop import read_log
-from aesop.training.run import Run
+from aesop.run import Run
+from aesop.training.record import run_recipe
 from aesop.upscaling.tiles import Upscaler
 
 METRICS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "lpips-proxy")
@@ -47,11 +47,11 @@ def collect_models(folder: Path, runs: Mapping[Method, Run]) -> dict[str, Path]:
     Weights are interpolated linearly: (1 - share) * fidelity + share * perceptual.
     """
     ours = runs[AESOP]
-    fidelity = read_state(ours.paths("fidelity").output)
+    fidelity = read_state(ours.stage("fidelity").network)
     models = {FIDELITY.model: folder / f"{FIDELITY.model}.safetensors"}
     write_state(models[FIDELITY.model], fidelity, {"from": "the demo's fidelity stage"})
     for method, run in runs.items():
-        perceptual = read_state(run.paths("perceptual").output)
+        perceptual = read_state(run.stage("perceptual").network)
         for share in (*SHARES, 1.0):
             name = _name(method, share)
             models[name] = folder / f"{name}.safetensors"
@@ -113,7 +113,7 @@ def describe(
         autoencoder_stage=trained(runs[AESOP], "autoencoder"),
         ours_stage=trained(runs[AESOP], "perceptual"),
         baseline_stage=trained(runs[PIXEL], "perceptual"),
-        pictures=_shown(models, photos, runs[AESOP].recipe().scale),
+        pictures=_shown(models, photos, run_recipe(runs[AESOP]).scale),
         facts=_facts(evaluation, runs, photos),
         commands=_commands(folder),
     )
@@ -121,11 +121,11 @@ def describe(
 
 def trained(run: Run, stage: str) -> TrainedStage:
     """Read a stage's log and add up its time, also over interruptions."""
-    log = read_log(run.folder / stage)
+    log = run.stage(stage).read_log()
     seconds = [line["seconds"] for line in log]
     # The clock starts anew with every process that worked on the stage.
     ends = [a for a, b in zip(seconds, [*seconds[1:], -1.0], strict=True) if b < a]
-    return TrainedStage(stage, run.recipe().iterations(stage), sum(ends), log)
+    return TrainedStage(stage, run_recipe(run).iterations(stage), sum(ends), log)
 
 
 def _name(method: Method, share: float) -> str:
@@ -151,9 +151,9 @@ def _shown(models: Mapping[str, Path], photos: Photos, scale: int) -> list[Shown
 
 
 def _facts(evaluation: Evaluation, runs: Mapping[Method, Run], photos: Photos) -> list[tuple[str, str]]:
-    recipe = runs[AESOP].recipe()
-    parameters = sum(value.numel() for value in read_state(runs[AESOP].paths("fidelity").output).values())
-    autoencoder = AutoEncoder.load(runs[AESOP].paths("autoencoder").output)
+    recipe = run_recipe(runs[AESOP])
+    parameters = sum(value.numel() for value in read_state(runs[AESOP].stage("fidelity").network).values())
+    autoencoder = AutoEncoder.load(runs[AESOP].stage("autoencoder").network)
     encoder = sum(value.numel() for value in autoencoder.encoder.parameters())
     stages = [
         (f"{stage} stage{who}", trained(run, stage))

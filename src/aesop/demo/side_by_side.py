@@ -17,8 +17,8 @@ from pathlib import Path
 
 from aesop.errors import RunError
 from aesop.progress import progress
+from aesop.run import StageFolder
 from aesop.training.interruption import Interrupted, caught_signals
-from aesop.training.loop import read_log
 
 #: Seconds between two looks at how far the trainings are.
 INTERVAL = 0.5
@@ -30,17 +30,17 @@ class Training:
 
     title: str
     arguments: tuple[str, ...]
-    stage: Path
+    stage: StageFolder
     iterations: int
 
     @property
     def log(self) -> Path:
         """What the process prints; beside its run, since a run folder must be empty at first."""
-        return self.stage.parent.with_name(f"{self.stage.parent.name}.log")
+        return self.stage.folder.parent.with_name(f"{self.stage.folder.parent.name}.log")
 
     def done(self) -> int:
         """Return the iteration of the last log line."""
-        return min(self.iterations, max((line["iteration"] for line in read_log(self.stage)), default=0))
+        return min(self.iterations, max((line["iteration"] for line in self.stage.read_log()), default=0))
 
 
 def cores() -> int:

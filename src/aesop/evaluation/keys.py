@@ -18,8 +18,8 @@ from aesop.evaluation.store import Store, digest, digest_of
 from aesop.metrics import METRICS
 from aesop.networks.loading import LoadedGenerator, load_generator
 from aesop.networks.recorded import recorded_module
-from aesop.networks.run_files import autoencoder_file, generator_file
 from aesop.networks.state_dicts import read_metadata
+from aesop.run import Run
 
 if TYPE_CHECKING:
     from aesop.autoencoder import AutoEncoder
@@ -82,7 +82,7 @@ def find_model(model: str, code: Code) -> Network:
         return Network(None, BICUBIC, digest(BICUBIC, code.of_model(None)))
     path = Path(model)
     if path.is_dir():
-        path = generator_file(path)
+        path = Run(path).generator()
     elif not path.is_file():
         load_generator(path)  # says what is wrong
     content = digest_of(path)
@@ -91,7 +91,7 @@ def find_model(model: str, code: Code) -> Network:
 
 def find_autoencoder(path: Path, code: Code) -> Network:
     """Find an auto-encoder's file; ModelError where there is none."""
-    file = autoencoder_file(path) if path.is_dir() else path
+    file = Run(path).autoencoder() if path.is_dir() else path
     if not file.is_file():
         load_autoencoder(file)  # says what is wrong
     content = digest_of(file)

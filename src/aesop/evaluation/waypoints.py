@@ -11,7 +11,7 @@ from aesop.evaluation.model_names import BICUBIC, short_names, split_pair, split
 from aesop.files import printable
 from aesop.networks.interpolate import interpolate_to_files
 from aesop.networks.loading import load_generator
-from aesop.training.run import Run
+from aesop.run import Run
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -71,27 +71,12 @@ def checkpoints(run: Path, most: int = 10) -> list[Waypoint]:
         ModelError: if it has no snapshots.
 
     """
-    snapshots = sorted((run / "perceptual" / "snapshots").glob("*.safetensors"))
-    if not snapshots:
-        raise ModelError(
-            f"{run}: has no perceptual/snapshots; name the folder of a run that has trained its perceptual network."
-        )
+    snapshots = list(Run(run).stage("perceptual").snapshots().items())
     count = min(most, len(snapshots))
     chosen = [snapshots[round((i + 1) * len(snapshots) / count) - 1] for i in range(count)]
-    waypoints = [Waypoint(f"iteration {int(path.stem)}", str(path)) for path in chosen]
-    start = starting_network(run)
+    waypoints = [Waypoint(f"iteration {iteration}", str(path)) for iteration, path in chosen]
+    start = Run(run).fidelity()
     return waypoints if start is None else [Waypoint("iteration 0", str(start)), *waypoints]
-
-
-def starting_network(run: Path) -> Path | None:
-    """Return the fidelity network that a run's perceptual stage began as; None if it is no run or that file is gone."""
-    own = run / "fidelity" / "generator.safetensors"
-    if own.is_file():
-        return own
-    if not (run / "recipe.yaml").is_file():
-        return None
-    weights = Run(run).recipe().fidelity.weights
-    return weights if weights is not None and weights.is_file() else None
 
 
 def between(first: Path, second: Path, folder: Path, name: str, shares: Sequence[float] = SHARES) -> list[Waypoint]:

@@ -1,4 +1,4 @@
-"""Gradient maps and what SPSR (Ma 2020) asks of them: that the edges of SR be those of HR, in place and strength."""
+"""SPSR's gradient losses (Ma 2020): the edges of SR shall be those of HR, in place and strength."""
 
 from __future__ import annotations
 
@@ -7,26 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aesop.config import Config
-
-#: Added under the root, whose slope at zero is infinite (SPSR's code, code/models/SPSR_model.py).
-_LEAST_SQUARE = 1e-6
-
-
-def gradient_map(images: Tensor) -> Tensor:
-    """M(I) of SPSR, for every channel by itself: sqrt((right - left)^2 + (below - above)^2 + 1e-6).
-
-    Args:
-        images: (N, C, H, W); zeros are taken to lie around them, so that bright borders count as edges
-            (`Get_gradient_nopadding` of SPSR's code).
-
-    Returns:
-        (N, C, H, W), between 0.001 and 1.415 for images in [0, 1]; its gradient is finite everywhere.
-
-    """
-    padded = F.pad(images, [1] * 4)
-    across = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
-    down = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
-    return (across**2 + down**2 + _LEAST_SQUARE).sqrt()
+from aesop.networks.gradient_map import gradient_map
 
 
 def gradient_loss(sr: Tensor, hr: Tensor) -> Tensor:

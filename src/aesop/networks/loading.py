@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from aesop.errors import ModelError
 from aesop.networks.recorded import recorded_generator
 from aesop.networks.rrdb import RRDBNet
-from aesop.networks.run_files import generator_file
 from aesop.networks.spandrel_any import prepare
 from aesop.networks.spsr import SPSRNet, is_spsr
 from aesop.networks.srresnet import is_srresnet, srresnet_from_state
 from aesop.networks.state_dicts import read_metadata, read_state
+from aesop.run import Run
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def load_generator(path: Path | str) -> LoadedGenerator:
     """
     path = Path(path)
     if path.is_dir():
-        path = generator_file(path)
+        path = Run(path).generator()
     state = read_state(path)
     if any(key.startswith("decoder.") for key in state) and any("conv_first.0." in key for key in state):
         raise ModelError(f"{path}: is an auto-encoder, not a generator; name a generator here.")

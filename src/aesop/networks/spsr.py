@@ -15,8 +15,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from aesop.losses.gradient import gradient_map
 from aesop.networks.fitting import built_to_fit
+from aesop.networks.gradient_map import gradient_map
 from aesop.networks.rrdb import RRDB, RRDBNet, conv3x3, count_blocks, initialise_small
 from aesop.networks.section import GeneratorSection
 

@@ -11,32 +11,29 @@ import torch
 from aesop.errors import RunError
 from aesop.files import atomic_path
 
-FILE = "checkpoint.pt"
 
-
-def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any]) -> None:
-    """Write the state after `iteration` iterations to `folder`.
+def save_checkpoint(path: Path, iteration: int, state: dict[str, Any]) -> None:
+    """Write the state after `iteration` iterations to `path`.
 
     Raises:
         RunError: if the disk is full or the folder cannot be written; the checkpoint before it stays.
 
     """
-    with atomic_path(folder / FILE) as temporary:
+    with atomic_path(path) as temporary:
         try:
             torch.save({"iteration": iteration, "state": state, **_random_states()}, temporary)
         except RuntimeError as error:
             # torch reports a failed write, most often a full disk, as a RuntimeError of its own.
-            raise RunError(f"{folder / FILE}: could not be written; free some space and call again.") from error
+            raise RunError(f"{path}: could not be written; free some space and call again.") from error
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> tuple[int, dict[str, Any]] | None:
-    """Read (iteration, state) from `folder`; None if it holds no checkpoint.
+def load_checkpoint(path: Path, device: torch.device) -> tuple[int, dict[str, Any]] | None:
+    """Read (iteration, state) from `path`; None if there is no such file.
 
     Raises:
         RunError: if the file is corrupt.
 
     """
-    path = folder / FILE
     if not path.is_file():
         return None
     try:

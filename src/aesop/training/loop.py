@@ -20,30 +20,13 @@ from aesop.degradation import Degradation
 from aesop.errors import RunError
 from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
+from aesop.run import StageFolder
 from aesop.training.checkpoint import load_checkpoint, save_checkpoint
 from aesop.training.interruption import Interrupted, Interruption
 from aesop.training.recipe import StageConfig
 from aesop.training.stage import WAITS, Pairs, Stage
 
 Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where a stage's results stand."""
-
-    folder: Path
-    logs: Path
-    network: str
-
-    @property
-    def output(self) -> Path:
-        """The stage's finished network."""
-        return self.folder / self.network
-
-    def snapshot(self, iteration: int) -> Path:
-        """Return where the EMA network of an iteration stands."""
-        return self.folder / "snapshots" / f"{iteration:08d}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -74,7 +57,7 @@ def train_stage(
     iterations: int,
     batches: Batches,
     pairs: Pairs,
-    paths: Paths,
+    files: StageFolder,
     metadata: dict[str, object],
     interruption: Interruption,
     degrading: Degrading | None = None,
@@ -93,7 +76,7 @@ def train_stage(
     parts = dict(stage.parts)
     if degrading is not None:
         parts["degradation"] = degrading.degradation
-    checkpoint = load_checkpoint(paths.folder, fabric.device)
+    checkpoint = load_checkpoint(files.checkpoint, fabric.device)
     if checkpoint is not None:
         done, state = checkpoint
         for name, part in parts.items():
@@ -102,7 +85,7 @@ def train_stage(
     def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
         write_state(path, stage.result.state_dict(), {**metadata, "iteration": iteration, "measured": measured})
 
-    log = _Log(paths, done, fabric.is_global_zero)
+    log = _Log(files, done, fabric.is_global_zero)
     losses = _Means()
     measured: dict[str, float] = {}
     with log, progress(stage.name, iterations, done, shown=fabric.is_global_zero) as advance:
@@ -117,7 +100,7 @@ def train_stage(
             losses.add(stage.step(lr, hr))
             if iteration % config.log_every == 0 or iteration == iterations:
                 means = losses.take()
-                _require_finite(means, stage.name, iteration, paths)
+                _require_finite(means, stage.name, iteration, files)
                 log.write(iteration, "loss", means)
                 advance(note=" ".join(f"{name} {value:.4g}" for name, value in means.items()))
             else:
@@ -126,24 +109,24 @@ def train_stage(
                 if fabric.is_global_zero:
                     measured = stage.validate(pairs)
                     log.write(iteration, "validation", measured)
-                    export(paths.snapshot(iteration), iteration, measured)
+                    export(files.snapshot(iteration), iteration, measured)
                 fabric.barrier()
             # Many processes agree to stop only now and then: asking each other means waiting for the device.
             asked = fabric.world_size == 1 or iteration % 10 == 0
             stop = _anyone(fabric, interruption.signum) if asked else 0
             if iteration % config.checkpoint_every == 0 or iteration == iterations or stop:
-                _require_finite(losses.peek(), stage.name, iteration, paths)
-                _require_finite({"the network": _sum(stage.result)}, stage.name, iteration, paths)
+                _require_finite(losses.peek(), stage.name, iteration, files)
+                _require_finite({"the network": _sum(stage.result)}, stage.name, iteration, files)
                 if fabric.is_global_zero:
                     state = {name: part.state_dict() for name, part in parts.items()}
-                    save_checkpoint(paths.folder, iteration, state)
+                    save_checkpoint(files.checkpoint, iteration, state)
                 fabric.barrier()
             if stop and iteration < iterations:
                 raise Interrupted(stop, iteration)
     if fabric.is_global_zero:
         if not measured:
             measured = stage.validate(pairs)
-        export(paths.output, iterations, measured)
+        export(files.network, iterations, measured)
     fabric.barrier()
     return measured
 
@@ -156,12 +139,12 @@ def _anyone(fabric: Fabric, signum: int | None) -> int:
     return int(fabric.all_reduce(heard, reduce_op="max").item())  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _require_finite(values: dict[str, float], stage: str, iteration: int, paths: Paths) -> None:
+def _require_finite(values: dict[str, float], stage: str, iteration: int, files: StageFolder) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise RunError(
                 f"{stage}: {name} became {value} near iteration {iteration}; train into a new run folder with a lower "
-                f"{stage}.learning_rate or other loss weights (networks from before stand in {paths.folder}/snapshots)."
+                f"{stage}.learning_rate or other loss weights (earlier networks: {files.snapshot(0).parent})."
             )
 
 
@@ -199,22 +182,20 @@ class _Log:
     What an interrupted run wrote after its last checkpoint is dropped on resume, since it will be written again.
     """
 
-    def __init__(self, paths: Paths, done: int, active: bool) -> None:
-        self.path = paths.folder / "log.jsonl"
-        self.paths, self.done, self.active = paths, done, active
+    def __init__(self, files: StageFolder, done: int, active: bool) -> None:
+        self.files, self.done, self.active = files, done, active
         self.started = time.monotonic()
         self.board: Any = None
 
     def __enter__(self) -> _Log:
         if self.active:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            kept = [line for line in read_log(self.paths.folder) if line["iteration"] <= self.done]
-            self.path.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+            self.files.folder.mkdir(parents=True, exist_ok=True)
+            kept = [line for line in self.files.read_log() if line["iteration"] <= self.done]
+            self.files.log.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
             from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-            self.board = TensorBoardLogger(
-                self.paths.logs, name="", version=self.paths.folder.name, purge_step=self.done + 1
-            )
+            board = self.files.board
+            self.board = TensorBoardLogger(board.parent, name="", version=board.name, purge_step=self.done + 1)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -225,20 +206,6 @@ class _Log:
         if not self.active:
             return
         line = {"iteration": iteration, "kind": kind, "seconds": round(time.monotonic() - self.started, 3), **values}
-        with self.path.open("a", encoding="utf-8") as file:
+        with self.files.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.board.log_metrics({f"{kind}/{name}": value for name, value in values.items()}, step=iteration)
-
-
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Read a stage's log: dictionaries of iteration, kind (`loss` or `validation`), seconds and values."""
-    path = folder / "log.jsonl"
-    if not path.is_file():
-        return []
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break  # the line that a killed process was writing
-    return lines

@@ -13,6 +13,7 @@ from aesop.errors import ModelError
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.networks.generators import GeneratorConfig
 from aesop.networks.loading import load_generator
+from aesop.run import Run
 from aesop.training.recipe import PerceptualConfig
 
 Section = TypeVar("Section")
@@ -45,7 +46,7 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
     """
     weights = "fidelity.weights" if key == "generator" else f"{key}_weights"
     if path.is_dir():  # a run: its fidelity network is meant, whatever was trained after it
-        path = path / "fidelity" / "generator.safetensors"
+        path = Run(path).stage("fidelity").network
     # Released files may name their parameters otherwise; loading knows their layouts.
     loaded = load_generator(path)
     if loaded.scale != scale:

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.losses.artifact import artifact_loss
-from aesop.losses.gradient import gradient_loss, gradient_map
+from aesop.losses.gradient import gradient_loss
 from aesop.losses.perceptual import PerceptualLoss
+from aesop.networks.gradient_map import gradient_map
 from aesop.networks.spsr import SPSRNet
 from aesop.training.adversary import Adversary
 from aesop.training.ema import EMA

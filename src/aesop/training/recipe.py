@@ -23,6 +23,7 @@ from aesop.networks.features import EfficientNetConfig, VGG19Config
 from aesop.networks.generators import GeneratorConfig
 from aesop.networks.section import Scale
 from aesop.networks.spsr import SPSRConfig
+from aesop.run import STAGES
 
 FidelityLossConfig = Annotated[
     SerializeAsAny[
@@ -41,9 +42,6 @@ DegradationConfig = Annotated[
     extendable(DegradationSection),
 ]
 FeaturesConfig = Annotated[VGG19Config | EfficientNetConfig, Field(discriminator="type")]
-
-#: The stages in the order in which they are trained.
-STAGES = ("fidelity", "autoencoder", "perceptual")
 
 
 Beta = Annotated[float, Field(ge=0, lt=1)]

@@ -25,14 +25,15 @@ from aesop.data.prepared import PreparedData
 from aesop.errors import ModelError, RunError
 from aesop.networks.discriminators.loading import load_discriminator
 from aesop.networks.rrdb import RRDBNet
+from aesop.run import STAGES, Run
 from aesop.training.autoencoder import AutoEncoderStage, verdict
 from aesop.training.fidelity import FidelityStage
 from aesop.training.interruption import Interruption, caught_signals
 from aesop.training.loop import Degrading, train_stage
 from aesop.training.networks import perceptual_loss, required, starting_network
 from aesop.training.perceptual import PerceptualStage
-from aesop.training.recipe import STAGES, AutoEncoderConfig, Recipe
-from aesop.training.run import Run
+from aesop.training.recipe import AutoEncoderConfig, Recipe
+from aesop.training.record import check_pictures_of, check_recipe_of, finished_iterations, open_run
 from aesop.training.stage import Pairs, Sharpen, Stage, as_it_is
 from aesop.versions import versions
 
@@ -88,14 +89,14 @@ def train(
     """
     folder = Run(run)
     check_weights(recipe)
-    folder.check(recipe)
+    check_recipe_of(folder, recipe)
     fabric = _fabric(device, devices, nodes, recipe)
     pictures = training_data(recipe, data, validation, store, say)
     # Every process checks before any is launched, so that none waits for one that has given up.
-    folder.check_data(pictures.fingerprint, devices * nodes)
+    check_pictures_of(folder, pictures.fingerprint, devices * nodes)
     fabric.launch()
     if fabric.is_global_zero:
-        folder.open(recipe, pictures.fingerprint, fabric.world_size)
+        open_run(folder, recipe, pictures.fingerprint, fabric.world_size)
     fabric.barrier()
     if fabric.device.type != "cpu":
         say(f"device: {fabric.device}")
@@ -105,7 +106,7 @@ def train(
                 say(f"{name}: taken from {weights}")
             elif name not in recipe.trained_stages():
                 say(f"{name}: a bicubic downscaler and the fidelity network, nothing to train")
-            elif folder.iterations(name) >= recipe.iterations(name):
+            elif finished_iterations(folder, name) >= recipe.iterations(name):
                 say(f"{name}: done before")
             else:
                 _train_one(fabric, folder, recipe, name, pictures, interruption, say)
@@ -225,7 +226,7 @@ def _train_one(
         recipe.iterations(name),
         stream,
         pairs,
-        run.paths(name),
+        run.stage(name),
         metadata,
         interruption,
         degradation and Degrading(degradation, seed),
@@ -237,14 +238,16 @@ def _train_one(
             if recipe.autoencoder is None or name != "autoencoder"
             else verdict(measured, recipe.autoencoder.lr_weight)
         )
-        say(f"{name}: {told}; {run.paths(name).output}{_peak_memory(fabric.device)}")
+        say(f"{name}: {told}; {run.stage(name).network}{_peak_memory(fabric.device)}")
 
 
 def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sharpen = as_it_is) -> Stage:
     """Build a stage with its networks, those of earlier stages taken from the recipe's files or from the run."""
     if name == "fidelity":
         return FidelityStage(fabric, recipe, recipe.generator.build(recipe.scale), sharpen)
-    fidelity = starting_network(recipe.generator, recipe.scale, recipe.fidelity.weights or run.paths("fidelity").output)
+    fidelity = starting_network(
+        recipe.generator, recipe.scale, recipe.fidelity.weights or run.stage("fidelity").network
+    )
     if name == "autoencoder":
         config = required(recipe.autoencoder, "autoencoder")
         autoencoder = AutoEncoder(
@@ -294,7 +297,7 @@ def _autoencoder(run: Run, recipe: Recipe, fidelity: nn.Module) -> AutoEncoder:
         return AutoEncoder.collapsed(_decoder(recipe, config, fidelity), recipe.scale)
     if config.weights is not None:
         return AutoEncoder.load(config.weights)
-    return AutoEncoder.load(run.paths("autoencoder").output, recipe.network("autoencoder").build(recipe.scale))
+    return AutoEncoder.load(run.stage("autoencoder").network, recipe.network("autoencoder").build(recipe.scale))
 
 
 def _fabric(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:

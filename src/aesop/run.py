@@ -1,0 +1,166 @@
+"""How a run folder is laid out: no other file spells these names.
+
+recipe.yaml   the resolved recipe
+run.json      versions, seed, data and command
+STAGE/        the finished network, checkpoint.pt, log.jsonl, snapshots/ITERATION.safetensors
+logs/         the same numbers for TensorBoard
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aesop.errors import ModelError, RunError
+
+#: The stages in the order in which they are trained.
+STAGES = ("fidelity", "autoencoder", "perceptual")
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """The files of one stage."""
+
+    folder: Path
+
+    @property
+    def network(self) -> Path:
+        """The finished network, EMA weights."""
+        name = "autoencoder" if self.folder.name == "autoencoder" else "generator"
+        return self.folder / f"{name}.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """All that training continues from."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        """Losses and validations, a JSON object a line."""
+        return self.folder / "log.jsonl"
+
+    @property
+    def board(self) -> Path:
+        """TensorBoard's folder."""
+        return self.folder.parent / "logs" / self.folder.name
+
+    def snapshot(self, iteration: int) -> Path:
+        """Return where the EMA network of an iteration goes."""
+        return self.folder / "snapshots" / f"{iteration:08d}.safetensors"
+
+    def snapshots(self) -> dict[int, Path]:
+        """Return the snapshots that there are by iteration, in order.
+
+        Raises:
+            ModelError: if there are none.
+
+        """
+        found = sorted((self.folder / "snapshots").glob("*.safetensors"))
+        if not found:
+            raise ModelError(f"{self.folder}: has no snapshots; name a run that has trained this stage.")
+        return {int(path.stem): path for path in found}
+
+    def has_begun(self) -> bool:
+        """Tell whether training has left a checkpoint or a network."""
+        return self.network.is_file() or self.checkpoint.is_file()
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Read the log: dictionaries of iteration, kind (`loss` or `validation`), seconds and values."""
+        if not self.log.is_file():
+            return []
+        lines = []
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break  # the line that a killed process was writing
+        return lines
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder with everything that one training produced."""
+
+    folder: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        """The resolved recipe."""
+        return self.folder / "recipe.yaml"
+
+    @property
+    def record_file(self) -> Path:
+        """Versions, seed, data and command, as JSON."""
+        return self.folder / "run.json"
+
+    def stage(self, name: str) -> StageFolder:
+        """Return the folder of a stage."""
+        return StageFolder(self.folder / name)
+
+    def generator(self) -> Path:
+        """Return the network of the last stage that trains a generator.
+
+        Raises:
+            ModelError: if the folder is no run, or that stage is not finished.
+
+        """
+        perceptual, fidelity = (self.stage(name).network for name in ("perceptual", "fidelity"))
+        if perceptual.is_file():
+            return perceptual
+        if not self.record_file.is_file():
+            raise ModelError(
+                f"{self.folder}: is not a run folder (no {self.record_file.name}); name a run or a model file."
+            )
+        if "perceptual" not in self.read_record()["stages"]:
+            if fidelity.is_file():
+                return fidelity
+            if self.stage("autoencoder").network.is_file():
+                raise ModelError(
+                    f"{self.folder}: this run trained an auto-encoder alone; a generator is expected here."
+                )
+        raise ModelError(
+            f"{self.folder}: this run's last network is not finished; train it to the end, or name another of its "
+            f"files, such as {fidelity.relative_to(self.folder)}."
+        )
+
+    def autoencoder(self) -> Path:
+        """Return the finished auto-encoder.
+
+        Raises:
+            ModelError: if there is none.
+
+        """
+        path = self.stage("autoencoder").network
+        if not path.is_file():
+            raise ModelError(f"{self.folder}: this run has no trained auto-encoder ({path}); name one that has.")
+        return path
+
+    def fidelity(self) -> Path | None:
+        """Return the fidelity network that the later stages began with, its own or the recipe's; None if it is gone."""
+        own = self.stage("fidelity").network
+        if own.is_file() or not self.recipe_file.is_file():
+            return own if own.is_file() else None
+        try:
+            weights = yaml.safe_load(self.recipe_file.read_text(encoding="utf-8"))["fidelity"]["weights"]
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            raise RunError(f"{self.recipe_file}: is damaged; name a model file of the run.") from error
+        return Path(weights) if weights is not None and Path(weights).is_file() else None
+
+    def read_record(self) -> dict[str, Any]:
+        """Read the run's record.
+
+        Raises:
+            RunError: if it is damaged.
+
+        """
+        try:
+            record = json.loads(self.record_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.record_file}: is damaged; train into a new folder, or name a model file.") from error
+        if not isinstance(record, dict) or not {"stages", "data", "processes"} <= record.keys():
+            raise RunError(f"{self.record_file}: is not a run's record; train into a new folder, or name a model file.")
+        return record

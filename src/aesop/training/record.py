@@ -1,0 +1,147 @@
+"""What a run folder records of its training, and the checks that a call goes on with the same one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from aesop.errors import RecipeError, RunError
+from aesop.files import write_atomically
+from aesop.networks.state_dicts import read_metadata
+from aesop.run import Run
+from aesop.training.recipe import Recipe
+from aesop.training.recipe_files import dump_recipe, load_recipe
+from aesop.versions import versions
+
+#: Keys that may change between two calls on one run: they say how long and how to look, not what is trained.
+_FREE = {
+    "iterations",
+    "steps",
+    "workers",
+    "log_every",
+    "validate_every",
+    "checkpoint_every",
+    "about",
+    "validation_crop",
+}
+
+
+def run_recipe(run: Run) -> Recipe:
+    """Read the recipe that a run was trained by.
+
+    Raises:
+        RunError: if the folder is no run.
+        RecipeError: if the recipe is damaged.
+
+    """
+    if not run.recipe_file.is_file():
+        raise RunError(f"{run.folder}: is not a run folder; it has no {run.recipe_file.name}.")
+    return load_recipe(str(run.recipe_file))
+
+
+def finished_iterations(run: Run, stage: str) -> int:
+    """Return how many iterations a stage's finished network has seen, 0 if there is none.
+
+    Raises:
+        ModelError: if the file is corrupt.
+
+    """
+    network = run.stage(stage).network
+    return int(read_metadata(network).get("iteration", 1)) if network.is_file() else 0
+
+
+def check_recipe_of(run: Run, recipe: Recipe) -> None:
+    """Check that the folder is new, or belongs to this recipe and can be trained on.
+
+    Raises:
+        RunError: naming what differs.
+
+    """
+    if run.folder.exists() and not run.folder.is_dir():
+        raise RunError(f"{run.folder}: is a file; name a folder with --run.")
+    if not run.record_file.is_file():
+        if run.folder.is_dir() and any(run.folder.iterdir()):
+            raise RunError(f"{run.folder}: is not empty and not a run; name a new folder with --run.")
+        return
+    if run.recipe_file.is_file():
+        _require_same(run, recipe)
+    trained = recipe.trained_stages()
+    for number, stage in enumerate(trained):
+        done, wanted = finished_iterations(run, stage), recipe.iterations(stage)
+        heirs = [later for later in trained[number + 1 :] if run.stage(later).has_begun()]
+        if 0 < done < wanted and heirs:
+            raise RunError(
+                f"{run.folder}: {stage} was trained for {done} of {wanted} iterations, and {heirs[0]} builds on it; "
+                "name a new folder with --run."
+            )
+
+
+def check_pictures_of(run: Run, fingerprint: str, processes: int) -> None:
+    """Check that a run that has begun was trained on these pictures, by as many processes.
+
+    Raises:
+        RunError: naming what differs.
+
+    """
+    if not run.record_file.is_file():
+        return
+    record = run.read_record()
+    if record["data"] != fingerprint:
+        raise RunError(
+            f"{run.folder}: was trained on other pictures (or they have changed); "
+            "name a new folder with --run, or the pictures it was trained on with --data."
+        )
+    if record["processes"] != processes:
+        raise RunError(
+            f"{run.folder}: was trained by {record['processes']} processes, not {processes}, each with its "
+            "own batch; give the same --devices and --nodes, or name a new folder with --run."
+        )
+
+
+def open_run(run: Run, recipe: Recipe, fingerprint: str, processes: int) -> None:
+    """Make the folder, or clear what a killed process left in it, and record the recipe.
+
+    Raises:
+        RunError: if the folder cannot be written.
+
+    """
+    if run.record_file.is_file():
+        for leftover in run.folder.rglob(".*.part"):
+            leftover.unlink(missing_ok=True)
+    else:
+        record = {
+            "recipe": recipe.name,
+            "stages": list(recipe.stages()),
+            "seed": recipe.seed,
+            "data": fingerprint,
+            "processes": processes,
+            "command": sys.argv,
+            "versions": versions(),
+        }
+        write_atomically(run.record_file, json.dumps(record, indent=2) + "\n")
+    write_atomically(run.recipe_file, dump_recipe(recipe))
+
+
+def _require_same(run: Run, recipe: Recipe) -> None:
+    try:
+        before = _flat(run_recipe(run).model_dump(mode="json"))
+    except RecipeError as error:
+        raise RunError(f"{error} This run is damaged or of another version; name a new folder with --run.") from error
+    now = _flat(recipe.model_dump(mode="json"))
+    for key in sorted(before.keys() | now.keys()):
+        if key.split(".")[-1] not in _FREE and before.get(key) != now.get(key):
+            raise RunError(
+                f"{run.folder}: was trained with {key} = {before.get(key)}, not {now.get(key)}; "
+                "name a new folder with --run, or take the value back."
+            )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
