@@ -1,0 +1,38 @@
+"""The public names, and what importing them costs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from collections import defaultdict
+
+import pytest
+
+import aesop
+
+
+@pytest.mark.parametrize("name", aesop.__all__)
+def test_every_public_name_is_listed_and_documented(name: str):
+    assert name in dir(aesop)
+    found = getattr(aesop, name)
+    assert isinstance(found, str) or (found.__doc__ and found.__name__ == name)
+
+
+def test_importing_the_package_or_its_commands_loads_nothing_heavy():
+    script = "import sys, aesop, aesop.cli; print({'torch', 'pydantic', 'numpy', 'pyvips'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "set()"
+
+
+def test_no_two_public_classes_have_one_name():
+    modules = [importlib.import_module(found.name) for found in pkgutil.walk_packages(aesop.__path__, "aesop.")
+               if found.name != "aesop.__main__"]  # fmt: skip
+    homes = defaultdict(list)
+    for module in modules:
+        for name, found in vars(module).items():
+            if inspect.isclass(found) and found.__module__ == module.__name__ and not name.startswith("_"):
+                homes[name].append(module.__name__)
+    twice = {name: where for name, where in homes.items() if len(where) > 1}
+    assert {name: where for name, where in twice.items() if name not in {"Curve", "Note", "Upscaled"}} == {}
