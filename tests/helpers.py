@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +38,25 @@ def synthetic_pictures(folder: Path, count: int, size: int | tuple[int, int], se
     for number, path in enumerate(paths):
         write_picture(path, synthetic_picture(height, width, seed * 1000 + number))
     return paths
+
+
+@contextmanager
+def without_access(folder: Path) -> Iterator[None]:
+    """Take all rights to `folder` away from this process, root's too."""
+    user, rights = os.geteuid(), folder.stat().st_mode
+    changed = {}
+    if user == 0:  # to whom every folder is open: be somebody else for a while, who can reach the folder
+        for parent in folder.parents:
+            if parent.stat().st_mode & 0o055 != 0o055:
+                changed[parent] = parent.stat().st_mode
+                parent.chmod(changed[parent] | 0o055)
+    folder.chmod(0)
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(rights)
+        for parent, mode in changed.items():
+            parent.chmod(mode)

@@ -259,12 +259,11 @@ def test_a_metric_that_fails_on_one_picture_marks_it_alone(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX systems only")
-def test_names_that_are_not_utf8_are_marked_and_can_be_printed(bench: Path) -> None:
+def test_names_may_be_any_bytes(bench: Path) -> None:
     write_picture(bench / "HR" / os.fsdecode(b"caf\xe9.png"), picture(seed=3))
     evaluation = evaluate(["bicubic"], [bench], metrics=["psnr"])
-    assert len(evaluation.result("bicubic", "bench", "psnr").finite) == 2
-    assert [failure.picture for failure in evaluation.failures] == ["caf\\xe9"]
-    assert "caf\\xe9.png: the name is not UTF-8; rename it" in table(evaluation)
+    assert "caf\\xe9" in evaluation.result("bicubic", "bench", "psnr").finite
+    assert evaluation.failures == []
     (table(evaluation) + evaluation.to_json()).encode()
 
 

@@ -18,8 +18,9 @@ from aesop.data import pictures
 from aesop.data.pictures import (
     PictureAccessError,
     find_pictures,
+    is_transparent,
+    read_header,
     read_picture,
-    read_size,
     to_float,
     to_picture,
     to_planes,
@@ -27,7 +28,7 @@ from aesop.data.pictures import (
     write_picture,
 )
 from aesop.errors import DataError
-from helpers import synthetic_picture
+from helpers import synthetic_picture, without_access
 
 
 @pytest.fixture
@@ -53,7 +54,10 @@ def test_png_of_every_8_bit_kind_equals_pillow(tmp_path: Path, picture: np.ndarr
             np.testing.assert_array_equal(read_picture(path), np.asarray(opened.convert("RGBA"))[..., :3], name)
             expected = np.asarray(opened.convert("RGBA" if "A" in opened.mode else "RGB"))
         np.testing.assert_array_equal(read_picture(path, alpha=True), expected, name)
-        assert read_size(path) == (60, 84)
+        header = read_header(path)
+        assert (header.height, header.width, header.deep) == (60, 84, False)
+        assert header.grey == (name.startswith("grey") or name == "bits")
+        assert header.alpha == is_transparent(path) == name.endswith(("rgba", "alpha"))
 
 
 def test_palette_with_transparency_equals_pillow(tmp_path: Path, picture: np.ndarray) -> None:
@@ -74,6 +78,11 @@ def test_16_bit_is_rounded_to_8(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(read_picture(path, alpha=True), expected[..., :3])
     cv2.imwrite(str(path), deep[..., [2, 1, 0, 3]])
     np.testing.assert_array_equal(read_picture(path, alpha=True), expected)
+    assert read_header(path).deep
+    deep[..., 3] = 65535
+    cv2.imwrite(str(path), deep)
+    assert read_header(path).alpha
+    assert not is_transparent(path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif", "a.tiff", "a.bmp", "a.JPG", "a.jpeg"])
@@ -120,7 +129,8 @@ def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray, orient
         8: np.rot90(picture),
     }
     np.testing.assert_array_equal(read_picture(path), turns[orientation])
-    assert read_size(path) == turns[orientation].shape[:2]
+    header = read_header(path)
+    assert (header.height, header.width) == turns[orientation].shape[:2]
 
 
 def test_profiles_are_converted_to_srgb(tmp_path: Path, picture: np.ndarray) -> None:
@@ -199,7 +209,7 @@ def test_huge_pictures_are_refused(
 ) -> None:
     monkeypatch.setattr(pictures, "PIXEL_LIMIT", 5000)
     write_picture(tmp_path / name, picture)
-    for read in (read_picture, read_size):
+    for read in (read_picture, read_header):
         with pytest.raises(DataError, match=rf"{name}: 84 x 60 pixels are more than"):
             read(tmp_path / name)
 
@@ -249,33 +259,49 @@ def cut_bmp(width: int, height: int) -> bytes:
 def test_bmp_files_are_under_the_same_limit_as_all_others(tmp_path: Path) -> None:
     path = tmp_path / "a.bmp"
     path.write_bytes(cut_bmp(19000, 19000))  # more than Pillow's own limit, less than ours
-    assert read_size(path) == (19000, 19000)
+    assert (read_header(path).height, read_header(path).width) == (19000, 19000)
     with pytest.raises(DataError, match=r"a\.bmp: no complete picture"):
         read_picture(path)
     path.write_bytes(cut_bmp(21000, 21000))
-    for read in (read_picture, read_size):
+    for read in (read_picture, read_header):
         with pytest.raises(DataError, match="21000 x 21000 pixels are more than 400 million"):
             read(path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX systems only")
-@pytest.mark.parametrize("suffix", [".png", ".bmp"])
-def test_a_name_that_is_not_utf8_is_named_so_that_it_can_be_printed(
-    tmp_path: Path, picture: np.ndarray, suffix: str
-) -> None:
-    path = tmp_path / (os.fsdecode(b"caf\xe9") + suffix)
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"caf\xe9.bmp", b"a[page=1].png"])
+def test_names_may_be_any_bytes(tmp_path: Path, picture: np.ndarray, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
     write_picture(path, picture)
-    for read in (read_picture, read_size):
-        with pytest.raises(DataError, match=rf"caf\\xe9{suffix}: the name is not UTF-8; rename it") as refusal:
-            read(path)
-        str(refusal.value).encode()
+    assert find_pictures(tmp_path) == [path]
+    np.testing.assert_array_equal(read_picture(path), picture)
+    assert read_header(path).height == 60
+    path.write_bytes(b"corrupt")
+    with pytest.raises(DataError, match="no complete picture") as refusal:
+        read_picture(path)
+    assert name.decode("utf-8", "backslashreplace") in str(refusal.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX systems")
+def test_folders_that_cannot_be_listed_are_named(tmp_path: Path, picture: np.ndarray) -> None:
+    write_picture(tmp_path / "set/a.png", picture)
+    write_picture(tmp_path / "set/locked/b.png", picture)
+    unreadable: list[str] = []
+    with without_access(tmp_path / "set/locked"):
+        assert find_pictures(tmp_path / "set", unreadable) == [tmp_path / "set/a.png"]
+        assert [line.split(";")[0] for line in unreadable] == [
+            f"{tmp_path}/set/locked: the folder cannot be read (Permission denied)"
+        ]
+        for folder in (tmp_path / "set", tmp_path / "set/locked"):
+            with pytest.raises(PictureAccessError, match="locked: the folder cannot be read"):
+                find_pictures(folder)
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here whose reading fails")
 def test_what_the_system_refuses_is_told_from_a_corrupt_file(tmp_path: Path, picture: np.ndarray) -> None:
     (tmp_path / "a.png").symlink_to("/proc/self/mem")
     (tmp_path / "b.png").write_bytes(b"corrupt")
-    for read in (read_picture, read_size):
+    for read in (read_picture, read_header):
         with pytest.raises(PictureAccessError, match=r"a\.png: cannot be read \(Input/output error\)"):
             read(tmp_path / "a.png")
         with pytest.raises(DataError, match="no complete picture") as refusal:

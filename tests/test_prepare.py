@@ -18,10 +18,10 @@ from PIL import Image
 from aesop.data import prepare as preparation
 from aesop.data import sources
 from aesop.data.bicubic import resize
-from aesop.data.pictures import PictureAccessError, read_picture, write_picture
+from aesop.data.pictures import read_picture, write_picture
 from aesop.data.prepare import default_store, prepare
 from aesop.errors import DataError, RunError
-from helpers import synthetic_picture, synthetic_pictures
+from helpers import synthetic_picture, synthetic_pictures, without_access
 
 
 def bicubic(picture: np.ndarray, factor: float) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_a_second_call_prepares_nothing(
     first = prepare(pictures, tmp_path / "store", 4, minimum=16)
     assert "Preparing pictures: 7/7" in capfd.readouterr().err
     monkeypatch.setattr(sources, "read_picture", None)
-    monkeypatch.setattr(preparation, "read_size", None)
+    monkeypatch.setattr(preparation, "read_header", None)
     assert prepare(pictures, tmp_path / "store", 4, minimum=16) == first
     assert capfd.readouterr().err == ""
 
@@ -156,40 +156,30 @@ def test_only_young_temporary_files_are_left_alone(pictures: Path, tmp_path: Pat
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_what_the_system_refuses_is_not_remembered(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here whose reading fails")
+def test_what_the_system_refuses_is_not_remembered(pictures: Path, tmp_path: Path) -> None:
     whole = prepare(pictures, tmp_path / "other", 4, minimum=16)
-    for function in ("read_size", "read_picture"):
-        module = preparation if function == "read_size" else sources
-
-        def refused(path: Path, function: object = getattr(module, function)) -> object:
-            if path.name == "001.png":
-                raise PictureAccessError(f"{path}: cannot be read (Permission denied); see to it.")
-            assert callable(function)
-            return function(path)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(module, function, refused)
-            data = prepare(pictures, tmp_path / function, 4, minimum=16)
-            assert data.left_out == (("001.png", "cannot be read (Permission denied); see to it."),)
-        assert prepare(pictures, tmp_path / function, 4, minimum=16).entries == whole.entries
+    picture = (pictures / "001.png").rename(tmp_path / "elsewhere.png")
+    (pictures / "001.png").symlink_to("/proc/self/mem")
+    data = prepare(pictures, tmp_path / "store", 4, minimum=16)
+    ((name, reason),) = data.left_out
+    assert (name, reason.split(";")[0]) == ("001.png", "cannot be read (Input/output error)")
+    assert "001.png" not in (tmp_path / "store/index.json").read_text()
+    (pictures / "001.png").unlink()
+    picture.rename(pictures / "001.png")
+    assert prepare(pictures, tmp_path / "store", 4, minimum=16).entries == whole.entries
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX systems only")
-def test_a_name_that_is_not_utf8_is_left_out(pictures: Path, tmp_path: Path) -> None:
-    bad = pictures / os.fsdecode(b"caf\xe9.png")
-    (pictures / "001.png").rename(bad)
-    for _ in range(2):
-        data = prepare(pictures, tmp_path / "store", 4, minimum=16)
-        assert data.left_out == (("caf\\xe9.png", "the name is not UTF-8; rename it."),)
-        assert len(data) == 5
-        data.split(2)
-    bad.rename(pictures / "café.png")
-    assert len(prepare(pictures, tmp_path / "store", 4, minimum=16)) == 6
+def test_names_may_be_any_bytes(pictures: Path, tmp_path: Path) -> None:
+    whole = prepare(pictures, tmp_path / "other", 4, minimum=16)
+    (pictures / "001.png").rename(pictures / os.fsdecode(b"caf\xe9.png"))
     folder = pictures.rename(tmp_path / os.fsdecode(b"\xe9"))
-    with pytest.raises(DataError, match="rename it"):
-        prepare(folder, default_store(folder, 4).parent / tmp_path / "new", 4, minimum=16)
+    for _ in range(2):
+        data = prepare(folder, default_store(folder, 4), 4, minimum=16)
+        assert [entry.name for entry in data.entries][3:] == ["004.png", "caf\\xe9.png", "more/a.tif"]
+        np.testing.assert_array_equal(data.read(4)[0], whole.read(1)[0])
+        data.split(2)
 
 
 def test_bad_pictures_are_named_and_the_rest_goes_on(pictures: Path, tmp_path: Path) -> None:
@@ -345,21 +335,48 @@ def test_default_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_store(Path("photos"), 4).parent == tmp_path / ".cache" / "aesop"
 
 
-@pytest.mark.parametrize(("mode", "reason"), [("L", "is greyscale"), ("RGBA", "has an alpha channel")])
-def test_pictures_that_are_not_rgb_are_refused_before_anything_is_prepared(tmp_path: Path, mode: str, reason: str):
-    synthetic_pictures(tmp_path / "photos", 2, 32)
-    Image.new(mode, (32, 32)).save(tmp_path / "photos" / "odd.png")
-    Image.new(mode, (32, 32)).save(tmp_path / "photos" / "other.png")
-    with pytest.raises(DataError, match=rf"odd.png: {reason} \(and 1 more .*\); training pictures are RGB: convert"):
-        prepare(tmp_path / "photos", tmp_path / "store", 4, minimum=16)
-    assert not (tmp_path / "store").exists()
-    # Pictures to validate on may be such: benchmarks hold some.
-    assert len(prepare(tmp_path / "photos", tmp_path / "store", 4, minimum=16, rgb_only=False)) == 4
+def test_odd_pictures_are_taken_as_rgb_or_left_out_and_counted(tmp_path: Path) -> None:
+    photos, store = tmp_path / "photos", tmp_path / "store"
+    plain = synthetic_pictures(photos, 2, 32)
+    grey = read_picture(plain[0])[..., 0]
+    Image.fromarray(grey).save(photos / "grey.png")
+    Image.fromarray(grey).save(photos / "grey.bmp")
+    rgba = np.dstack([read_picture(plain[1]), np.full((32, 32), 255, np.uint8)])
+    write_picture(photos / "opaque.png", rgba)
+    rgba[5, 5, 3] = 254
+    write_picture(photos / "glass.png", rgba)
+    data = prepare(photos, store, 4, minimum=16)
+    names = [entry.name for entry in data.entries]
+    assert names == ["000.png", "001.png", "grey.bmp", "grey.png", "opaque.png"]
+    np.testing.assert_array_equal(data.read(3)[0], np.dstack([grey] * 3))
+    np.testing.assert_array_equal(data.read(4)[0], data.read(1)[0])
+    assert (data.left_out, data.transparent) == ((), ("glass.png",))
+    assert data.not_rgb == (
+        "2 greyscale pictures become RGB, 1 opaque picture loses its alpha channel, 1 transparent picture is left out: "
+        "grey.bmp, grey.png; opaque.png; glass.png"
+    )
+    assert prepare(photos, store, 4, minimum=16) == data
+    assert prepare(photos, store, 4, minimum=16).not_rgb == data.not_rgb
+    for path in (*photos.glob("grey*"), photos / "opaque.png", photos / "glass.png"):
+        path.unlink()
+    assert prepare(photos, store, 4, minimum=16).not_rgb is None
 
 
-def test_a_grey_lr_picture_is_refused_too(tmp_path: Path):
-    synthetic_pictures(tmp_path / "set" / "HR", 1, 32)
+def test_odd_lr_pictures_count_too(tmp_path: Path) -> None:
+    synthetic_pictures(tmp_path / "set" / "HR", 2, 32)
     (tmp_path / "set" / "LR").mkdir()
     Image.new("L", (8, 8)).save(tmp_path / "set" / "LR" / "000.png")
-    with pytest.raises(DataError, match=r"LR/000.png: is greyscale; training pictures are RGB"):
-        prepare(tmp_path / "set", tmp_path / "store", 4, minimum=16)
+    Image.new("RGBA", (8, 8)).save(tmp_path / "set" / "LR" / "001.png")
+    data = prepare(tmp_path / "set", tmp_path / "store", 4, minimum=16)
+    assert ([entry.name for entry in data.entries], data.transparent) == (["000.png"], ("001.png",))
+
+
+def test_folders_that_cannot_be_listed_are_told(pictures: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    store.chmod(0o777)
+    with without_access(pictures / "more"):
+        data = prepare(pictures, store, 4, minimum=16)
+    assert len(data) == 5
+    (line,) = data.unreadable
+    assert line.startswith(f"{pictures / 'more'}: the folder cannot be read")

@@ -8,6 +8,10 @@ and exits with status 2; a library user catches `AesopError`.
 class AesopError(Exception):
     """Base of every error that the user, not the programmer, can mend."""
 
+    def __str__(self) -> str:
+        # A path in the message may hold bytes that are not UTF-8: they print as \\xe9 and the like.
+        return super().__str__().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
 
 class RecipeError(AesopError):
     """A recipe, or an override of one, that cannot be trained."""

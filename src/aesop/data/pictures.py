@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -44,15 +45,22 @@ class PictureAccessError(DataError):
     """A picture that the system does not give (permissions, a failing disk): the file itself may be as it should."""
 
 
-def find_pictures(folder: Path) -> list[Path]:
+def find_pictures(folder: Path, unreadable: list[str] | None = None) -> list[Path]:
     """The picture files in `folder` and its subfolders, sorted by path, without hidden ones; links are followed.
 
-    Raises DataError where the folder is missing or holds none.
+    A folder that the system does not list is described in `unreadable`, if given, and passed over.
+    Raises DataError where the folder is missing or holds no pictures, PictureAccessError where it, or without
+    `unreadable` one inside it, cannot be listed.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; name one that holds pictures.")
+    refused: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        refused.append(f"{printable(error.filename)}: the folder cannot be read ({error.strerror}); see to its rights.")
+
     found, seen = [], set()
-    for name, subfolders, files in os.walk(folder, followlinks=True):
+    for name, subfolders, files in os.walk(folder, onerror=refuse, followlinks=True):
         inside = Path(name)
         if inside.resolve() in seen:  # a link back to a folder above
             subfolders.clear()
@@ -60,13 +68,30 @@ def find_pictures(folder: Path) -> list[Path]:
         seen.add(inside.resolve())
         subfolders[:] = [s for s in subfolders if not s.startswith(".")]
         found += [inside / f for f in files if not f.startswith(".") and Path(f).suffix.lower() in PICTURE_SUFFIXES]
+    if refused and (unreadable is None or not found):
+        raise PictureAccessError(refused[0])
     if not found:
-        raise DataError(f"{folder}: no pictures there ({', '.join(sorted(PICTURE_SUFFIXES))}); name another folder.")
+        suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise DataError(f"{folder}: no pictures there ({suffixes}); name another folder.")
+    if unreadable is not None:
+        unreadable += refused
     return sorted(found)
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Height and width of a picture as `read_picture` gives it, from its header alone.
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its picture: pixels as `read_picture` gives them, and how they are stored."""
+
+    height: int
+    width: int
+    grey: bool
+    alpha: bool
+    #: More than 8 bit a channel.
+    deep: bool
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a picture; its pixels may still turn out to be damaged.
 
     Raises DataError for a file that is missing, no picture, or of more than `PIXEL_LIMIT` pixels; PictureAccessError
     where the system does not give it.
@@ -74,26 +99,18 @@ def read_size(path: Path) -> tuple[int, int]:
     with _refusals(path):
         if path.suffix.lower() == ".bmp":
             with _open_bmp(path) as bmp:
-                return bmp.height, bmp.width
+                return Header(bmp.height, bmp.width, bmp.mode in ("1", "L"), bmp.mode == "RGBA", False)
         image = _open(path)
-        turned = _orientation(image) >= 5  # these four swap rows and columns
-        return (image.width, image.height) if turned else (image.height, image.width)
+        height, width = image.height, image.width
+        if _orientation(image) >= 5:  # these four swap rows and columns
+            height, width = width, height
+        alpha = bool(image.hasalpha())
+        return Header(height, width, image.bands - alpha < 3, alpha, image.format != "uchar")
 
 
-def why_not_rgb(path: Path) -> str | None:
-    """Say, from its header alone, why a picture is not plain RGB: it is grey, or has an alpha channel; else None.
-
-    Raises DataError as `read_size` does.
-    """
-    with _refusals(path):
-        if path.suffix.lower() == ".bmp":
-            with _open_bmp(path) as bmp:
-                grey, alpha = bmp.mode in ("1", "L"), bmp.mode == "RGBA"
-        else:
-            image = _open(path)
-            alpha = bool(image.hasalpha())
-            grey = image.bands - alpha < 3
-    return "is greyscale" if grey else "has an alpha channel" if alpha else None
+def is_transparent(path: Path) -> bool:
+    """Whether a pixel of the picture lets anything shine through; raises DataError as `read_picture` does."""
+    return read_header(path).alpha and bool((read_picture(path, alpha=True)[..., 3:] < 255).any())
 
 
 def read_picture(path: Path, *, alpha: bool = False) -> np.ndarray:
@@ -180,7 +197,10 @@ def _vips() -> ModuleType:
 
 
 def _open(path: Path) -> Any:
-    image = _vips().Image.new_from_file(str(path), access="sequential", fail_on="error")
+    vips = _vips()
+    # By a source, whose name may be any bytes, and holds no options of libvips.
+    source = vips.Source.new_from_file(os.fsencode(path))
+    image = vips.Image.new_from_source(source, "", access="sequential", fail_on="error")
     _check_size(path, image.height, image.width)
     return image
 
@@ -202,8 +222,6 @@ def _check_size(path: Path, height: int, width: int) -> None:
 @contextmanager
 def _refusals(path: Path) -> Iterator[None]:
     """Turn what libvips and Pillow say of an unreadable file into a DataError."""
-    if (named := printable(path)) != str(path):
-        raise DataError(f"{named}: the name is not UTF-8; rename it.")
     try:
         if not path.is_file():
             raise DataError(f"{path}: there is no such file.")

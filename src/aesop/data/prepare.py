@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from aesop.data.pictures import PictureAccessError, read_size, to_picture, why_not_rgb
+from aesop.data.pictures import PictureAccessError, is_transparent, read_header, to_picture
 from aesop.data.prepared import Entry, PreparedData
 from aesop.data.sources import Source, find_sources
 from aesop.errors import DataError
@@ -32,7 +32,7 @@ from aesop.progress import progress
 __all__ = ["PreparedData", "default_store", "prepare"]
 
 #: Changes whenever the same pictures would be prepared otherwise.
-FORMAT = 2
+FORMAT = 3
 
 #: Seconds after which a file that nobody has written to is what a killed process left behind.
 ABANDONED = 600.0
@@ -51,6 +51,10 @@ class LeftOut:
     passing: bool = False
 
 
+#: The reason that is counted, with what else is not plain RGB, instead of told for each picture.
+TRANSPARENT = "is transparent in places"
+
+
 def default_store(source: Path, scale: int, shrink: int = 1) -> Path:
     """A folder of its own for these parameters, in $AESOP_CACHE or else in ~/.cache/aesop."""
     cache = Path(os.environ.get("AESOP_CACHE") or Path.home() / ".cache" / "aesop").expanduser()
@@ -66,7 +70,6 @@ def prepare(
     minimum: int,
     lr: Path | None = None,
     shrink: int = 1,
-    rgb_only: bool = True,
 ) -> PreparedData:
     """Prepare the pictures in `source` in the folder `store`; what an earlier call has done is not done again.
 
@@ -77,23 +80,20 @@ def prepare(
         minimum: HR pixels a side that a picture must have to be usable, the largest crop.
         lr: folder of LR pictures; None takes the source's, or makes them by `aesop.data.bicubic.resize`, rounded once.
         shrink: HR pictures are downscaled by this whole number first, which rids photographs of JPEG artefacts.
-        rgb_only: refuse greyscale pictures and those with an alpha channel, which training would learn from as if they
-            were colour photographs; otherwise grey is repeated and alpha dropped.
 
     Returns:
-        The usable pictures. Those that are corrupt, too small or do not pair are left out, with the reason.
+        The usable pictures: grey ones become RGB, an alpha channel that is opaque is dropped. Those that are corrupt,
+        transparent, too small or do not pair are left out, with the reason.
 
     Raises:
-        DataError: a picture that is not plain RGB, no usable picture, too little free disk space, or `shrink` together
-            with LR pictures.
+        DataError: no usable picture, too little free disk space, or `shrink` together with LR pictures.
         RunError: the store cannot be written, or the disk is full; what is done is kept.
 
     """
-    sources, unpaired = find_sources(source, scale, lr)
+    unreadable: list[str] = []
+    sources, unpaired = find_sources(source, scale, lr, unreadable)
     if shrink > 1 and any(s.lr for s in sources):
         raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
-    if rgb_only:
-        _require_rgb(sources)
     _clear_leftovers(store)
     known = _read_index(store, scale, shrink)
     jobs = [_Job(s, store, scale, shrink) for s in sources]
@@ -116,27 +116,15 @@ def prepare(
         reasons = [f"{name}: {reason}" for name, reason in sorted(left_out.items())]
         more = f"; and {len(reasons) - 5} more" if len(reasons) > 5 else ""
         raise DataError(f"{source}: none of the {len(reasons)} pictures is usable ({'; '.join(reasons[:5])}{more}).")
+    transparent = tuple(sorted(name for name, reason in left_out.items() if reason == TRANSPARENT))
     return PreparedData(
-        store, scale, tuple(sorted(entries, key=lambda entry: entry.name)), tuple(sorted(left_out.items()))
+        store,
+        scale,
+        tuple(sorted(entries, key=lambda entry: entry.name)),
+        tuple(sorted((name, reason) for name, reason in left_out.items() if reason != TRANSPARENT)),
+        transparent,
+        tuple(unreadable),
     )
-
-
-def _require_rgb(sources: Sequence[Source]) -> None:
-    """Raise DataError if a picture is grey or has an alpha channel; unreadable ones are for others to name."""
-
-    def look(path: Path) -> str | None:
-        try:
-            return why_not_rgb(path)
-        except DataError:
-            return None
-
-    paths = [path for source in sources for path in (source.hr, source.lr) if path is not None]
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
-        wrong = [(path, reason) for path, reason in zip(paths, executor.map(look, paths), strict=True) if reason]
-    if wrong:
-        path, reason = wrong[0]
-        more = f" (and {len(wrong) - 1} more are not plain RGB)" if len(wrong) > 1 else ""
-        raise DataError(f"{printable(path)}: {reason}{more}; training pictures are RGB: convert or remove it.")
 
 
 @dataclass(frozen=True)
@@ -164,11 +152,16 @@ class _Job:
         """Disk space that `run` will take, from the picture's header; raises DataError where there is no picture."""
         if all(path.is_file() for path in self.paths()):
             return 0
-        height, width = (length // self.shrink for length in read_size(self.source.hr))
+        header = read_header(self.source.hr)
+        height, width = header.height // self.shrink, header.width // self.shrink
         return 3 * height * width + 3 * height * width // self.scale**2 + 2 * 4096
 
     def run(self) -> Entry:
         """Prepare the picture, or take up what an interrupted run has left; raises DataError where it is unusable."""
+        files = [path for path in (self.source.hr, self.source.lr) if path is not None]
+        headers = [read_header(path) for path in files]
+        if any(header.alpha and is_transparent(path) for path, header in zip(files, headers, strict=True)):
+            raise DataError(TRANSPARENT)
         hr_path, lr_path = self.paths()
         try:
             hr, lr = np.load(hr_path), np.load(lr_path)
@@ -178,7 +171,15 @@ class _Job:
             _save(lr_path, lr)
         digest = hashlib.sha256(hr.tobytes())
         digest.update(lr.tobytes())
-        return Entry(self.source.name, hr.shape[0], hr.shape[1], self.file, digest.hexdigest())
+        return Entry(
+            self.source.name,
+            hr.shape[0],
+            hr.shape[1],
+            self.file,
+            digest.hexdigest(),
+            grey=any(header.grey for header in headers),
+            alpha=any(header.alpha for header in headers),
+        )
 
 
 def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | LeftOut]:

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from aesop.errors import DataError
+from aesop.words import first_few
 
 
 @dataclass(frozen=True)
 class Entry:
     """A prepared picture: `height` x `width` are HR pixels, multiples of the scale.
 
-    `file` is its path in the store's `hr` and `lr` folders, `digest` the SHA-256 of its HR and LR pixels.
+    `file` is its path in the store's `hr` and `lr` folders, `digest` the SHA-256 of its HR and LR pixels. `grey` and
+    `alpha` say that the file is greyscale and that it has an alpha channel, an opaque one.
     """
 
     name: str
@@ -25,16 +27,24 @@ class Entry:
     width: int
     file: str
     digest: str
+    grey: bool = False
+    alpha: bool = False
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """The usable pictures of a folder, prepared in `folder`; `left_out` holds (name, reason) of the others."""
+    """The usable pictures of a folder, prepared in `folder`.
+
+    `transparent` are the names of pictures that are not used because one sees through them, `left_out` (name, reason)
+    of the other unusable ones, `unreadable` a sentence on each folder that could not be listed.
+    """
 
     folder: Path
     scale: int
     entries: tuple[Entry, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    transparent: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -44,6 +54,29 @@ class PreparedData:
         """SHA-256 over the scale and the names and pixels of all pictures: the same wherever the folder stands."""
         lines = [f"x{self.scale}", *(f"{entry.name} {entry.digest}" for entry in self.entries)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @property
+    def not_rgb(self) -> str | None:
+        """A line on the pictures that are not plain RGB: how many of each kind, then names; None where there are none.
+
+        `2 greyscale pictures become RGB, 1 transparent picture is left out: a.png, b.png; c.png`
+        """
+        kinds = (
+            ("greyscale", "becomes RGB", "become RGB", [entry.name for entry in self.entries if entry.grey]),
+            (
+                "opaque",
+                "loses its alpha channel",
+                "lose their alpha channel",
+                [e.name for e in self.entries if e.alpha],
+            ),
+            ("transparent", "is left out", "are left out", self.transparent),
+        )
+        found = [
+            (f"1 {kind} picture {one}" if len(names) == 1 else f"{len(names)} {kind} pictures {many}", first_few(names))
+            for kind, one, many, names in kinds
+            if names
+        ]
+        return ": ".join([", ".join(count for count, _ in found), "; ".join(n for _, n in found)]) if found else None
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """The HR and the LR picture, read-only uint8, H x W x 3, mapped from disk: only what is used is read.

@@ -60,18 +60,21 @@ class Source:
         return image[:, :height, :width].contiguous()
 
 
-def find_sources(source: Path, scale: int, lr: Path | None = None) -> tuple[list[Source], list[tuple[str, str]]]:
+def find_sources(
+    source: Path, scale: int, lr: Path | None = None, unreadable: list[str] | None = None
+) -> tuple[list[Source], list[tuple[str, str]]]:
     """All HR pictures of `source` with their LR partners, and (name, reason) of those that lack one.
 
     HR pictures are those in `source`/HRx<scale> or `source`/HR, else all in `source`. LR pictures are those in `lr`,
     else those beside HR in LRx<scale>, LR/X<scale> or LR. Partners have the same path inside their folders, whatever
     the format; the LR name may end in x<scale>.
 
-    Raises DataError where there are no pictures, or HR or LR folders of other scales only.
+    `unreadable` is as of `find_pictures`. Raises DataError where there are no pictures, or HR or LR folders of other
+    scales only.
     """
     hr, lr = _folders(source, scale, lr)
-    pictures = find_pictures(hr)
-    partners = _by_stem(lr) if lr else None
+    pictures = find_pictures(hr, unreadable)
+    partners = _by_stem(lr, unreadable) if lr else None
     found, missing = [], []
     for path in pictures:
         relative = path.relative_to(hr)
@@ -109,9 +112,9 @@ def _first_folder(*candidates: Path) -> Path | None:
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 
-def _by_stem(folder: Path) -> dict[str, list[Path]]:
+def _by_stem(folder: Path, unreadable: list[str] | None) -> dict[str, list[Path]]:
     stems: dict[str, list[Path]] = defaultdict(list)
-    for path in find_pictures(folder):
+    for path in find_pictures(folder, unreadable):
         stems[path.relative_to(folder).with_suffix("").as_posix()].append(path)
     return stems
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from aesop.data.pictures import find_pictures, read_picture, read_size, to_planes, why_not_rgb
+from aesop.data.pictures import Header, find_pictures, read_header, read_picture, to_planes
 from aesop.data.sources import Source
 from aesop.errors import DataError
 from aesop.evaluation import layouts
@@ -149,51 +149,30 @@ def look_at(benchmark: Benchmark) -> list[Note]:
         if known and hr and own and not known.has_size(own.height, own.width):
             size = f"{own.width} x {own.height} pixels"
             notes.append(Note(benchmark.name, picture.name, f"has {size}, unlike {known.name}'s"))
-        told = own.oddities(colour) if own else []
+        told = _oddities(own, colour) if own else []
         notes += [Note(benchmark.name, picture.name, oddity) for oddity in told]
         if hr and (partner := lr[index]):
-            news = [oddity for oddity in partner.oddities(colour) if oddity not in told]
+            news = [oddity for oddity in _oddities(partner, colour) if oddity not in told]
             notes += [Note(benchmark.name, picture.name, f"its LR picture {oddity}") for oddity in news]
     return notes
 
 
-@dataclass(frozen=True)
-class _Header:
-    height: int
-    width: int
-    grey: bool
-    alpha: bool
-    deep: bool
-
-    def oddities(self, colour: bool) -> list[str]:
-        """What is unusual about the picture, if there are colour pictures beside it."""
-        found = {
-            "is greyscale among colour; measured as RGB": self.grey and colour,
-            "has an alpha channel, which is dropped": self.alpha,
-            "has 16 bit; rounded to 8": self.deep,
-        }
-        return [text for text, is_so in found.items() if is_so]
+def _oddities(header: Header, colour: bool) -> list[str]:
+    """What is unusual about a picture, if there are colour pictures beside it."""
+    found = {
+        "is greyscale among colour; measured as RGB": header.grey and colour,
+        "has an alpha channel, which is dropped": header.alpha,
+        "has 16 bit; rounded to 8": header.deep,
+    }
+    return [text for text, is_so in found.items() if is_so]
 
 
-def _header(path: Path | None) -> _Header | None:
+def _header(path: Path | None) -> Header | None:
     """What the header of a picture says; None where there is none that can be read."""
-    if path is None:
-        return None
     try:
-        height, width = read_size(path)
-        why_not = why_not_rgb(path)
-        return _Header(height, width, why_not == "is greyscale", why_not == "has an alpha channel", _is_deep(path))
+        return None if path is None else read_header(path)
     except DataError:
         return None
-
-
-def _is_deep(path: Path) -> bool:
-    """Whether a picture has more than 8 bit."""
-    if path.suffix.lower() == ".bmp":
-        return False
-    import pyvips
-
-    return pyvips.Image.new_from_file(str(path)).format != "uchar"
 
 
 def _holds_benchmarks(folder: Path) -> bool:

@@ -22,7 +22,7 @@ from aesop.data.crops import Crops, batches
 from aesop.data.pictures import to_tensor
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
-from aesop.errors import ModelError, RunError
+from aesop.errors import DataError, ModelError, RunError
 from aesop.networks.discriminators.loading import load_discriminator
 from aesop.networks.rrdb import RRDBNet
 from aesop.run import STAGES, Run
@@ -53,6 +53,8 @@ class TrainingData:
     training: PreparedData
     held_out: Pairs
     fingerprint: str
+    #: A sentence on each folder whose pictures are missing here because it could not be listed.
+    unreadable: tuple[str, ...] = ()
 
 
 def train(
@@ -84,6 +86,7 @@ def train(
 
     Raises:
         AesopError: before training wherever possible, naming the file or key and the mend.
+        DataError: after training, where folders of pictures could not be read.
         Interrupted: after SIGINT or SIGTERM, with a checkpoint written.
 
     """
@@ -112,6 +115,8 @@ def train(
                 _train_one(fabric, folder, recipe, name, pictures, interruption, say)
             if name == until:
                 break
+    if pictures.unreadable and fabric.is_global_zero:
+        raise DataError(f"trained without some pictures: {' '.join(pictures.unreadable)}")
     return folder
 
 
@@ -151,8 +156,10 @@ def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Pa
             recipe.scale,
             minimum=least,
             shrink=shrink,
-            rgb_only=source == data,
         )
+        for line in (found.not_rgb, *found.unreadable):
+            if line is not None:
+                say(line)
         for name, reason in found.left_out:
             say(f"left out: {name}: {reason}")
         return found
@@ -164,7 +171,9 @@ def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Pa
         training, held_out = everything.split(recipe.data.held_out)
     say(f"pictures: {len(training)} to train on, {len(held_out)} to validate on")
     pairs = [_centre(held_out, index, recipe) for index in range(len(held_out))]
-    return TrainingData(training, pairs, f"{everything.fingerprint}:{held_out.fingerprint}")
+    fingerprint = f"{everything.fingerprint}:{held_out.fingerprint}"
+    unreadable = dict.fromkeys((*everything.unreadable, *held_out.unreadable))
+    return TrainingData(training, pairs, fingerprint, tuple(unreadable))
 
 
 def _centre(held_out: PreparedData, index: int, recipe: Recipe) -> tuple[Tensor, Tensor]:
