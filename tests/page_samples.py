@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from aesop.data.bicubic import resize
-from aesop.evaluation.evaluate import Upscaled
+from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result
 from aesop.report.gallery import Gallery
 
@@ -84,13 +84,13 @@ def noise(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (3, height, width), np.uint8))
 
 
-def upscaled(name: str, side: int = 32, scale: int = 4, model: str = "net", hr: bool = True) -> Upscaled:
+def upscaled(name: str, side: int = 32, scale: int = 4, model: str = "net", hr: bool = True) -> EvaluatedPicture:
     truth = noise(side, side)
     lr = resize(truth, 1 / scale)
-    return Upscaled("Set5", name, scale, truth if hr else None, lr, {model: noise(side, side, 1)})
+    return EvaluatedPicture("Set5", name, scale, truth if hr else None, lr, {model: noise(side, side, 1)})
 
 
-def filled(*pictures: Upscaled, limit: int = 1 << 20) -> Gallery:
+def filled(*pictures: EvaluatedPicture, limit: int = 1 << 20) -> Gallery:
     gallery = Gallery(limit)
     gallery.fill(iter(pictures), len(pictures))
     return gallery

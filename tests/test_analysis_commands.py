@@ -179,7 +179,7 @@ def test_a_metric_that_fails_leaves_the_figure(
 
 def test_curves(run: Path, tmp_path: Path, seen: dict[str, Any]):
     benchmark(tmp_path, 2, "Set5")
-    options = ("--x", "lr-psnr", "--y", "ae-psnr", "--autoencoder", run, "--points", "2", "--shares", "0.5,1")
+    options = ("--x", "lr-psnr", "--y", "ae-psnr", "--autoencoder", run, "--points", "2", "--alphas", "0.5,1")
     options += ("--json", tmp_path / "a.json", "--benchmark", "Set5", "--benchmarks-folder", tmp_path)
     options += ("--processes", "1")
     pair = f"mix={run / 'fidelity/generator.safetensors'}:{run}"
@@ -187,7 +187,7 @@ def test_curves(run: Path, tmp_path: Path, seen: dict[str, Any]):
     found = seen["curves"]
     assert {curve.method: [point.note for point in curve.points] for curve in found.curves} == {
         "run": ["iteration 0", "iteration 10", "iteration 15"],
-        "mix": ["share 0.5", "share 1"],
+        "mix": ["alpha 0.5", "alpha 1"],
         "bicubic": [""],
     }
     direct = analysis.measure_curves(
@@ -223,15 +223,15 @@ def test_curves_measure_as_evaluate_is_told_to(
 
 
 @pytest.mark.parametrize(
-    ("shares", "message"),
+    ("alphas", "message"),
     [
-        ("0,x", "--shares 0,x: are not numbers"),
-        ("0,1.5", "--shares 0,1.5: 1.5 is not between 0 and 1"),
-        ("0.5,0.50", "--shares 0.5,0.5: 0.5 stands there twice"),
+        ("0,x", "--alphas 0,x: are not numbers"),
+        ("0,1.5", "--alphas 0,1.5: 1.5 is not between 0 and 1"),
+        ("0.5,0.50", "--alphas 0.5,0.5: 0.5 stands there twice"),
     ],
 )
-def test_shares_that_cannot_be_are_refused(tmp_path: Path, shares: str, message: str):
-    arguments = ("curves", "a:b", "--benchmark", "b", "--output", tmp_path / "a.png", "--shares", shares)
+def test_alphas_that_cannot_be_are_refused(tmp_path: Path, alphas: str, message: str):
+    arguments = ("curves", "a:b", "--benchmark", "b", "--output", tmp_path / "a.png", "--alphas", alphas)
     assert message in refusal(*arguments)
 
 
@@ -283,7 +283,7 @@ def test_interpolate(run: Path, tmp_path: Path):
     command = Typer()
     command.command()(interpolate_command)
     start, output = run / "fidelity/generator.safetensors", tmp_path / "between.safetensors"
-    result = CliRunner().invoke(command, [str(start), str(run), "--share", "0.5", "--output", str(output)])
+    result = CliRunner().invoke(command, [str(start), str(run), "--alpha", "0.5", "--output", str(output)])
     assert result.exit_code == 0
     assert str(output) in result.output.replace("\n", "")
     assert output.is_file()

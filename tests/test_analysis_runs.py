@@ -22,11 +22,11 @@ from aesop.analysis.loss_scales import measure_loss_scales
 from aesop.data.pictures import to_float
 from aesop.data.sources import find_sources
 from aesop.errors import AesopError, ModelError, RunError
+from aesop.evaluation.curves import CurvePoint, between, checkpoints
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.intervals import mean_interval
 from aesop.evaluation.model_names import split_pair
 from aesop.evaluation.results import Evaluation, Failure, Result
-from aesop.evaluation.waypoints import Waypoint, between, checkpoints
 from aesop.losses.aesop import AESOPLoss
 from aesop.networks.interpolate import interpolate, interpolate_files
 from aesop.networks.loading import load_generator
@@ -115,11 +115,11 @@ def test_files_are_the_same_bytes_every_time(tmp_path: Path):
 def test_interpolation_is_linear_and_exact_at_its_ends():
     first, second = generator(0).state_dict(), generator(1).state_dict()
     first["counter"], second["counter"] = torch.tensor(3), torch.tensor(8)
-    for share in (0.0, 0.3, 1.0):
-        mixed = interpolate(first, second, share)
-        assert mixed["counter"] == (8 if share == 1 else 3)
+    for alpha in (0.0, 0.3, 1.0):
+        mixed = interpolate(first, second, alpha)
+        assert mixed["counter"] == (8 if alpha == 1 else 3)
         for name, value in mixed.items():
-            expected = (1 - share) * first[name].double() + share * second[name].double()
+            expected = (1 - alpha) * first[name].double() + alpha * second[name].double()
             if value.is_floating_point():
                 torch.testing.assert_close(value, expected.float(), rtol=1e-6, atol=1e-7)
     assert all(torch.equal(value, first[name]) for name, value in interpolate(first, second, 0.0).items())
@@ -141,7 +141,7 @@ def test_a_network_in_between_loads_as_its_parents_do(tmp_path: Path):
     assert metadata["interpolation"] == {
         "first": {"path": str(files["first"]), "sha256": hashlib.sha256(files["first"].read_bytes()).hexdigest()},
         "second": {"path": str(run), "sha256": hashlib.sha256(files["second"].read_bytes()).hexdigest()},
-        "share": 0.25,
+        "alpha": 0.25,
     }
     # Of its parents only how the network is built: it was not trained as they were.
     assert metadata.keys() == {"recipe", "stage", "interpolation"}
@@ -204,17 +204,17 @@ def test_networks_that_cannot_be_mixed_are_refused(tmp_path: Path):
     write_state(rrdb, RRDBNet(4, features=4, growth=4, blocks=1).state_dict(), {})
     output = tmp_path / "between.safetensors"
     before = small.read_bytes()
-    for first, second, share, target, message in (
+    for first, second, alpha, target, message in (
         (small, wide, 0.5, output, r"are of two architectures, they differ in body\.0\.\w+ and \d more; name two"),
         (small, rrdb, 0.5, output, "are of two architectures, .* and RRDB x4; name two of one"),
-        (small, run, 1.5, output, "share 1.5: is not between 0"),
-        (small, run, float("nan"), output, "share nan: is not between 0"),
+        (small, run, 1.5, output, "alpha 1.5: is not between 0"),
+        (small, run, float("nan"), output, "alpha nan: is not between 0"),
         (small, run, 0.5, tmp_path / "x.pth", "end the name in .safetensors"),
         (small, run, 0.5, small, "is one of the two networks"),
         (small, tmp_path / "none.safetensors", 0.5, output, "no such model file"),
     ):
         with pytest.raises(ModelError, match=message):
-            interpolate_files(first, second, share, target)
+            interpolate_files(first, second, alpha, target)
     assert not output.exists()
     assert small.read_bytes() == before
 
@@ -224,11 +224,11 @@ def test_networks_that_cannot_be_mixed_are_refused(tmp_path: Path):
 
 def test_checkpoints_are_evenly_spaced_after_the_start(tmp_path: Path):
     run = make_run(tmp_path / "run", [])
-    start = Waypoint("iteration 0", str(run / "fidelity/generator.safetensors"))
-    assert [waypoint.note for waypoint in checkpoints(run)] == [f"iteration {number}" for number in (0, 5, 10, 15)]
+    start = CurvePoint("iteration 0", str(run / "fidelity/generator.safetensors"))
+    assert [point.note for point in checkpoints(run)] == [f"iteration {number}" for number in (0, 5, 10, 15)]
     assert checkpoints(run)[0] == start
-    assert [waypoint.note for waypoint in checkpoints(run, 2)[1:]] == ["iteration 10", "iteration 15"]
-    assert [waypoint.note for waypoint in checkpoints(run, 1)[1:]] == ["iteration 15"]
+    assert [point.note for point in checkpoints(run, 2)[1:]] == ["iteration 10", "iteration 15"]
+    assert [point.note for point in checkpoints(run, 1)[1:]] == ["iteration 15"]
     with pytest.raises(ModelError, match="perceptual: has no snapshots"):
         checkpoints(tmp_path)
 
@@ -244,16 +244,16 @@ def test_a_run_that_began_from_a_file_starts_there(tmp_path: Path):
 def test_networks_between_stand_in_a_folder_of_their_own(tmp_path: Path):
     run = make_run(tmp_path / "run", [])
     start = run / "fidelity/generator.safetensors"
-    shares = (0, 0.5, 0.5000001, 1)
-    found = [between(start, run, tmp_path / "mixed", name, shares) for name in ("0", "1")]
-    paths = [waypoint.model for waypoints in found for waypoint in waypoints[1:3]]
+    alphas = (0, 0.5, 0.5000001, 1)
+    found = [between(start, run, tmp_path / "mixed", name, alphas) for name in ("0", "1")]
+    paths = [point.model for points in found for point in points[1:3]]
     assert len(set(paths)) == 4
-    assert [waypoint.note for waypoint in found[0]] == ["share 0", "share 0.5", "share 0.5000001", "share 1"]
+    assert [point.note for point in found[0]] == ["alpha 0", "alpha 0.5", "alpha 0.5000001", "alpha 1"]
     assert (found[0][0].model, found[0][3].model) == (str(start), str(run / "perceptual/generator.safetensors"))
     assert Path(paths[0]).read_bytes() == Path(paths[2]).read_bytes()
     for wrong, message in (
-        ((0, 0.5, 0.5), r"shares 0,0\.5,0\.5: 0\.5 stands there twice"),
-        ((0.5, 2), r"shares 0\.5,2: 2 is not between 0 and 1"),
+        ((0, 0.5, 0.5), r"alphas 0,0\.5,0\.5: 0\.5 stands there twice"),
+        ((0.5, 2), r"alphas 0\.5,2: 2 is not between 0 and 1"),
         ((float("nan"),), "nan is not between 0 and 1"),
         ((), "there are none"),
     ):
@@ -269,8 +269,8 @@ def test_methods_are_told_by_what_they_are(tmp_path: Path):
     found = open_methods(given, tmp_path / "mixed", (0, 0.5, 1), points=1)
     assert list(found) == ["run", "AESOP∗", "AESOP†", "fidelity to run", "bicubic", "x"]
     assert found["run"] == checkpoints(run, 1)
-    assert found["bicubic"] == [Waypoint("", "bicubic")]
-    assert found["x"] == [Waypoint("", str(file))]
+    assert found["bicubic"] == [CurvePoint("", "bicubic")]
+    assert found["x"] == [CurvePoint("", str(file))]
     # Titles that differ in symbols alone have networks of their own.
     one, other = (read_state(Path(found[title][1].model)) for title in ("AESOP∗", "AESOP†"))
     parents = read_state(file), read_state(run / "perceptual/generator.safetensors")
@@ -300,7 +300,7 @@ def test_curves_hold_what_evaluate_measures(tmp_path: Path):
     methods = {
         "along": checkpoints(run, 1),
         "between": between(fidelity, run, tmp_path / "mixed", "be tween", (0, 0.5, 1)),
-        "alone": [Waypoint("", "bicubic")],
+        "alone": [CurvePoint("", "bicubic")],
     }
     found = measure_curves(methods, [folder], "psnr", "lr-psnr")
     curves = {curve.method: curve for curve in found.curves}
@@ -312,7 +312,7 @@ def test_curves_hold_what_evaluate_measures(tmp_path: Path):
     # Both begin at the fidelity network and end at the perceptual one.
     assert astuple(curves["along"].points[0])[2:] == astuple(curves["between"].points[0])[2:]
     assert astuple(curves["along"].points[1])[2:] == astuple(curves["between"].points[2])[2:]
-    assert curves["between"].points[1].note == "share 0.5"
+    assert curves["between"].points[1].note == "alpha 0.5"
     assert found.failures == []
     found.to_json(tmp_path / "curves.json")
     document = json.loads((tmp_path / "curves.json").read_text(encoding="utf-8"))
@@ -343,7 +343,7 @@ def test_both_means_are_over_the_pictures_that_all_could_measure(monkeypatch: py
     failure = Failure("set", "2", "m", "psnr", "too odd")
     given = Evaluation(["m", "n", "dead"], ["set"], ["psnr", "lpips"], results, [failure])
     monkeypatch.setattr(curves_module, "evaluate", lambda *_, **__: given)
-    methods = {"ours": [Waypoint("start", "m"), Waypoint("end", "n")], "theirs": [Waypoint("", "dead")]}
+    methods = {"ours": [CurvePoint("start", "m"), CurvePoint("end", "n")], "theirs": [CurvePoint("", "dead")]}
     found = measure_curves(methods, ["set"], "psnr", "lpips")
     first, second = found.curves[0].points
     common = [0, 1, 5, 6]
@@ -365,10 +365,10 @@ def test_a_metric_of_sets_may_be_an_axis(monkeypatch: pytest.MonkeyPatch):
     fid = Result("m", "set", 4, "fid", {"a": None, "b": None}, set_value=7.0)
     given = Evaluation(["m"], ["set"], ["psnr", "fid"], [psnr, fid])
     monkeypatch.setattr(curves_module, "evaluate", lambda *_, **__: given)
-    (curve,) = measure_curves({"ours": [Waypoint("", "m")]}, ["set"], "psnr", "fid").curves
+    (curve,) = measure_curves({"ours": [CurvePoint("", "m")]}, ["set"], "psnr", "fid").curves
     assert astuple(curve.points[0])[2:] == (2.0, 7.0, None, None, 2)
 
 
 def test_a_metric_that_cannot_be_had_is_named(tmp_path: Path):
     with pytest.raises(AesopError, match=r"ae-psnr: could not be measured on any picture .*auto-encoder"):
-        measure_curves({"a": [Waypoint("", "bicubic")]}, [benchmark(tmp_path)], "psnr", "ae-psnr")
+        measure_curves({"a": [CurvePoint("", "bicubic")]}, [benchmark(tmp_path)], "psnr", "ae-psnr")

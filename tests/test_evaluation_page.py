@@ -13,13 +13,13 @@ import torch
 from typer import Typer
 from typer.testing import CliRunner
 
-from aesop.analysis.curves import Waypoint
 from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import write_picture
 from aesop.errors import AesopError
-from aesop.evaluation.curves import Curve, open_routes
-from aesop.evaluation.evaluate import Upscaled, evaluate
+from aesop.evaluation.curves import CurvePoint, MeasuredCurve, open_curves
+from aesop.evaluation.evaluate import evaluate
+from aesop.evaluation.pictures import pictures
 from aesop.evaluation.results import Evaluation, ModelFile, Result
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
@@ -161,7 +161,8 @@ def test_the_files_that_were_measured_are_named():
 
 def test_a_curve_has_the_mark_of_the_model_it_ends_in():
     def marks(end: Evaluation) -> tuple[object, object]:
-        document = Parsed(page(found, curves=[Curve("c", [Waypoint("start", "a"), Waypoint("end", "b")], end)]))
+        curve = MeasuredCurve("c", [CurvePoint("start", "a"), CurvePoint("end", "b")], evaluation=end)
+        document = Parsed(page(found, curves=[curve]))
         embedded = dict(zip((a.get("id") for a in document.of("script")), document.scripts, strict=True))
         told = json.loads(embedded["page"])
         return told["curves"][0]["mark"], told["marks"]["net"]
@@ -210,26 +211,20 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_evaluate_hands_out_every_picture_once(bench: Path, model: Path, cache: bool):
-    seen: list[Upscaled] = []
+def test_pictures_are_handed_out_with_what_every_model_made_of_them(
+    bench: Path, model: Path, cache: bool, tmp_path: Path
+):
     (bench / "HR/c.png").write_bytes(b"no picture")
     for _ in range(2):
-        seen.clear()
-        evaluate(["bicubic", model], [bench], metrics=["psnr"], cache=cache, show=lambda found, _: seen.extend(found))
+        found = evaluate(["bicubic", model], [bench], metrics=["psnr"], cache=cache, sr_folder=tmp_path / "sr")
+        seen = list(pictures(found))
         assert [picture.name for picture in seen] == ["a", "b"]
         for picture in seen:
             assert torch.equal(picture.sr["bicubic"], resize(picture.lr, 4))
             assert picture.hr is not None
             assert picture.sr["net"].shape == picture.hr.shape
-
-
-def test_pictures_that_the_cache_has_dropped_are_made_again(bench: Path, model: Path, tmp_path: Path):
-    seen: list[list[Upscaled]] = []
-    for _ in range(2):
-        evaluate([model], [bench], metrics=["psnr"], show=lambda found, _: seen.append(list(found)))
-        for path in tmp_path.rglob("evaluations/*/*.png"):
-            path.unlink()
-    assert torch.equal(seen[0][1].sr["net"], seen[1][1].sr["net"])
+    with pytest.raises(AesopError, match="sr_folder"):
+        list(pictures(evaluate(["bicubic"], [bench], metrics=["psnr"])))
 
 
 def run(*arguments: object):
@@ -253,7 +248,7 @@ def test_the_command_writes_a_report_with_a_curve(bench: Path, model: Path, tmp_
     embedded = dict(zip((a.get("id") for a in parsed.of("script")), parsed.scripts, strict=True))
     curve = json.loads(embedded["page"])["curves"][0]
     assert curve["title"] == "net to other"
-    assert [point["note"] for point in curve["points"]][::5] == ["share 0", "share 1"]
+    assert [point["note"] for point in curve["points"]][::5] == ["alpha 0", "alpha 1"]
     means = {(r["model"], r["metric"]): r["mean"] for r in json.loads(embedded["evaluation"])["results"]}
     for point, name in ((curve["points"][0], "net"), (curve["points"][-1], "other")):
         assert point["means"]["bench"] == {metric: means[name, metric] for metric in ("psnr", "ssim")}
@@ -262,16 +257,16 @@ def test_the_command_writes_a_report_with_a_curve(bench: Path, model: Path, tmp_
 def test_curves_that_nothing_can_be_made_of_are_refused(model: Path, tmp_path: Path):
     for text in ("net", f"{model}", f"{model}:missing"):
         with pytest.raises(AesopError, match="A:B"):
-            open_routes([text], tmp_path)
+            open_curves([text], tmp_path)
     run_folder = tmp_path / "run"
     (run_folder / "perceptual").mkdir(parents=True)
     own = run_folder / "perceptual/generator.safetensors"
     own.write_bytes(model.read_bytes())
     for same in (f"{model}:{model}", f"{model}:{model.parent}/./{model.name}", f"{run_folder}:{own}"):
         with pytest.raises(AesopError, match="are one network; name two"):
-            open_routes([same], tmp_path)
-    with pytest.raises(AesopError, match="no perceptual/snapshots"):
-        open_routes([str(tmp_path)], tmp_path)
+            open_curves([same], tmp_path)
+    with pytest.raises(AesopError, match="perceptual: has no snapshots"):
+        open_curves([str(tmp_path)], tmp_path)
     other = model.with_name("other.safetensors")
     other.write_bytes(model.read_bytes())
     with pytest.raises(AesopError, match="--report"):
@@ -284,10 +279,10 @@ def test_a_runs_checkpoints_are_a_curve(bench: Path, model: Path, tmp_path: Path
         path = run_folder / f"{name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(model.read_bytes())
-    routes, scale = open_routes([f"{run_folder}/"], tmp_path)
-    assert [waypoint.note for waypoint in routes[0].waypoints] == ["iteration 0", "iteration 10", "iteration 20"]
+    curves, scale = open_curves([f"{run_folder}/"], tmp_path)
+    assert [point.note for point in curves[0].points] == ["iteration 0", "iteration 10", "iteration 20"]
     assert scale == 4
-    assert open_routes([f"Ours={run_folder}"], tmp_path)[0][0].title == "Ours's training"
+    assert open_curves([f"Ours={run_folder}"], tmp_path)[0][0].title == "Ours's training"
     report = tmp_path / "r.html"
     done = run("bicubic", "--benchmark", bench, "--metrics", "psnr", "--report", report, "--curve", run_folder)
     assert done.exit_code == 0, done.output
@@ -310,7 +305,7 @@ def test_curves_have_the_scale_of_the_models(bench: Path, model: Path, tmp_path:
     other = tmp_path / "other.safetensors"
     other.write_bytes(model.read_bytes())
     with pytest.raises(AesopError, match="draw each scale by itself"):
-        open_routes([f"{model}:{other}", pair], tmp_path)
+        open_curves([f"{model}:{other}", pair], tmp_path)
 
 
 def test_what_goes_wrong_on_a_curve_is_told(bench: Path, model: Path, tmp_path: Path):

@@ -19,7 +19,7 @@ from aesop.analysis.regions import Region, differing_region
 from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.data.bicubic import resize
 from aesop.data.pictures import write_picture
-from aesop.evaluation.evaluate import Upscaled
+from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.evaluation.results import Evaluation, Result
 from aesop.report.gallery import CROP_SIDES, PATCH
 from aesop.report.page import page
@@ -35,14 +35,14 @@ def changed(picture: Tensor, place: Region, level: int) -> Tensor:
     return copy
 
 
-def pair(*places: tuple[Region, int], side: int = 400) -> Upscaled:
+def pair(*places: tuple[Region, int], side: int = 400) -> EvaluatedPicture:
     """A picture on which two networks agree but for `places`."""
     found = upscaled("p0", side)
     sr = found.sr["net"]
     other = sr
     for place, level in places:
         other = changed(other, place, level)
-    return Upscaled(found.benchmark, found.name, found.scale, found.hr, found.lr, {"one": sr, "two": other})
+    return EvaluatedPicture(found.benchmark, found.name, found.scale, found.hr, found.lr, {"one": sr, "two": other})
 
 
 def contains(outer: Region, inner: Region) -> bool:
@@ -147,7 +147,7 @@ def test_bicubic_is_no_network_and_equal_networks_fall_back_to_detail():
     detail.cut(hr).copy_(noise(128, 128))
     lr = resize(hr, 1 / 4)
     for sr in ({"net": calm}, {"bicubic": noise(400, 400), "net": calm}, {"one": calm, "two": calm.clone()}):
-        spot = filled(Upscaled("Set5", "p0", 4, hr, lr, sr), limit=2_000_000).pictures[0].spot
+        spot = filled(EvaluatedPicture("Set5", "p0", 4, hr, lr, sr), limit=2_000_000).pictures[0].spot
         assert spot is not None
         assert contains(detail, spot)
     assert differing_region([calm, calm], 4, 64) is None

@@ -12,19 +12,19 @@ from typing import Any
 from aesop.analysis.drawing import drawn, line, look
 from aesop.analysis.notes import Note, place_notes
 from aesop.errors import AesopError
+from aesop.evaluation.curves import ALPHAS, CurvePoint, find_curves
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.intervals import Interval, mean_interval
 from aesop.evaluation.model_names import first_of
 from aesop.evaluation.plane import belongs
 from aesop.evaluation.results import Evaluation, Result
-from aesop.evaluation.waypoints import SHARES, Waypoint, find_routes
 from aesop.files import printable, write_atomically
 from aesop.metrics import METRICS
 
 
 @dataclass(frozen=True)
 class Point:
-    """A waypoint's means on one benchmark, with their 95 % intervals; None where nothing could be measured.
+    """A point's means on one benchmark, with their 95 % intervals; None where nothing could be measured.
 
     Both means are over the same `count` pictures, but for a metric of sets, which has one value for all.
     """
@@ -71,25 +71,25 @@ class PerceptionDistortion:
 
 
 def open_methods(
-    given: Sequence[str], folder: Path, shares: Sequence[float] = SHARES, points: int = 10
-) -> dict[str, list[Waypoint]]:
-    """Find the networks of every method, by title; arguments and errors are those of `find_routes`."""
-    return {route.title: route.waypoints for route in find_routes(given, folder, shares, points)}
+    given: Sequence[str], folder: Path, alphas: Sequence[float] = ALPHAS, points: int = 10
+) -> dict[str, list[CurvePoint]]:
+    """Find the networks of every method, by title; arguments and errors are those of `find_curves`."""
+    return {curve.title: list(curve.points) for curve in find_curves(given, folder, alphas, points)}
 
 
 def measure_curves(
-    methods: Mapping[str, Sequence[Waypoint]],
+    methods: Mapping[str, Sequence[CurvePoint]],
     benchmarks: Sequence[Path | str],
     x: str = "psnr",
     y: str = "lpips",
     **how: Any,
 ) -> PerceptionDistortion:
-    """Measure every waypoint of every method, once each, with both metrics.
+    """Measure every point of every method, once each, with both metrics.
 
-    Means are over the pictures that both metrics could measure of all waypoints but those without any value.
+    Means are over the pictures that both metrics could measure of all points but those without any value.
 
     Args:
-        methods: waypoints by title.
+        methods: points by title.
         benchmarks: as of `evaluate`.
         x: the horizontal metric.
         y: the vertical metric.
@@ -99,7 +99,7 @@ def measure_curves(
         AesopError: as `evaluate` does, and if one of the metrics has no value at all.
 
     """
-    models = list(dict.fromkeys(waypoint.model for waypoints in methods.values() for waypoint in waypoints))
+    models = list(dict.fromkeys(point.model for points in methods.values() for point in points))
     metrics = list(dict.fromkeys((x, y)))
     labels = {model: first_of(model, models) for model in models}
     evaluation = evaluate({label: label for label in labels.values()}, benchmarks, metrics=metrics, **how)
@@ -112,8 +112,8 @@ def measure_curves(
             for model in models
         }
         common = _common_pictures(results.values())
-        for method, waypoints in methods.items():
-            points = [_point(waypoint, *results[waypoint.model], common) for waypoint in waypoints]
+        for method, given in methods.items():
+            points = [_point(point, *results[point.model], common) for point in given]
             curves.append(Curve(method, benchmark, points))
     return PerceptionDistortion(x, y, curves, _failures(evaluation, methods, labels))
 
@@ -213,14 +213,14 @@ def _common_pictures(results: Any) -> set[str]:
     return set.intersection(*measured) if measured else set()
 
 
-def _point(waypoint: Waypoint, x: Result, y: Result, common: set[str]) -> Point:
+def _point(point: CurvePoint, x: Result, y: Result, common: set[str]) -> Point:
     means, intervals = [], []
     for result in (x, y):
         values = [value for name, value in result.finite.items() if name in common]
         mean = result.set_value if result.set_value is not None else math.fsum(values) / len(values) if values else None
         means.append(mean)
         intervals.append(mean_interval(values) if result.set_value is None else None)
-    return Point(waypoint.note, printable(waypoint.model), *means, *intervals, count=len(common))
+    return Point(point.note, printable(point.model), *means, *intervals, count=len(common))
 
 
 def _require_values(evaluation: Evaluation, metric: str) -> None:
@@ -233,13 +233,13 @@ def _require_values(evaluation: Evaluation, metric: str) -> None:
 
 
 def _failures(
-    evaluation: Evaluation, methods: Mapping[str, Sequence[Waypoint]], labels: Mapping[str, str]
+    evaluation: Evaluation, methods: Mapping[str, Sequence[CurvePoint]], labels: Mapping[str, str]
 ) -> list[str]:
     """What could not be measured, each network by its method and place on the curve."""
     titles = {
-        labels[waypoint.model]: ", ".join(filter(None, (method, waypoint.note)))
-        for method, waypoints in methods.items()
-        for waypoint in waypoints
+        labels[point.model]: ", ".join(filter(None, (method, point.note)))
+        for method, points in methods.items()
+        for point in points
     }
     lines = []
     for failure in evaluation.failures:

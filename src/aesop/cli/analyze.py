@@ -212,7 +212,7 @@ def curves(
     ],
     benchmark: Benchmarks,
     output: Output,
-    shares: Annotated[str, typer.Option(help="B's shares in the networks of A:B, 0 to 1.")] = "0,0.2,0.4,0.6,0.8,1",
+    alphas: Annotated[str, typer.Option(help="What the networks of A:B have of B, 0 to 1.")] = "0,0.2,0.4,0.6,0.8,1",
     points: Annotated[int, typer.Option(min=1, help="At most how many checkpoints of a run.")] = 10,
     x: Annotated[str, typer.Option("--x", help="The horizontal metric.")] = "psnr",
     y: Annotated[str, typer.Option("--y", help="The vertical metric.")] = "lpips",
@@ -233,7 +233,7 @@ def curves(
 
     from aesop import analysis
 
-    numbers = _shares(shares)
+    numbers = _alphas(alphas)
     with TemporaryDirectory(prefix="aesop-curves-") as folder:
         found = analysis.measure_curves(
             analysis.open_methods(methods, Path(folder), numbers, points),
@@ -284,17 +284,17 @@ def _end(written: Path | None, lines: Sequence[str] = (), failures: Sequence[str
         raise typer.Exit(2)
 
 
-def _shares(text: str) -> list[float]:
-    """Read and check the numbers of --shares, before anything is written."""
+def _alphas(text: str) -> list[float]:
+    """Read and check the numbers of --alphas, before anything is written."""
     from aesop.errors import AesopError, ModelError
-    from aesop.evaluation.waypoints import require_shares
+    from aesop.evaluation.curves import require_alphas
 
     try:
         numbers = [float(number) for number in text.split(",")]
     except ValueError as error:
-        raise AesopError(f"--shares {text}: are not numbers separated by commas.") from error
+        raise AesopError(f"--alphas {text}: are not numbers separated by commas.") from error
     try:
-        require_shares(numbers)
+        require_alphas(numbers)
     except ModelError as error:
         raise AesopError(f"--{error}") from error
     return numbers

@@ -39,6 +39,12 @@ def evaluate(
     report_size: Annotated[
         int, typer.Option(min=0, metavar="MB", help="Hold all pictures of the report together below this.")
     ] = 25,
+    sr: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep SR pictures in this folder, as BENCHMARK/MODEL/PICTURE.png; unset, nowhere."
+        ),
+    ] = None,
     curve: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,9 +73,10 @@ def evaluate(
     """
     share_cores()
     from aesop.errors import AesopError, RunError
-    from aesop.evaluation.curves import Curve, measure_routes, open_routes
+    from aesop.evaluation.curves import MeasuredCurve, evaluate_curves, open_curves
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.export import to_csv, to_latex, to_markdown
+    from aesop.evaluation.pictures import pictures
     from aesop.evaluation.table import print_tables
     from aesop.files import printable, require_writable, write_atomically
     from aesop.report.gallery import Gallery
@@ -96,15 +103,18 @@ def evaluate(
         benchmarks_folder=benchmarks_folder,
         imports=imports or (),
     )
-    curves: list[Curve] = []
+    curves: list[MeasuredCurve] = []
     failed: list[AesopError] = []
     try:
-        with TemporaryDirectory(prefix="aesop-curves-") as folder:
-            routes, curves_scale = open_routes(curve or (), Path(folder))
+        with TemporaryDirectory(prefix="aesop-evaluate-") as folder:
+            found, curves_scale = open_curves(curve or (), Path(folder, "curves"))
             scale = scale or curves_scale
-            evaluation = measure(models, scale=scale, against=against, show=gallery and gallery.fill)
+            sr_folder = sr or (Path(folder, "sr") if gallery else None)
+            evaluation = measure(models, scale=scale, against=against, sr_folder=sr_folder)
+            if gallery is not None:
+                gallery.fill(pictures(evaluation), sum(len(one.pictures) for one in evaluation.sets))
             try:
-                curves = measure_routes(routes, partial(measure, scale=scale))
+                curves = evaluate_curves(found, partial(measure, scale=scale))
             except AesopError as error:  # what was measured before is worth as much
                 failed.append(error)
     except KeyboardInterrupt:
@@ -132,6 +142,6 @@ def evaluate(
         print(printable(path))
     if failed:
         raise failed[0]
-    found = {result.metric for result in evaluation.results if result.mean is not None}
-    if evaluation.failures or any(one.evaluation.failures for one in curves) or not found.issuperset(names or ()):
+    measured = {result.metric for result in evaluation.results if result.mean is not None}
+    if evaluation.failures or any(one.evaluation.failures for one in curves) or not measured.issuperset(names or ()):
         raise typer.Exit(2)

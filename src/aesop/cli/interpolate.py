@@ -13,7 +13,7 @@ from aesop.cli.options import Imports, import_modules
 def interpolate(
     first: Annotated[Path, typer.Argument(metavar="A", help="A model file or run folder, e.g. the fidelity network.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same architecture, e.g. a perceptual.")],
-    share: Annotated[float, typer.Option(help="B's share, 0 to 1: the weights become (1 - share) * A + share * B.")],
+    alpha: Annotated[float, typer.Option(help="0 to 1: the weights become (1 - alpha) * A + alpha * B.")],
     output: Annotated[Path, typer.Option(help="The file for the network in between.", metavar="FILE.safetensors")],
     imports: Imports = None,
 ) -> None:
@@ -22,5 +22,5 @@ def interpolate(
     from aesop.networks.interpolate import interpolate_files
 
     import_modules(imports)
-    interpolate_files(first, second, share, output)
+    interpolate_files(first, second, alpha, output)
     print(printable(output))

@@ -1,4 +1,4 @@
-"""Curves in a report's plot: networks between two others, or a run's checkpoints, measured as the models are."""
+"""Perception-distortion curves (figure 4): a run's checkpoints, or the networks between two, and their evaluation."""
 
 from __future__ import annotations
 
@@ -6,23 +6,42 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aesop.errors import AesopError
-from aesop.evaluation.model_names import first_of
+from aesop.errors import AesopError, ModelError
+from aesop.evaluation.model_names import BICUBIC, first_of, short_names, split_pair, split_title
 from aesop.evaluation.results import Evaluation, Note
-from aesop.evaluation.waypoints import Route, Waypoint, find_routes
+from aesop.files import printable
+from aesop.networks.interpolate import interpolate_to_files
 from aesop.networks.loading import load_generator
+from aesop.run import Run
+
+ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A model on a curve; `note` tells it from the others: its iteration or its alpha."""
+
+    note: str
+    model: str
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A route that was measured; each of its points is called as in `evaluation`."""
+    """The models that a curve joins, in its order; a single model is a curve of one point."""
 
     title: str
-    points: Sequence[Waypoint]
-    evaluation: Evaluation = field(repr=False)
+    points: Sequence[CurvePoint]
+    of_run: bool = False
+
+
+@dataclass(frozen=True)
+class MeasuredCurve(Curve):
+    """A curve whose models were evaluated; `evaluation` names each as its point does."""
+
+    evaluation: Evaluation = field(repr=False, kw_only=True)
 
     def notes(self) -> list[Note]:
-        """What went wrong on the way: such a point is not drawn, or not in these metrics."""
+        """What could not be measured of its points."""
         known = {point.model: f"{self.title}, {point.note}" for point in self.points}
         return [
             Note(failure.benchmark, failure.picture, f"{known.get(failure.model or '', self.title)}: {failure.reason}")
@@ -30,32 +49,103 @@ class Curve:
         ]
 
 
-def open_routes(given: Sequence[str], folder: Path) -> tuple[list[Route], int | None]:
-    """Find the curves `[TITLE=]RUN` and `[TITLE=]A:B`, and the scale of all their networks, None without a curve.
+def find_curves(given: Sequence[str], folder: Path, alphas: Sequence[float] = ALPHAS, points: int = 10) -> list[Curve]:
+    """Find the models of `[TITLE=]RUN` (at most `points` of its checkpoints), of `[TITLE=]A:B` and of single models.
 
-    Everything is loaded once, so that a network that cannot be is told before anything is measured. Raises AesopError
-    as `find_routes` does, for single models, and for several scales.
+    `A:B` are the networks between two model files or runs, (1 - alpha) * A + alpha * B, written to `folder`.
+
+    Raises AesopError if two curves have one title or one is neither of these; ModelError as `checkpoints` and `between`
+    do.
     """
-    routes = find_routes(given, folder)
+    split = [split_title(text) for text in given]
+    singles = short_names([text for title, text in split if not title and split_pair(text) is None])
+    curves: list[Curve] = []
+    for number, (title, text) in enumerate(split):
+        pair, of_run = split_pair(text), Path(text).is_dir()
+        if pair is not None and not of_run:
+            title = title or " to ".join(short_names(pair).values())
+            found = between(*pair, folder, str(number), alphas)
+        elif of_run:
+            found = checkpoints(Path(text), points)
+        elif text == BICUBIC or Path(text).exists():
+            found = [CurvePoint("", text)]
+        else:
+            raise AesopError(f"{text}: is neither a run folder, nor a model file, nor A:B with two of them.")
+        title = printable(title or singles[text])
+        if any(curve.title == title for curve in curves):
+            raise AesopError(f"two methods are called {title}; name them apart, as TITLE=METHOD.")
+        curves.append(Curve(title, found, of_run))
+    return curves
+
+
+def open_curves(given: Sequence[str], folder: Path) -> tuple[list[Curve], int | None]:
+    """Find the curves `[TITLE=]RUN` and `[TITLE=]A:B` of a report, and the scale of all their networks.
+
+    Every network is loaded once, so that a damaged one is named before anything is measured. The scale is None without
+    a curve. Raises AesopError as `find_curves` does, for single models, and for several scales.
+    """
+    curves = find_curves(given, folder)
     scales: dict[int, str] = {}
-    for route in routes:
-        if len(route.waypoints) == 1:
-            raise AesopError(f"--curve {route.title}: is a single model; name a run folder, or A:B with two networks.")
-        for waypoint in route.waypoints:
-            scales.setdefault(load_generator(Path(waypoint.model)).scale, route.title)
+    for curve in curves:
+        if len(curve.points) == 1:
+            raise AesopError(f"--curve {curve.title}: is a single model; name a run folder, or A:B with two networks.")
+        for point in curve.points:
+            scales.setdefault(load_generator(Path(point.model)).scale, curve.title)
     if len(scales) > 1:
         told = " and ".join(f"{title} is of scale {scale}" for scale, title in scales.items())
         raise AesopError(f"--curve: {told}; draw each scale by itself.")
     # Beside the run's own network in a legend, the run's name alone would be another one's.
-    named = [replace(route, title=f"{route.title}'s training") if route.of_run else route for route in routes]
+    named = [replace(curve, title=f"{curve.title}'s training") if curve.of_run else curve for curve in curves]
     return named, next(iter(scales), None)
 
 
-def measure_routes(routes: Sequence[Route], measure: Callable[[Mapping[str, str]], Evaluation]) -> list[Curve]:
-    """Measure the networks of every route; raises as `measure` does."""
-    curves = []
-    for route in routes:
-        models = [waypoint.model for waypoint in route.waypoints]
-        points = [replace(waypoint, model=first_of(waypoint.model, models)) for waypoint in route.waypoints]
-        curves.append(Curve(route.title, points, measure({point.model: point.model for point in points})))
-    return curves
+def evaluate_curves(curves: Sequence[Curve], measure: Callable[[Mapping[str, str]], Evaluation]) -> list[MeasuredCurve]:
+    """Evaluate each curve's models, the same network once, by `measure(models by title)`; raises as it does."""
+    measured = []
+    for curve in curves:
+        models = [point.model for point in curve.points]
+        points = [replace(point, model=first_of(point.model, models)) for point in curve.points]
+        found = measure({point.model: point.model for point in points})
+        measured.append(MeasuredCurve(curve.title, points, curve.of_run, evaluation=found))
+    return measured
+
+
+def checkpoints(run: Path, most: int = 10) -> list[CurvePoint]:
+    """Find at most `most` snapshots of a run's perceptual stage, evenly spaced, the last among them, after its start.
+
+    Raises ModelError if it has no snapshots.
+    """
+    snapshots = list(Run(run).stage("perceptual").snapshots().items())
+    count = min(most, len(snapshots))
+    chosen = [snapshots[round((i + 1) * len(snapshots) / count) - 1] for i in range(count)]
+    points = [CurvePoint(f"iteration {iteration}", str(path)) for iteration, path in chosen]
+    start = Run(run).fidelity()
+    return points if start is None else [CurvePoint("iteration 0", str(start)), *points]
+
+
+def between(first: Path, second: Path, folder: Path, name: str, alphas: Sequence[float] = ALPHAS) -> list[CurvePoint]:
+    """Write the networks between two to `folder`/`name`, numbered; alphas 0 and 1 are the two themselves.
+
+    Raises ModelError for alphas as `require_alphas` does, before anything is written, and as `interpolate_files` does.
+    """
+    require_alphas(alphas)
+    parents = {0.0: load_generator(first).path, 1.0: load_generator(second).path}
+    if parents[0.0].resolve() == parents[1.0].resolve():
+        raise ModelError(f"{first} and {second}: are one network; name two.")
+    paths = [parents.get(alpha, folder / name / f"{number:02d}.safetensors") for number, alpha in enumerate(alphas)]
+    mixed = {path: alpha for path, alpha in zip(paths, alphas, strict=True) if alpha not in parents}
+    if mixed:
+        interpolate_to_files(first, second, mixed)
+    return [CurvePoint(f"alpha {alpha:.12g}", str(path)) for path, alpha in zip(paths, alphas, strict=True)]
+
+
+def require_alphas(alphas: Sequence[float]) -> None:
+    """Raise ModelError unless there are alphas, all from 0 to 1 and none twice."""
+    given = ",".join(f"{alpha:.12g}" for alpha in alphas)
+    if not alphas:
+        raise ModelError("alphas: there are none; name some, such as 0,0.5,1.")
+    for alpha in alphas:
+        if not 0 <= alpha <= 1:
+            raise ModelError(f"alphas {given}: {alpha:g} is not between 0 and 1; choose one that is.")
+        if sum(alpha == other for other in alphas) > 1:
+            raise ModelError(f"alphas {given}: {alpha:g} stands there twice; leave one out.")

@@ -10,19 +10,19 @@ import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from torch import Tensor
 
+from aesop.data.pictures import to_picture, write_picture
 from aesop.data.sources import Source
 from aesop.device import choose_device
 from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.benchmarks import Picture, look_at, open_sets
 from aesop.evaluation.keys import Code, find_autoencoder, find_model, load_autoencoder, scale_of
 from aesop.evaluation.model_names import same_model, split_title, titled_models
+from aesop.evaluation.pictures import sr_path
 from aesop.evaluation.plan import MetricsAtHand, Plan
 from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, PairedDifference, Result
 from aesop.evaluation.store import Store, default_folder
@@ -53,7 +53,7 @@ def evaluate(
     benchmarks_folder: Path | None = None,
     against: str | Path | None = None,
     imports: Sequence[str] = (),
-    show: Callable[[Iterator[Upscaled], int], None] | None = None,
+    sr_folder: Path | None = None,
 ) -> Evaluation:
     """Measure every model on every benchmark; what an earlier call has measured is not measured again.
 
@@ -79,7 +79,7 @@ def evaluate(
         benchmarks_folder: where benchmarks lie that are given by name.
         against: the model that others are compared with; None for the first.
         imports: modules that the models' files refer to, to be imported in every process.
-        show: called at the end with all pictures that can be read, one at a time, and at most how many they are.
+        sr_folder: where SR pictures go, as `BENCHMARK/MODEL/PICTURE.png`, for `aesop.evaluation.pictures.pictures`.
 
     Raises AesopError, before anything is measured, for models that cannot be loaded or are of different scales,
     unknown metrics and missing benchmarks; RunError where the disk is full or a process was killed (what is finished is
@@ -135,6 +135,8 @@ def evaluate(
             failures=failures,
             versions=versions(),
             against=compared,
+            sets=sets,
+            sr_folder=sr_folder,
             files={
                 label: ModelFile(printable(labels[label]), network.content)
                 for label, network in networks.items()
@@ -147,22 +149,10 @@ def evaluate(
             evaluation.results += plan.results(metrics_at_hand)
         evaluation.failures += _lost(evaluation)
         evaluation.failures.sort(key=_order(evaluation, plans))
-        if show is not None:
-            show(_upscaled(plans, setup), sum(len(b.pictures) for b in sets))
+        if sr_folder is not None:
+            _write_sr(plans, setup, sr_folder)
         store.tidy()
     return evaluation
-
-
-@dataclass(frozen=True)
-class Upscaled:
-    """A picture and what the models make of it: uint8, (3, H, W); `sr` lacks the models that failed on it."""
-
-    benchmark: str
-    name: str
-    scale: int
-    hr: Tensor | None
-    lr: Tensor
-    sr: Mapping[str, Tensor]
 
 
 @contextmanager
@@ -198,24 +188,20 @@ def _run(
     return failures
 
 
-def _upscaled(plans: Sequence[Plan], setup: Setup) -> Iterator[Upscaled]:
-    """All pictures that can be read, as the store has them; what it lacks or has dropped is made again."""
+def _write_sr(plans: Sequence[Plan], setup: Setup, folder: Path) -> None:
+    """Write all SR pictures; what the store has dropped is made again."""
     worker = Worker(setup, {})
     for plan in plans:
         for index, picture in enumerate(plan.benchmark.pictures):
-            try:
-                hr, lr = picture.read(setup.scale)
-            except (AesopError, OSError, RuntimeError):  # the measurement has told why
-                continue
-            sr = {}
             for model, keys in plan.sr_keys.items():
+                path = sr_path(folder, plan.benchmark.name, model, picture.name)
+                path.unlink(missing_ok=True)
                 try:
-                    sr[model] = worker.upscale(model, keys[index], lr)
+                    write_picture(path, to_picture(worker.upscale(model, keys[index], picture.read(setup.scale)[1])))
                 except RunError:
                     raise
-                except Exception:  # likewise
+                except Exception:  # the measurement has told why
                     continue
-            yield Upscaled(plan.benchmark.name, picture.name, setup.scale, hr, lr, sr)
 
 
 def _cores() -> int:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aesop.evaluation.intervals import Interval, mean_interval
 from aesop.files import write_atomically
+
+if TYPE_CHECKING:
+    from aesop.evaluation.benchmarks import Benchmark
 
 #: Why a metric has no column for a benchmark of LR pictures alone.
 NO_GROUND_TRUTH = "compares with HR pictures, which this benchmark has not"
@@ -132,6 +136,9 @@ class Evaluation:
     #: The files of the models that have one, and AE-PSNR's auto-encoder.
     files: dict[str, ModelFile] = field(default_factory=dict)
     autoencoder: ModelFile | None = None
+    #: The benchmarks' pictures, and the folder of their SR pictures: not in JSON.
+    sets: list[Benchmark] = field(default_factory=list, repr=False, compare=False)
+    sr_folder: Path | None = field(default=None, compare=False)
 
     def result(self, model: str, benchmark: str, metric: str) -> Result:
         """Return the one result of these three names; KeyError if there is none."""
@@ -175,7 +182,8 @@ class Evaluation:
         A value is a number, null (not measured) or the string "inf" (the PSNR of equal pictures); `mean` is that of
         the `count` numbers.
         """
-        document = asdict(self)
+        document = asdict(replace(self, sets=[]))
+        del document["sets"], document["sr_folder"]
         for entry, result in zip(document["results"], self.results, strict=True):
             entry["mean"] = _json_value(result.mean)
             entry["interval"] = result.interval

@@ -16,10 +16,10 @@ from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_metadata, read_state, write_state
 
 
-def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Return (1 - share) * first + share * second, parameter by parameter, in the wider of the two types.
+def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """Return (1 - alpha) * first + alpha * second, parameter by parameter, in the wider of the two types.
 
-    Exactly `first` for share 0 and `second` for 1. The running statistics of BatchNorm are mixed linearly like
+    Exactly `first` for alpha 0 and `second` for 1. The running statistics of BatchNorm are mixed linearly like
     parameters. Whole numbers (counters, index tables) are `first`'s below a half, else `second`'s.
 
     Raises:
@@ -34,46 +34,46 @@ def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share
     for name, value in first.items():
         if value.is_floating_point():
             wider = torch.promote_types(value.dtype, second[name].dtype)
-            mixed[name] = value.double().lerp(second[name].double(), share).to(wider)
+            mixed[name] = value.double().lerp(second[name].double(), alpha).to(wider)
         else:
-            mixed[name] = value if share < 0.5 else second[name]
+            mixed[name] = value if alpha < 0.5 else second[name]
     return mixed
 
 
-def interpolate_files(first: Path, second: Path, share: float, output: Path) -> None:
+def interpolate_files(first: Path, second: Path, alpha: float, output: Path) -> None:
     """Write the network between two model files (or run folders), as safetensors, atomically.
 
     The file says of itself which two files it lies between, and the section that builds it where its parents do, so
     that it loads wherever they load. The same call always writes the same bytes.
 
     Args:
-        first: the network of share 0, such as a fidelity network.
-        second: the network of share 1, such as a perceptual network; of the same architecture.
-        share: 0 to 1. Beyond them lie no networks that anything was trained towards.
+        first: the network of alpha 0, such as a fidelity network.
+        second: the network of alpha 1, such as a perceptual network; of the same architecture.
+        alpha: 0 to 1. Beyond them lie no networks that anything was trained towards.
         output: the .safetensors file.
 
     Raises:
-        ModelError: if a file cannot be loaded, architectures differ, the share is not in [0, 1] or the output would
+        ModelError: if a file cannot be loaded, architectures differ, the alpha is not in [0, 1] or the output would
             replace a parent.
         RunError: if the output cannot be written.
 
     """
-    interpolate_to_files(first, second, {output: share})
+    interpolate_to_files(first, second, {output: alpha})
 
 
-def interpolate_to_files(first: Path, second: Path, shares: Mapping[Path, float]) -> None:
-    """Write several networks between two, a file a share, as `interpolate_files` does one; the two are read once."""
-    for output, share in shares.items():
-        if not 0 <= share <= 1:
+def interpolate_to_files(first: Path, second: Path, alphas: Mapping[Path, float]) -> None:
+    """Write several networks between two, a file an alpha, as `interpolate_files` does one; the two are read once."""
+    for output, alpha in alphas.items():
+        if not 0 <= alpha <= 1:
             raise ModelError(
-                f"share {share:g}: is not between 0 (all {first}) and 1 (all {second}); choose one that is."
+                f"alpha {alpha:g}: is not between 0 (all {first}) and 1 (all {second}); choose one that is."
             )
         if output.suffix != ".safetensors":
             raise ModelError(f"{output}: cannot write {output.suffix or 'such'} models; end the name in .safetensors.")
         require_writable(output)
     parents = [load_generator(path) for path in (first, second)]
     taken = {parent.path.resolve() for parent in parents}
-    if (replaced := next((output for output in shares if output.resolve() in taken), None)) is not None:
+    if (replaced := next((output for output in alphas if output.resolve() in taken), None)) is not None:
         raise ModelError(f"{replaced}: is one of the two networks; name another file.")
     if parents[0].scale != parents[1].scale or parents[0].architecture != parents[1].architecture:
         kinds = " and ".join(f"{parent.architecture} x{parent.scale}" for parent in parents)
@@ -84,12 +84,12 @@ def interpolate_to_files(first: Path, second: Path, shares: Mapping[Path, float]
         for name, given, parent in zip(("first", "second"), (first, second), parents, strict=True)
     }
     section = next(filter(None, (_section(parent.path) for parent in parents[::-1])), {})
-    for output, share in shares.items():
+    for output, alpha in alphas.items():
         try:
-            mixed = interpolate(states[0], states[1], share)
+            mixed = interpolate(states[0], states[1], alpha)
         except ValueError as error:
             raise ModelError(f"{first} and {second}: are of two architectures, {error}; name two of one.") from error
-        write_state(output, mixed, {**section, "interpolation": {**origin, "share": share}})
+        write_state(output, mixed, {**section, "interpolation": {**origin, "alpha": alpha}})
 
 
 def _alike(first: Tensor, second: Tensor) -> bool:

@@ -11,8 +11,8 @@ from torch import Tensor
 from aesop.analysis.regions import Region, detailed_regions, differing_region, thumbnail
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_picture
-from aesop.evaluation.evaluate import Upscaled
 from aesop.evaluation.model_names import BICUBIC
+from aesop.evaluation.pictures import EvaluatedPicture
 
 #: Megabytes of all pictures together, as they stand in the page: what browsers open and mail takes without ado.
 LIMIT = 25
@@ -64,13 +64,13 @@ class Shown:
 
 
 class Gallery:
-    """Collects the pictures that `evaluate` hands out; their files take at most `limit` bytes in the page."""
+    """Collects an evaluation's pictures; their files take at most `limit` bytes in the page."""
 
     def __init__(self, limit: int = LIMIT * 10**6) -> None:
         self.limit = limit
         self.pictures: list[Shown] = []
 
-    def fill(self, pictures: Iterable[Upscaled], count: int) -> None:
+    def fill(self, pictures: Iterable[EvaluatedPicture], count: int) -> None:
         """Add `count` pictures; each may take an equal share of what those before it have left.
 
         What is left at the end goes to those that were cut, the first ones first.
@@ -94,7 +94,7 @@ class Gallery:
                 room -= extra
 
 
-def _whole(picture: Upscaled, room: int) -> Shown | None:
+def _whole(picture: EvaluatedPicture, room: int) -> Shown | None:
     """The whole picture; None if it needs more bytes than there is room for."""
     height, width = _size(picture)
     sides = _sides(_tensors(picture), room) if max(height, width) <= _LONGEST else None
@@ -103,7 +103,7 @@ def _whole(picture: Upscaled, room: int) -> Shown | None:
     return Shown(picture.benchmark, picture.name, height, width, sides, spot=_spot(picture))
 
 
-def _square(picture: Upscaled, room: int) -> Shown:
+def _square(picture: EvaluatedPicture, room: int) -> Shown:
     """The largest square of a picture that `room` bytes hold, or nothing of it."""
     height, width = _size(picture)
     overview = _webp(thumbnail(_tensors(picture)[-1][-1], OVERVIEW), lossless=False, quality=70)
@@ -119,9 +119,9 @@ def _square(picture: Upscaled, room: int) -> Shown:
     return Shown(picture.benchmark, picture.name, height, width)
 
 
-def _cut(picture: Upscaled, place: Region) -> Upscaled:
+def _cut(picture: EvaluatedPicture, place: Region) -> EvaluatedPicture:
     scale = picture.scale
-    return Upscaled(
+    return EvaluatedPicture(
         picture.benchmark,
         picture.name,
         scale,
@@ -132,16 +132,16 @@ def _cut(picture: Upscaled, place: Region) -> Upscaled:
     )
 
 
-def _size(picture: Upscaled) -> tuple[int, int]:
+def _size(picture: EvaluatedPicture) -> tuple[int, int]:
     height, width = picture.lr.shape[-2:]
     return height * picture.scale, width * picture.scale
 
 
-def _spot(picture: Upscaled) -> Region:
+def _spot(picture: EvaluatedPicture) -> Region:
     return _telling_place(picture, min(*_size(picture), max(PATCH // picture.scale, 1) * picture.scale))
 
 
-def _telling_place(picture: Upscaled, side: int) -> Region:
+def _telling_place(picture: EvaluatedPicture, side: int) -> Region:
     """Where networks differ most; with fewer than two of them, or equal ones, where downscaling loses most."""
     networks = [sr for model, sr in picture.sr.items() if model != BICUBIC]
     place = differing_region(networks, picture.scale, side) if len(networks) > 1 else None
@@ -150,7 +150,7 @@ def _telling_place(picture: Upscaled, side: int) -> Region:
     return place or detailed_regions(last, picture.lr, 1, side)[0]
 
 
-def _tensors(picture: Upscaled) -> list[tuple[str, str | None, Tensor]]:
+def _tensors(picture: EvaluatedPicture) -> list[tuple[str, str | None, Tensor]]:
     """The title, model and picture of every side, from LR to HR."""
     sides: list[tuple[str, str | None, Tensor]] = [("LR", None, picture.lr)]
     for model, sr in _upscaled(picture).items():
@@ -158,7 +158,7 @@ def _tensors(picture: Upscaled) -> list[tuple[str, str | None, Tensor]]:
     return sides if picture.hr is None else [*sides, ("HR", None, picture.hr)]
 
 
-def _upscaled(picture: Upscaled) -> Mapping[str, Tensor]:
+def _upscaled(picture: EvaluatedPicture) -> Mapping[str, Tensor]:
     """Bicubic first, though it be no model of the evaluation, and the models' SR."""
     return {BICUBIC: picture.sr.get(BICUBIC, resize(picture.lr, picture.scale))} | dict(picture.sr)
 

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from aesop.evaluation.curves import Curve
+from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.published import published_rows
 from aesop.evaluation.results import Evaluation
 from aesop.evaluation.tabulate import BenchmarkTable, notes, tabulate
@@ -37,7 +37,7 @@ def write_page(
     gallery: Gallery | None = None,
     *,
     published: bool = False,
-    curves: Sequence[Curve] = (),
+    curves: Sequence[MeasuredCurve] = (),
 ) -> None:
     """Write the report to `path`, atomically.
 
@@ -57,7 +57,7 @@ def page(
     gallery: Gallery | None = None,
     *,
     published: bool = False,
-    curves: Sequence[Curve] = (),
+    curves: Sequence[MeasuredCurve] = (),
 ) -> str:
     """The report's text; see `write_page`."""
     template = _part("page.html")
@@ -104,7 +104,7 @@ def _for_the_script(
     tables: Sequence[BenchmarkTable],
     plotted: Sequence[str],
     published: bool,
-    curves: Sequence[Curve],
+    curves: Sequence[MeasuredCurve],
 ) -> dict[str, object]:
     """What the script needs beside the evaluation."""
     described = {name: METRICS[name] for name in evaluation.metrics}
@@ -141,7 +141,7 @@ def _for_the_script(
     }
 
 
-def _end(evaluation: Evaluation, curve: Curve, otherwise: int) -> int:
+def _end(evaluation: Evaluation, curve: MeasuredCurve, otherwise: int) -> int:
     """The number of the model that a curve ends in, which has its file or else its means; `otherwise` without one."""
     last = curve.points[-1].model
     file, means = curve.evaluation.files.get(last), _means(curve.evaluation, last)
