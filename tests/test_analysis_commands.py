@@ -259,7 +259,7 @@ def test_figures_that_cannot_be_are_refused_first(tmp_path: Path):
     }.items():
         assert "cannot draw .jpg files" in refusal(name, *arguments, *output)
     message = refusal("bias-variance", "none", "--benchmark", "none", "--autoencoder", "none", "--json", tmp_path)
-    assert "is a folder; name a file" in message
+    assert "is a folder; a file is expected here" in message
 
 
 def test_every_command_draws(run: Path, picture: Path, tmp_path: Path):

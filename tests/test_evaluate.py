@@ -317,7 +317,10 @@ def test_a_json_target_that_cannot_be_is_told_before_the_work(
     bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("aesop.evaluation.evaluate.evaluate", pytest.fail)
-    for target, reason in ((tmp_path, "is a folder; name a file"), (bench / "HR/a.png/x/o.json", "cannot be written")):
+    for target, reason in (
+        (tmp_path, "is a folder; a file is"),
+        (bench / "HR/a.png/x/o.json", "a part of this"),
+    ):
         monkeypatch.setattr(
             "sys.argv", ["aesop", "evaluate", "bicubic", "--benchmark", str(bench), "--json", str(target)]
         )
@@ -335,8 +338,8 @@ def test_outputs_that_would_replace_each_other_or_a_device_are_refused(
     os.mkfifo(pipe)
     for arguments, reason in (
         (["--json", same, "--csv", same], "named for two outputs"),
-        (["--json", str(pipe)], "not a plain file"),
-        (["--json", "/proc/o.json"], "cannot be written"),
+        (["--json", str(pipe)], "not a regular file"),
+        (["--json", "/proc/o.json"], "no such file or folder"),
     ):
         app = Typer()
         app.command()(evaluate_command)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are complete or absent, and the system's errors as sentences."""
 
 from __future__ import annotations
 
@@ -8,24 +8,54 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+from uuid import uuid4
 
-from aesop.errors import RunError
+from aesop.errors import AesopError, RunError
 
-#: Errors of a place that files cannot be written to.
-_NOT_THERE = (
-    errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT,
-)  # fmt: skip
+_MENDS = {
+    errno.ENOSPC: "the disk is full; free some space and try again",
+    errno.EDQUOT: "the disk quota is used up; free some space and try again",
+    errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
+    errno.EACCES: "permission denied; change its permissions or choose another path",
+    errno.EPERM: "permission denied; change its permissions or choose another path",
+    errno.EROFS: "the file system is read-only; choose another path",
+    errno.ENOENT: "no such file or folder; check the path",
+    errno.EEXIST: "a file has the name of this folder; choose another path",
+    errno.ENOTDIR: "a part of this path is not a folder; choose another path",
+    errno.EISDIR: "is a folder; a file is expected here",
+    errno.EMFILE: "too many open files; raise the limit (`ulimit -n`)",
+}
+
+
+def explained(error: OSError, path: Path | str | None = None) -> str:
+    """Return one sentence on `error`: the file (`path`, unless the error names one), what is wrong and the mend."""
+    about = path or error.filename
+    reason = _MENDS.get(error.errno or 0) or error.strerror or str(error)
+    return f"{printable(about)}: {reason}." if isinstance(about, str | bytes | Path) else f"{reason}."
+
+
+@contextmanager
+def os_errors_explained() -> Iterator[None]:
+    """Turn every OSError into an AesopError of one sentence; also decorates a function."""
+    try:
+        yield
+    except OSError as error:
+        raise AesopError(explained(error)) from error
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary neighbour of `path` to write to; it takes the name `path` once it is complete and on disk.
+    """Yield a temporary neighbour of `path` to write to; it replaces `path` once it is complete and on disk.
 
-    Of a link, the file that it leads to is replaced. Raises RunError where the disk is full or the folder cannot be
-    written; `path` then holds what it held before.
+    Replaces a link's target, not the link.
+
+    Raises:
+        RunError: where the disk is full or the folder cannot be written; `path` keeps what it held.
+        AesopError: where the name is too long.
+
     """
     path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
@@ -36,32 +66,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RunError(f"{path}: the disk is full; free some space and call again.") from error
-        if error.errno in _NOT_THERE:
-            raise RunError(f"{path}: cannot be written ({error.strerror}); choose another folder.") from error
-        raise
+        if error.errno is None:  # not the system's, but the writer's
+            raise
+        # A name that is too long is in the way of this file only.
+        kind = AesopError if error.errno == errno.ENAMETOOLONG else RunError
+        raise kind(explained(error, path)) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def require_writable(path: Path) -> None:
-    """Raise RunError where no file could be written to `path`, before any work is done that it should hold."""
-    if path.is_dir():
-        raise RunError(f"{path}: is a folder; name a file.")
-    if path.exists() and not path.is_file():
-        raise RunError(f"{path}: is not a plain file; name another.")
-    existing = next(folder for folder in Path(os.path.realpath(path)).parents if folder.exists())
+    """Raise RunError where no file could be written to `path`; call it before the work whose result goes there."""
+    existing = Path(os.path.realpath(path))
+    missing = []
     try:
-        with TemporaryFile(dir=existing):
+        while not os.path.lexists(existing):
+            missing.append(existing.name)
+            existing = existing.parent
+        for name in missing:
+            with suppress(FileNotFoundError):
+                (existing / name).lstat()  # names that are too long
+        if not missing and existing.is_dir():
+            raise RunError(f"{path}: is a folder; a file is expected here.")
+        if not missing and not existing.is_file():
+            raise RunError(f"{path}: is not a regular file; choose another path.")
+        with TemporaryFile(dir=existing if missing else existing.parent):
             pass
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); choose another folder.") from error
+        raise RunError(explained(error, path)) from error
 
 
-def printable(path: Path | str) -> str:
-    r"""`path` as text that can be printed and stored: bytes of a name that are not UTF-8 become `\xe9` and the like."""
+def printable(path: Path | str | bytes) -> str:
+    r"""Return `path` as text to print and store; bytes of a name that are not UTF-8 become `\xe9` and the like."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

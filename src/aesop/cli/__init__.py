@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import io
+import logging
+import os
 import sys
+import warnings
 
 import typer
 
 from aesop.cli import analyze, degrade, demo, evaluate, interpolate, recipes, train, upscale
 from aesop.errors import AesopError
+from aesop.files import explained
 
 app = typer.Typer(
     name="aesop",
@@ -35,15 +38,23 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal or a pipe without arrows is no reason to fail
+    _silence_libraries()
     try:
         app()
     except AesopError as error:
-        print(f"aesop: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_failed(str(error)))
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(
-            f"aesop: {error.filename or 'a file'}: the disk is full; free some space and call again.", file=sys.stderr
-        )
-        sys.exit(2)
+        sys.exit(_failed(explained(error)))
+
+
+def _failed(message: str) -> int:
+    print(f"aesop: {message}", file=sys.stderr)
+    return 2
+
+
+def _silence_libraries() -> None:
+    """Keep libraries' warnings and tips from the user, in worker processes too; PYTHONWARNINGS brings them back."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"
+    logging.disable(logging.INFO)

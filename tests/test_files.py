@@ -1,0 +1,80 @@
+"""Files are complete or absent, and what cannot be written is refused before the work."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from aesop.errors import AesopError, RunError
+from aesop.files import atomic_path, explained, os_errors_explained, require_writable, write_atomically
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path):
+    target, link = tmp_path / "new" / "target", tmp_path / "link"
+    link.symlink_to(target)
+    write_atomically(link, "first")
+    with suppress(KeyError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert target.read_text() == "first"
+    assert link.is_symlink()
+    assert list(target.parent.iterdir()) == [target]
+    assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0))
+    return mask
+
+
+def test_names_up_to_the_systems_limit_are_written_and_longer_ones_refused(tmp_path: Path):
+    for name in ("a" * 255, "é" * 127):
+        require_writable(tmp_path / name)
+        write_atomically(tmp_path / name, "")
+    for path in (tmp_path / ("é" * 128), tmp_path / "none" / ("a" * 256) / "file", tmp_path / ("a" * 256)):
+        with pytest.raises(RunError, match="the file name is too long; choose a shorter one"):
+            require_writable(path)
+        with pytest.raises(AesopError, match="too long"):
+            write_atomically(path, "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(tmp_path: Path):
+    tmp_path.chmod(0o500)
+    for path in (tmp_path / "file", tmp_path / "none" / "file"):
+        with pytest.raises(RunError, match="permission denied"):
+            require_writable(path)
+        with pytest.raises(RunError, match="permission denied"):
+            write_atomically(path, "")
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    for path, reason in (
+        (tmp_path, "is a folder; a file is expected here"),
+        (tmp_path / "pipe", "is not a regular file"),
+        (tmp_path / "file" / "below", "not a folder"),
+    ):
+        with pytest.raises(RunError, match=reason):
+            require_writable(path)
+    require_writable(tmp_path / "file")
+    require_writable(tmp_path / "none" / "at" / "all")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "pipe"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO, errno.EMFILE])
+def test_an_error_of_the_system_is_one_sentence_that_names_the_file(number: int):
+    error = OSError(number, os.strerror(number), "a/b.png")
+    assert explained(error).startswith("a/b.png: ")
+    assert explained(error).count("\n") == 0
+    with pytest.raises(AesopError, match=r"^a/b\.png: .*\.$"), os_errors_explained():
+        raise error
+
+
+def test_names_that_are_not_utf8_are_told():
+    assert explained(OSError(errno.EACCES, "", os.fsdecode(b"a\xe9"))).startswith("a\\xe9: permission denied")
