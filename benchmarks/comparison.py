@@ -138,7 +138,7 @@ def autoencoders(work: Path, folder: Path) -> str:
 def table(evaluations: Sequence[Evaluation], benchmark: str) -> str:
     """A Markdown table: a row a system, the mean over seeds and half their range."""
     heads = [METRICS[name] for name in METRIC_NAMES]
-    columns = [f"{head.title} {'↑' if head.higher_is_better else '↓'}" for head in heads]
+    columns = [f"{head.title} {head.arrow}" for head in heads]
     lines = [f"| | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
     for row, title in enumerate(["bicubic", "fidelity network", *SYSTEMS]):
         cells = []

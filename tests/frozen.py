@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from aesop.data.pictures import find_pictures, read_picture, to_planes
 from aesop.metrics.fid import FeatureDistance, resized
 from aesop.metrics.niqe import niqe
-from aesop.metrics.patches import patches
+from aesop.metrics.patch_fid import patches
 from aesop.training.train import train
 from helpers import synthetic_pictures
 from tiny_systems import crop_of, tiny_recipe

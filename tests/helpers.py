@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from aesop.data.pictures import write_picture
+from aesop.metrics import METRICS
 
 
 def synthetic_picture(height: int, width: int, seed: int) -> np.ndarray:
@@ -29,6 +32,13 @@ def synthetic_picture(height: int, width: int, seed: int) -> np.ndarray:
     picture += (25 * waves * (x > width / 2))[..., None]
     picture += rng.normal(0, 3, picture.shape)
     return picture.round().clip(0, 255).astype(np.uint8)
+
+
+def prepared_by(name: str, prepare: Callable[..., Any]) -> Any:
+    """The metric of this name with another `prepare`."""
+    changed: Any = copy.copy(METRICS[name])
+    changed.prepare = prepare
+    return changed
 
 
 def synthetic_pictures(folder: Path, count: int, size: int | tuple[int, int], seed: int = 0) -> list[Path]:

@@ -300,7 +300,8 @@ SETTINGS = Settings(4, torch.device("cpu"))
 
 
 def invented(name: str, measure: Callable[[Sample], float], *, higher: bool = False, needs_hr: bool = True) -> Metric:
-    return Metric(name, name.title(), higher, (0.0, 9.0), "", 2, lambda _: measure, needs_hr=needs_hr)
+    attributes = {"name": name, "title": name.title(), "higher_is_better": higher, "digits": 2, "needs_hr": needs_hr}
+    return type(name, (Metric,), {**attributes, "measure": staticmethod(measure)})()
 
 
 def test_captions_hold_the_metrics_values():

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +35,7 @@ from aesop.metrics.metric import Measure
 from aesop.metrics.psnr import psnr
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
+from helpers import prepared_by
 
 
 def picture(height: int = 48, width: int = 40, seed: int = 0) -> np.ndarray:
@@ -251,7 +251,7 @@ def test_a_metric_that_fails_on_one_picture_marks_it_alone(
         return measure
 
     calls: list[Sample] = []
-    monkeypatch.setitem(METRICS, "lpips", replace(METRICS["lpips"], prepare=prepare))
+    monkeypatch.setitem(METRICS, "lpips", prepared_by("lpips", prepare))
     evaluation = evaluate([good], [bench], metrics=["lpips", "psnr"])
     assert len(evaluation.result("good", "bench", "psnr").finite) == 2
     found = [(failure.picture, failure.metric, failure.reason) for failure in evaluation.failures]

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +25,8 @@ from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.keys import Code
 from aesop.evaluation.store import Store, default_folder
 from aesop.metrics import METRICS, Sample, Settings
-from aesop.metrics.metric import Metric, SetMetric
 from aesop.networks.state_dicts import write_state
-from helpers import synthetic_pictures
+from helpers import prepared_by, synthetic_pictures
 from test_evaluate import write_model
 
 
@@ -50,9 +48,7 @@ class Counted:
         self.seen: list[str] = []
         self.stop_after: int | None = None
         for name in ("psnr", "ssim"):
-            metric = METRICS[name]
-            assert isinstance(metric, Metric)
-            monkeypatch.setitem(METRICS, name, replace(metric, prepare=self.prepare(name)))
+            monkeypatch.setitem(METRICS, name, prepared_by(name, self.prepare(name)))
 
     def prepare(self, name: str) -> Callable[[Settings], Callable[[Sample], float]]:
         def measure(sample: Sample) -> float:
@@ -308,7 +304,7 @@ def of_sets(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         prepared.append(settings)
         return Brightness()
 
-    monkeypatch.setitem(METRICS, "fid", SetMetric("fid", "FID", False, (0.0, float("inf")), "", 3, prepare))
+    monkeypatch.setitem(METRICS, "fid", prepared_by("fid", prepare))
     return prepared
 
 

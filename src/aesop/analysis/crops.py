@@ -167,7 +167,7 @@ def measured_captions(
                 values[title] = round(measure(sample), metric.digits)
             except Exception as error:  # whatever one metric does with one picture, the others go on
                 failures.append(f"{title}, {metric.title}: {reason_of(error)}")
-        best = (max if metric.higher_is_better else min)(values.values(), default=None)
+        best = metric.best(values.values())
         for title, lines in captions.items():
             if title not in values:
                 lines.append(f"{metric.title} –")

@@ -198,7 +198,7 @@ def _mark_better(axes: Any, right: bool, top: bool) -> None:
 
 def _label(name: str) -> str:
     metric = METRICS[name]
-    return f"{metric.title}{f' ({metric.unit})' if metric.unit else ''} {'↑' if metric.higher_is_better else '↓'}"
+    return f"{metric.title}{f' ({metric.unit})' if metric.unit else ''} {metric.arrow}".rstrip()
 
 
 def _text(name: str, value: float) -> str:

@@ -154,7 +154,7 @@ def _table(report: Comparison, compared: Sequence[Difference]) -> str:
 def _title(metric: str) -> str:
     described = METRICS[metric]
     name = f"{described.title} ({described.unit})" if described.unit else described.title
-    return f"{name} {'↑' if described.higher_is_better else '↓'}"
+    return f"{name} {described.arrow}"
 
 
 def _value(value: float | None, metric: str) -> str:

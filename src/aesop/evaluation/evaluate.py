@@ -6,7 +6,6 @@ processes if asked for; then everything is read back from the store.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, Paire
 from aesop.evaluation.store import Store, default_folder
 from aesop.evaluation.worker import Job, Setup, Worker, run_jobs
 from aesop.files import printable
-from aesop.metrics import METRICS
+from aesop.metrics import METRICS, metric_named
 from aesop.networks.loading import load_generator
 from aesop.progress import progress
 from aesop.versions import versions
@@ -243,13 +242,9 @@ def _order(evaluation: Evaluation, plans: Sequence[Plan]) -> Callable[[Failure],
 
 def _metric_names(asked: Sequence[str] | None, with_autoencoder: bool) -> list[str]:
     if asked is None:
-        return [name for name, metric in METRICS.items() if with_autoencoder or not metric.needs_autoencoder]
-    for name in asked:
-        if name not in METRICS:
-            near = difflib.get_close_matches(name, METRICS, n=1)
-            mend = f"did you mean {near[0]}?" if near else f"choose from {', '.join(METRICS)}."
-            raise AesopError(f"--metrics: there is no metric {name!r}; {mend}")
-    return list(dict.fromkeys(asked))
+        usual = [name for name, metric in METRICS.items() if metric.by_default]
+        return [name for name in usual if with_autoencoder or not METRICS[name].needs_autoencoder]
+    return list(dict.fromkeys(metric_named(name).name for name in asked))
 
 
 def _one_scale(scales: dict[str, int], asked: int | None) -> int:

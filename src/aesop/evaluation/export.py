@@ -148,7 +148,7 @@ def to_latex(evaluation: Evaluation, *, paper: bool = False) -> str:
 
 def _latex_heading(metric: str) -> str:
     described = METRICS[metric]
-    arrow = r"$\uparrow$" if described.higher_is_better else r"$\downarrow$"
+    arrow = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}.get(described.arrow)
     return " ".join(filter(None, (_latex(described.title), arrow, f"({described.unit})" if described.unit else "")))
 
 

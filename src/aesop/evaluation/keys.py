@@ -43,9 +43,7 @@ class Code:
 
     def of_metric(self, name: str, *used: str) -> str:
         """The key of a metric that is made of its code and of what it `used` besides."""
-        prepare = METRICS[name].prepare
-        prepare = getattr(prepare, "func", prepare)  # of functools.partial
-        own = self._key(prepare.__module__, f"aesop.metrics.{name.replace('-', '_')}")
+        own = self._key(type(METRICS[name]).__module__)
         return f"{name}-{digest(own, *used)[:16]}"
 
     def _with_users(self, own: str, file: Path) -> str:

@@ -100,8 +100,7 @@ def tabulate(evaluation: Evaluation, *, published: bool = False) -> list[Benchma
 def heading(metric: str) -> str:
     """`PSNR ↑ dB`: a column's title."""
     described = METRICS[metric]
-    arrow = "↑" if described.higher_is_better else "↓"
-    return " ".join(filter(None, (described.title, arrow, described.unit)))
+    return " ".join(filter(None, (described.title, described.arrow, described.unit)))
 
 
 def notes(evaluation: Evaluation, *, published: bool = False) -> list[str]:
@@ -160,9 +159,10 @@ def _grouped(evaluation: Evaluation) -> list[str]:
 
 def outcome_of(found: PairedDifference) -> Outcome:
     """Whether a model is better or worse than the one it is compared with, by the interval of their difference."""
-    if not found.significant:
-        return "open" if found.interval is None else "even"
-    return "better" if (found.difference > 0) == METRICS[found.metric].higher_is_better else "worse"
+    higher_is_better = METRICS[found.metric].higher_is_better
+    if not found.significant or higher_is_better is None:
+        return "open" if found.interval is None or higher_is_better is None else "even"
+    return "better" if (found.difference > 0) == higher_is_better else "worse"
 
 
 def signed(number: float, digits: int) -> str:
@@ -183,7 +183,7 @@ def _cells(results: Sequence[Result]) -> list[Cell]:
     measured = [(result.count, frozenset(result.of_pictures)) for result in results]
     most = max(measured, key=lambda found: found[0])
     compared = [value for value, found in zip(rounded, measured, strict=True) if value is not None and found == most]
-    best = (max if metric.higher_is_better else min)(compared) if len(compared) > 1 else None
+    best = metric.best(compared) if len(compared) > 1 else None
     return [
         Cell()
         if value is None

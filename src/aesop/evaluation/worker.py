@@ -29,7 +29,7 @@ from aesop.evaluation.benchmarks import Picture
 from aesop.evaluation.keys import Network, load_autoencoder
 from aesop.evaluation.results import Failure
 from aesop.evaluation.store import Store
-from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
+from aesop.metrics import MetricUnavailable, Sample, Settings, metric_named
 from aesop.metrics.metric import Measure, SetMeasure
 from aesop.networks.loading import load_generator
 from aesop.upscaling.tiles import Upscaler
@@ -65,7 +65,7 @@ def prepare_metrics(names: Sequence[str], settings: Settings) -> tuple[dict[str,
     unavailable: dict[str, str] = {}
     for name in names:
         try:
-            measures[name] = METRICS[name].prepare(settings)
+            measures[name] = metric_named(name).prepare(settings)
         except MetricUnavailable as error:
             unavailable[name] = str(error)
     return measures, unavailable

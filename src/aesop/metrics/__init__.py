@@ -1,17 +1,24 @@
 """Metrics by the paper's protocol (docs/evaluation.md): one file each, pure functions on (N, 3, H, W) in [0, 1]."""
 
-from aesop.metrics.ae_psnr import AE_PSNR
-from aesop.metrics.clip_iqa import CLIP_IQA
+from __future__ import annotations
+
+import difflib
+
+from aesop.config import import_here
+from aesop.errors import AesopError
+from aesop.metrics.ae_psnr import AEPSNR
+from aesop.metrics.bias_variance import HRVE, L1, SE, VE
+from aesop.metrics.clip_iqa import CLIPIQA
 from aesop.metrics.dists import DISTS
 from aesop.metrics.fid import FID
 from aesop.metrics.lpips import LPIPS
-from aesop.metrics.lr_psnr import LR_PSNR
+from aesop.metrics.lr_psnr import LRPSNR
 from aesop.metrics.maniqa import MANIQA
 from aesop.metrics.metric import Metric, MetricUnavailable, Sample, SetMeasure, SetMetric, Settings
 from aesop.metrics.musiq import MUSIQ
 from aesop.metrics.niqe import NIQE
-from aesop.metrics.patch_fid import PATCH_FID
-from aesop.metrics.proxy import LPIPS_PROXY
+from aesop.metrics.patch_fid import PatchFID
+from aesop.metrics.proxy import LPIPSProxy
 from aesop.metrics.psnr import PSNR
 from aesop.metrics.ssim import SSIM
 
@@ -19,8 +26,39 @@ from aesop.metrics.ssim import SSIM
 METRICS: dict[str, Metric | SetMetric] = {
     metric.name: metric
     for metric in (
-        PSNR, SSIM, LR_PSNR, AE_PSNR, LPIPS, DISTS, LPIPS_PROXY, FID, PATCH_FID, NIQE, MANIQA, MUSIQ, CLIP_IQA,
+        PSNR(), SSIM(), LRPSNR(), AEPSNR(), SE(), VE(), HRVE(), L1(), LPIPS(), DISTS(), LPIPSProxy(), FID(), PatchFID(),
+        NIQE(), MANIQA(), MUSIQ(), CLIPIQA(),
     )
 }  # fmt: skip
 
-__all__ = ["METRICS", "Metric", "MetricUnavailable", "Sample", "SetMeasure", "SetMetric", "Settings"]
+__all__ = ["METRICS", "Metric", "MetricUnavailable", "Sample", "SetMeasure", "SetMetric", "Settings", "metric_named"]
+
+
+def metric_named(text: str) -> Metric | SetMetric:
+    """The metric of METRICS that `text` names, or the user's own of `module:Class` (docs/extending.md).
+
+    The user's module is imported from the present folder, or from wherever Python looks; afterwards the metric stands
+    in METRICS as `module:Class`. Raises AesopError for a name that is neither.
+    """
+    if text not in METRICS:
+        if ":" not in text:
+            near = difflib.get_close_matches(text, METRICS, n=1)
+            mend = f"did you mean {near[0]}?" if near else f"choose from {', '.join(METRICS)}."
+            raise AesopError(f"There is no metric {text!r}; {mend}")
+        METRICS[text] = _own(text)
+    return METRICS[text]
+
+
+def _own(text: str) -> Metric | SetMetric:
+    module, _, name = text.partition(":")
+    try:
+        found = getattr(import_here(module), name, None)
+    except ValueError as error:
+        raise AesopError(f"{text}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Metric | SetMetric)):
+        raise AesopError(f"{text}: {module} has no class {name} derived from Metric; see docs/extending.md")
+    if not hasattr(found, "higher_is_better"):
+        raise AesopError(f"{text}: does not say what is better; give it `higher_is_better = True`, False or None")
+    metric = found()
+    metric.name, metric.title = text, metric.title or name
+    return metric

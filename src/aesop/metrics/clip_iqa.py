@@ -7,14 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aesop.errors import MissingExtraError
-from aesop.metrics.luma import eight_bit, require_sides
-from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
-from aesop.metrics.weight_files import require_file
-
-#: Where piq keeps CLIP and the tokens of the two sentences.
-FOLDER = Path("~/.cache/clip")
-
+from aesop.metrics.luma import require_sides, rounded
+from aesop.metrics.metric import NetworkMetric, Sample, require_file
 
 #: CLIP's ResNet-50 halves a picture five times.
 LEAST_SIDE = 32
@@ -30,36 +24,29 @@ def clip_iqa(images: Tensor, network: nn.Module) -> Tensor:
     Raises DataError where a side is shorter than 32 pixels.
     """
     require_sides(images, LEAST_SIDE, "CLIP-IQA")
-    return network((eight_bit(images) / 255).float().to(images.device)).view(-1)
+    return network(rounded(images)).view(-1)
 
 
-def _prepare(settings: Settings) -> Measure:
-    try:
+class CLIPIQA(NetworkMetric):
+    """`clip_iqa` of a picture."""
+
+    name, title = "clip-iqa", "CLIP-IQA"
+    higher_is_better = True
+    range = (0.0, 1.0)
+    needs_hr = False
+    unlike_paper = "the paper's tool averages five pairs of sentences, ours has one"
+    protocol = "needs no HR; one pair of prompts"
+
+    def load(self, device: torch.device) -> nn.Module:
+        """CLIP, which piq keeps in a folder of its own, with the tokens of the two sentences."""
         from piq import CLIPIQA
         from piq.clip_iqa import TOKENS_URL
         from piq.feature_extractors.clip import PIQ_CLIP_MODEL_PATH
-    except ImportError as error:
-        raise MetricUnavailable(str(MissingExtraError("CLIP-IQA", "metrics"))) from error
-    for url in (PIQ_CLIP_MODEL_PATH, TOKENS_URL):
-        require_file(url, FOLDER.expanduser())
-    network = CLIPIQA().to(settings.device)
 
-    @torch.inference_mode()
-    def measure(sample: Sample) -> float:
-        return clip_iqa(sample.sr.to(settings.device), network).item()
+        for url in (PIQ_CLIP_MODEL_PATH, TOKENS_URL):
+            require_file(url, Path("~/.cache/clip").expanduser())
+        return CLIPIQA().to(device)
 
-    return measure
-
-
-CLIP_IQA = Metric(
-    "clip-iqa",
-    "CLIP-IQA",
-    True,
-    (0.0, 1.0),
-    "",
-    4,
-    _prepare,
-    needs_hr=False,
-    unlike_paper="the paper's tool averages five pairs of sentences, ours has one",
-    protocol="needs no HR; one pair of prompts",
-)
+    def value(self, network: nn.Module, sample: Sample) -> Tensor:
+        """CLIP-IQA, in [0, 1]."""
+        return clip_iqa(sample.sr, network)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aesop.errors import MissingExtraError
-from aesop.metrics.luma import eight_bit, require_same_size
-from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
-from aesop.metrics.weight_files import require_file
+from aesop.metrics.luma import require_same_size, rounded
+from aesop.metrics.metric import NetworkMetric, Sample, require_file
 
 
 def dists(sr: Tensor, hr: Tensor, network: nn.Module) -> Tensor:
@@ -18,24 +16,25 @@ def dists(sr: Tensor, hr: Tensor, network: nn.Module) -> Tensor:
     images. Raises DataError where sizes differ.
     """
     require_same_size(sr, hr)
-    return network(*((eight_bit(images) / 255).float().to(sr.device) for images in (sr, hr))).view(-1)
+    return network(rounded(sr), rounded(hr)).view(-1)
 
 
-def _prepare(settings: Settings) -> Measure:
-    try:
+class DISTS(NetworkMetric):
+    """`dists` of a picture."""
+
+    name, title = "dists", "DISTS"
+    higher_is_better = False
+    range = (0.0, 1.0)
+    protocol = "RGB, no border cropped"
+
+    def load(self, device: torch.device) -> nn.Module:
+        """The network itself: torchmetrics' public metric would load it anew for every picture."""
         from torchmetrics.functional.image.dists import DISTSNetwork
         from torchvision.models import VGG16_Weights
-    except ImportError as error:
-        raise MetricUnavailable(str(MissingExtraError("DISTS", "metrics"))) from error
-    require_file(VGG16_Weights.DEFAULT.url)
-    # The network itself: torchmetrics' public metric would load it anew for every picture.
-    network = DISTSNetwork().eval().to(settings.device)
 
-    @torch.inference_mode()
-    def measure(sample: Sample) -> float:
-        return dists(sample.sr.to(settings.device), sample.hr.to(settings.device), network).item()
+        require_file(VGG16_Weights.DEFAULT.url)
+        return DISTSNetwork().eval().to(device)
 
-    return measure
-
-
-DISTS = Metric("dists", "DISTS", False, (0.0, 1.0), "", 4, _prepare, protocol="RGB, no border cropped")
+    def value(self, network: nn.Module, sample: Sample) -> Tensor:
+        """DISTS."""
+        return dists(sample.sr, sample.hr, network)

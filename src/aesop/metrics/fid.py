@@ -79,22 +79,18 @@ class FeatureDistance(SetMeasure):
         return frechet_distance(sr, hr)
 
 
-def _prepare(settings: Settings) -> SetMeasure:
+class FID(SetMetric):
     """Of 8-bit-rounded RGB pictures without cropping, each `resized` and rounded again, which the network wants.
 
     FID falls with the number of pictures: it compares models on one set, not sets with each other. With fewer than
     2048 pictures, as every benchmark has, covariances are singular; the distance is exact none the less.
     """
-    return FeatureDistance(inception(settings.device), resized)
 
+    name, title = "fid", "FID"
+    higher_is_better = False
+    digits = 3
+    protocol = "of all SR and all HR pictures, resized by antialiased bicubic; a set has one value"
 
-FID = SetMetric(
-    "fid",
-    "FID",
-    False,
-    (0.0, float("inf")),
-    "",
-    3,
-    _prepare,
-    protocol="of all SR and all HR pictures, resized by antialiased bicubic; a set has one value",
-)
+    def prepare(self, settings: Settings) -> SetMeasure:
+        """FID of whole pictures."""
+        return FeatureDistance(inception(settings.device), resized)

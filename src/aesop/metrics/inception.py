@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from aesop.errors import MissingExtraError
-from aesop.metrics.metric import MetricUnavailable
-from aesop.metrics.weight_files import require_file
+from aesop.metrics.metric import MetricUnavailable, require_file
 
 #: Side of the pictures that the network sees.
 SIZE = 299

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aesop.errors import MissingExtraError
-from aesop.metrics.luma import eight_bit, require_same_size, require_sides
-from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
-from aesop.metrics.weight_files import require_file
+from aesop.metrics.luma import require_same_size, require_sides, rounded
+from aesop.metrics.metric import NetworkMetric, Sample, require_file
 
 #: What AlexNet's strides and poolings leave something of.
 LEAST_SIDE = 31
@@ -22,25 +20,24 @@ def lpips(sr: Tensor, hr: Tensor, network: nn.Module) -> Tensor:
     """
     require_same_size(sr, hr)
     require_sides(sr, LEAST_SIDE, "LPIPS")
-    return network(*((eight_bit(images) / 255).float().to(sr.device) for images in (sr, hr)), normalize=True).view(-1)
+    return network(rounded(sr), rounded(hr), normalize=True).view(-1)
 
 
-def _prepare(settings: Settings) -> Measure:
-    try:
+class LPIPS(NetworkMetric):
+    """`lpips` of a picture."""
+
+    name, title = "lpips", "LPIPS"
+    higher_is_better = False
+    protocol = "AlexNet, RGB, no border cropped"
+
+    def load(self, device: torch.device) -> nn.Module:
+        """torchmetrics' network, with AlexNet's weights from torchvision."""
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
         from torchvision.models import AlexNet_Weights
-    except ImportError as error:
-        raise MetricUnavailable(str(MissingExtraError("LPIPS", "metrics"))) from error
-    require_file(AlexNet_Weights.DEFAULT.url)
-    network = LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(settings.device)
 
-    @torch.inference_mode()
-    def measure(sample: Sample) -> float:
-        return lpips(sample.sr.to(settings.device), sample.hr.to(settings.device), network).item()
+        require_file(AlexNet_Weights.DEFAULT.url)
+        return LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(device)
 
-    return measure
-
-
-LPIPS = Metric(
-    "lpips", "LPIPS", False, (0.0, float("inf")), "", 4, _prepare, protocol="AlexNet, RGB, no border cropped"
-)
+    def value(self, network: nn.Module, sample: Sample) -> Tensor:
+        """LPIPS."""
+        return lpips(sample.sr, sample.hr, network)

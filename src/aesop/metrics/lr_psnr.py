@@ -6,7 +6,7 @@ from torch import Tensor
 
 from aesop.data.bicubic import resize
 from aesop.metrics.luma import eight_bit, luma, require_same_size
-from aesop.metrics.metric import Measure, Metric, Sample, Settings
+from aesop.metrics.metric import Metric, Sample
 from aesop.metrics.psnr import peak_ratio
 
 
@@ -32,21 +32,15 @@ def lr_psnr(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
     return peak_ratio(luma(downscaled), luma(eight_bit(lr)))
 
 
-def _prepare(settings: Settings) -> Measure:
-    def measure(sample: Sample) -> float:
-        return lr_psnr(sample.sr, sample.lr, settings.scale).item()
+class LRPSNR(Metric):
+    """`lr_psnr` of a picture."""
 
-    return measure
+    name, title = "lr-psnr", "LR-PSNR"
+    higher_is_better = True
+    unit, digits = "dB", 3
+    needs_hr = False
+    protocol = "PSNR on Y of the bicubic-downscaled SR picture against LR"
 
-
-LR_PSNR = Metric(
-    "lr-psnr",
-    "LR-PSNR",
-    True,
-    (0.0, float("inf")),
-    "dB",
-    3,
-    _prepare,
-    needs_hr=False,
-    protocol="PSNR on Y of the bicubic-downscaled SR picture against LR",
-)
+    def measure(self, sample: Sample) -> float:
+        """LR-PSNR in dB."""
+        return lr_psnr(sample.sr, sample.lr, sample.scale).item()

@@ -18,6 +18,11 @@ def eight_bit(images: Tensor) -> Tensor:
     return images.double().clamp(0, 1).mul(255).add(0.5).floor()
 
 
+def rounded(images: Tensor) -> Tensor:
+    """Round (N, 3, H, W) in [0, 1] to 8 bit, as a picture file holds them: float32 in [0, 1] on the images' device."""
+    return (eight_bit(images) / 255).float().to(images.device)
+
+
 def luma(images: Tensor) -> Tensor:
     """Y of ITU-R BT.601 as MATLAB's `rgb2ycbcr` has it: (N, 3, H, W) RGB in 0..255 to (N, 1, H, W) in 16..235.
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from aesop.data.bicubic import resize
 from aesop.errors import DataError
 from aesop.metrics.luma import eight_bit
-from aesop.metrics.metric import Measure, Metric, Sample, Settings
+from aesop.metrics.metric import Metric, Sample
 
 #: Side of the blocks whose statistics are taken, at full size.
 BLOCK = 96
@@ -131,23 +131,14 @@ def _ratios() -> Tensor:
     return (2 * torch.lgamma(2 * reciprocal) - torch.lgamma(reciprocal) - torch.lgamma(3 * reciprocal)).exp()
 
 
-def _prepare(settings: Settings) -> Measure:
-    del settings
+class NIQE(Metric):
+    """`niqe` of a picture."""
 
-    def measure(sample: Sample) -> float:
+    name, title = "niqe", "NIQE"
+    higher_is_better = False
+    needs_hr = False
+    protocol = "needs no HR; on rounded grey levels, no border cropped"
+
+    def measure(self, sample: Sample) -> float:
+        """NIQE."""
         return niqe(sample.sr).item()
-
-    return measure
-
-
-NIQE = Metric(
-    "niqe",
-    "NIQE",
-    False,
-    (0.0, float("inf")),
-    "",
-    4,
-    _prepare,
-    needs_hr=False,
-    protocol="needs no HR; on rounded grey levels, no border cropped",
-)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from aesop.errors import MissingExtraError
-from aesop.metrics.luma import eight_bit, require_same_size, require_sides
-from aesop.metrics.metric import Measure, Metric, MetricUnavailable, Sample, Settings
+from aesop.metrics.luma import require_same_size, require_sides, rounded
+from aesop.metrics.metric import NetworkMetric, Sample
 
 BLOCKS = (1, 3, 6, 12)
 #: What the network's strides leave something of.
@@ -31,8 +30,7 @@ def feature_distance(sr: Tensor, hr: Tensor, features: Callable[[Tensor], Sequen
     rounded to 8 bit before `features` sees them; returns (N,), 0 for equal images, at most 4 a layer.
     """
     require_same_size(sr, hr)
-    rounded = ((eight_bit(images) / 255).float().to(images.device) for images in (sr, hr))
-    pairs = zip(*map(features, rounded), strict=True)
+    pairs = zip(features(rounded(sr)), features(rounded(hr)), strict=True)
     layers = [(_unit(first) - _unit(second)).square().sum(dim=1).mean(dim=(1, 2)) for first, second in pairs]
     return torch.stack(layers).sum(dim=0)
 
@@ -41,30 +39,22 @@ def _unit(features: Tensor) -> Tensor:
     return features / (features.square().sum(dim=1, keepdim=True).sqrt() + EPSILON)
 
 
-def _prepare(settings: Settings) -> Measure:
-    from aesop.networks.features import EfficientNetFeatures
+class LPIPSProxy(NetworkMetric):
+    """`feature_distance` on EfficientNet-lite0."""
 
-    try:
-        features = EfficientNetFeatures(BLOCKS).eval().to(settings.device)
-    except MissingExtraError as error:
-        raise MetricUnavailable(str(error)) from error
+    name, title = "lpips-proxy", "LPIPS-proxy"
+    higher_is_better = False
+    range = (0.0, 4.0 * len(BLOCKS))
+    protocol = "LPIPS's distance on EfficientNet-lite0 features; not comparable with published LPIPS"
+    caution = "EfficientNet-lite0 features in LPIPS's place; not comparable with published LPIPS"
 
-    @torch.inference_mode()
-    def measure(sample: Sample) -> float:
+    def load(self, device: torch.device) -> nn.Module:
+        """EfficientNet-lite0, whose weights a package carries."""
+        from aesop.networks.features import EfficientNetFeatures
+
+        return EfficientNetFeatures(BLOCKS).eval().to(device)
+
+    def value(self, network: nn.Module, sample: Sample) -> Tensor:
+        """Distance of features."""
         require_sides(sample.sr, LEAST_SIDE, "LPIPS-proxy")
-        return feature_distance(sample.sr.to(settings.device), sample.hr.to(settings.device), features).item()
-
-    return measure
-
-
-LPIPS_PROXY = Metric(
-    "lpips-proxy",
-    "LPIPS-proxy",
-    False,
-    (0.0, 4.0 * len(BLOCKS)),
-    "",
-    4,
-    _prepare,
-    protocol="LPIPS's distance on EfficientNet-lite0 features; not comparable with published LPIPS",
-    caution="EfficientNet-lite0 features in LPIPS's place; not comparable with published LPIPS",
-)
+        return feature_distance(sample.sr, sample.hr, network)

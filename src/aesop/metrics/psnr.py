@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from aesop.metrics.luma import comparable_luma, require_same_size
-from aesop.metrics.metric import Measure, Metric, Sample, Settings
+from aesop.metrics.metric import Metric, Sample
 
 
 def peak_ratio(first: Tensor, second: Tensor) -> Tensor:
@@ -24,20 +24,14 @@ def psnr(sr: Tensor, hr: Tensor, *, border: int) -> Tensor:
     return peak_ratio(comparable_luma(sr, border), comparable_luma(hr, border))
 
 
-def _prepare(settings: Settings) -> Measure:
-    def measure(sample: Sample) -> float:
-        return psnr(sample.sr, sample.hr, border=settings.scale).item()
+class PSNR(Metric):
+    """`psnr` of a picture."""
 
-    return measure
+    name, title = "psnr", "PSNR"
+    higher_is_better = True
+    unit, digits = "dB", 3
+    protocol = "on Y, as many border pixels cropped as the scale"
 
-
-PSNR = Metric(
-    "psnr",
-    "PSNR",
-    True,
-    (0.0, float("inf")),
-    "dB",
-    3,
-    _prepare,
-    protocol="on Y, as many border pixels cropped as the scale",
-)
+    def measure(self, sample: Sample) -> float:
+        """PSNR in dB."""
+        return psnr(sample.sr, sample.hr, border=sample.scale).item()

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from aesop.errors import DataError
 from aesop.metrics.luma import comparable_luma, require_same_size
-from aesop.metrics.metric import Measure, Metric, Sample, Settings
+from aesop.metrics.metric import Metric, Sample
 
 WINDOW = 11
 SIGMA = 1.5
@@ -47,20 +47,14 @@ def _smooth(images: Tensor) -> Tensor:
     return F.conv2d(F.conv2d(images, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
 
 
-def _prepare(settings: Settings) -> Measure:
-    def measure(sample: Sample) -> float:
-        return ssim(sample.sr, sample.hr, border=settings.scale).item()
+class SSIM(Metric):
+    """`ssim` of a picture."""
 
-    return measure
+    name, title = "ssim", "SSIM"
+    higher_is_better = True
+    range = (-1.0, 1.0)
+    protocol = "on Y, 11 x 11 Gaussian window, as many border pixels cropped as the scale"
 
-
-SSIM = Metric(
-    "ssim",
-    "SSIM",
-    True,
-    (-1.0, 1.0),
-    "",
-    4,
-    _prepare,
-    protocol="on Y, 11 x 11 Gaussian window, as many border pixels cropped as the scale",
-)
+    def measure(self, sample: Sample) -> float:
+        """SSIM in [-1, 1]."""
+        return ssim(sample.sr, sample.hr, border=sample.scale).item()

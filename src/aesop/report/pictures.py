@@ -150,7 +150,7 @@ def _column(name: str, found: Sequence[float | None]) -> list[str]:
     metric = METRICS[name]
     texts = [NOTHING if value is None else _number(value, metric.digits) for value in found]
     there = [value for value in found if value is not None]
-    best = (max if metric.higher_is_better else min)(there) if len(there) > 1 else None
+    best = metric.best(there) if len(there) > 1 else None
     marked = None if best is None else _number(best, metric.digits)
     return [f'<td class="best">{text}</td>' if text == marked else f"<td>{text}</td>" for text in texts]
 
