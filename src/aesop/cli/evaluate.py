@@ -127,7 +127,7 @@ def evaluate(
             except AesopError as error:  # what was measured before is worth as much
                 failed.append(error)
     except KeyboardInterrupt:
-        more = "" if no_cache else "; call the same command again to go on"
+        more = "" if no_cache else "; run the same command again to resume"
         print(f"interrupted{more}.", file=sys.stderr)
         raise typer.Exit(130) from None
     evaluation.notes += [note for one in curves for note in one.notes()]
