@@ -69,8 +69,8 @@ def test_mistakes_in_ones_own_sections_are_one_sentence(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert load_recipe("mine.yaml").generator.type == "mynet:MyNetConfig"
     for override, message in {
-        "generator.witdh=3": r"`generator`: mynet:MyNetConfig: `witdh`: unknown key",
-        "generator.width=0": r"mynet:MyNetConfig: `width`: .*greater than or equal to 1",
+        "generator.witdh=3": r"`generator`: mynet:MyNetConfig: unknown key `witdh`",
+        "generator.width=0": r"mynet:MyNetConfig: `width` must be at least 1",
         "generator.type=nowhere:Net": r"nowhere cannot be imported .*call from the folder of nowhere.py",
         "generator.type=mynet:MyNet": r"mynet has no class MyNet derived from GeneratorSection; see docs/extending.md",
         "perceptual.crop=98": r"perceptual.crop: ",

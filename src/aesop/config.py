@@ -3,18 +3,70 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
+from pydantic_core import ErrorDetails
 
 
 class Config(BaseModel):
     """Base of every section of a recipe; a section stands in the file of what it configures."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+#: What pydantic expects, by the type of its error, with the limits that the error carries.
+_EXPECTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a section",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "model_attributes_type": "a section",
+    "model_type": "a section",
+    "none_required": "null",
+    "path_type": "a path",
+    "string_type": "text",
+    "too_long": "a list of at most {max_length}",
+    "too_short": "a list of at least {min_length}",
+    "tuple_type": "a list",
+}
+
+
+def complaint(error: ErrorDetails, key: str) -> str:
+    """Return what is wrong with the value of `key`, in one sentence without its full stop."""
+    named = f"`{key}`" if key else "the section"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {named}"
+    if error["type"] == "missing":
+        return f"{named} is missing; set it"
+    given = "" if isinstance(error["input"], dict) else f" (it is {_as_yaml(error['input'])})"
+    context = error.get("ctx", {})
+    if error["type"] == "union_tag_invalid":
+        tags = context["expected_tags"].replace("'", "")
+        return f"`{key}.type` must be one of {tags} (it is {_as_yaml(context['tag'])})"
+    if (expected := _EXPECTED.get(error["type"])) is not None:
+        return f"{named} must be {expected.format(**context).replace(chr(39), '')}{given}"
+    message = error["msg"].removeprefix("Value error, ").removesuffix(".")
+    return f"{named}: {message}{given}" if key else message
+
+
+def _as_yaml(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def extendable(base: type[Config]) -> WrapValidator:
@@ -31,9 +83,8 @@ def extendable(base: type[Config]) -> WrapValidator:
             return imported_config(kind, base).model_validate(value)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-            raise ValueError(f"{kind}: {f'`{place}`: ' if place else ''}{message}") from error
+            key = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{kind}: {complaint(first, key)}") from error
 
     return WrapValidator(own_or_known)
 

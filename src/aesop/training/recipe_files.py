@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
-from aesop.config import Config
+from aesop.config import Config, complaint
 from aesop.errors import RecipeError
 from aesop.training.recipe import Recipe
 
@@ -153,13 +153,9 @@ def _explain(error: ValidationError) -> str:
         near = difflib.get_close_matches(str(location[-1]), _keys_beside(location), 1)
         hint = f"did you mean `{near[0]}`?" if near else f"the keys here are {', '.join(_keys_beside(location))}."
         return f"unknown key `{path}`; {hint}"
-    if first["type"] == "missing":
-        return f"`{path}` is missing; set it."
     if first["type"] == "union_tag_not_found":
         return f"`{path}` needs a `type`, one of {_tags_at(location)}."
-    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
-    given = f" (it is {first['input']!r})" if path and not isinstance(first["input"], dict) else ""
-    return f"`{path}`: {message}{given}." if path else f"{message}."
+    return f"{complaint(first, path)}."
 
 
 def _tags_at(location: Sequence[str | int]) -> str:
