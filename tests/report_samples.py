@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor
 from aesop.data.bicubic import resize
 from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result
-from aesop.report.gallery import Gallery
+from aesop.reports.training import StageLog, Training
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 VOID = {"meta", "img", "input", "br", "wbr"}
@@ -39,6 +41,9 @@ class Parsed(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
@@ -50,6 +55,16 @@ class Parsed(HTMLParser):
 
     def of(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def plain(self) -> str:
+        """The text with single blanks."""
+        return " ".join(self.text.split())
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the page's scripts read."""
+        return json.loads(self.scripts[0])
 
 
 def evaluation(model: str = "net", picture: str = "p1") -> Evaluation:
@@ -84,16 +99,24 @@ def noise(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (3, height, width), np.uint8))
 
 
-def upscaled(name: str, side: int = 32, scale: int = 4, model: str = "net", hr: bool = True) -> EvaluatedPicture:
+def evaluated(name: str, side: int = 32, scale: int = 4, model: str = "net", hr: bool = True) -> EvaluatedPicture:
     truth = noise(side, side)
     lr = resize(truth, 1 / scale)
     return EvaluatedPicture("Set5", name, scale, truth if hr else None, lr, {model: noise(side, side, 1)})
 
 
-def filled(*pictures: EvaluatedPicture, limit: int = 1 << 20) -> Gallery:
-    gallery = Gallery(limit)
-    gallery.fill(iter(pictures), len(pictures))
-    return gallery
+def stage_log(*losses: str, gain: float = 1.0, title: str = "a stage") -> StageLog:
+    log = [
+        {"iteration": i, "kind": "loss", "seconds": float(i), **dict.fromkeys(losses, 9.0 / i)} for i in range(1, 31)
+    ]
+    measured = {"psnr": 27.0, "ae_psnr": 30.25 + gain, "fidelity_psnr": 30.25, "bottleneck_psnr": 45.678}
+    return StageLog(title, 30, 8.0, [*log, {"iteration": 30, "kind": "validation", "seconds": 8.0, **measured}])
+
+
+def training(model: str = "net", **options: Any) -> Training:
+    terms = ("perceptual", "artifact", "adversarial", "discriminator")
+    twins = {model: stage_log("aesop", "pixel", *terms), "twin": stage_log("pixel", *terms)}
+    return Training(stage_log("pixel"), stage_log("lr", "hr"), twins, **options)
 
 
 def decoded(parsed: Parsed) -> Iterator[tuple[str, Image.Image]]:

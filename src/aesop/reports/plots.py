@@ -1,0 +1,183 @@
+"""The plots of a report, as data for page.js, which draws them by Plotly: any two metrics of all models and curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from aesop.evaluation.curves import MeasuredCurve
+from aesop.evaluation.published import published_rows
+from aesop.evaluation.results import Evaluation
+from aesop.evaluation.tabulate import signed
+from aesop.metrics import METRICS
+
+#: What is perception and what distortion in the sense of Blau and Michaeli (2018), the first choice first.
+PERCEPTION = ("lpips", "dists", "lpips-proxy", "niqe", "clip-iqa", "maniqa", "musiq", "fid", "patch-fid")
+DISTORTION = ("psnr", "ssim", "lr-psnr", "ae-psnr")
+
+#: Legible on light and on dark, since a plot has the same in both.
+COLOURS = ("#1f7fc4", "#d2571b", "#1a9a70", "#b8529c", "#a8801a", "#7a6fd0", "#7f8a1e", "#858b92")
+_SYMBOLS = ("circle", "triangle-up", "square", "diamond", "triangle-down", "cross", "star", "x")
+_DASHES = ("solid", "dash", "dot", "dashdot")
+
+Trace = dict[str, Any]
+
+
+def mark(number: int) -> tuple[int, int]:
+    """The colour and the shape of model `number`, each 0 to 7; from the ninth on they pair in another way."""
+    return number % 8, (number + number // 8) % 8
+
+
+def plot(evaluation: Evaluation, curves: Sequence[MeasuredCurve], *, published: bool) -> dict[str, Any] | None:
+    """For every benchmark what may be drawn, with its values in every metric; and the axes to begin with.
+
+    None where there is but one model, or no benchmark has two metrics.
+    """
+    traces: dict[str, list[Trace]] = {}
+    for benchmark in evaluation.benchmarks:
+        models = [_model(evaluation, benchmark, number) for number in range(len(evaluation.models))]
+        drawn = [_curve(evaluation, curve, benchmark, index) for index, curve in enumerate(curves)]
+        if len({metric for trace in models for metric in trace["values"]}) > 1 and len(models) + len(drawn) > 1:
+            _hide_far(models, drawn)
+            traces[benchmark] = [*models, *drawn, *(_paper(evaluation, benchmark) if published else ())]
+    if not traces:
+        return None
+    values = [trace["values"] for those in traces.values() for trace in those]
+    measured = [metric for metric in evaluation.metrics if any(metric in found for found in values)]
+    y = next((metric for metric in PERCEPTION if metric in measured), measured[-1])
+    x = next(metric for metric in (*DISTORTION, *measured) if metric in measured and metric != y)
+    return {"traces": traces, "measured": measured, "x": x, "y": y}
+
+
+def chart(series: Sequence[tuple[str, int, Sequence[int], Sequence[float]]], *, logarithmic: bool) -> dict[str, Any]:
+    """Small curves over iterations: names, numbers of colours, x and y; long ones smoothed over faint ones."""
+    traces: list[Trace] = []
+    for name, colour, x, y in series:
+        line = {"color": COLOURS[colour], "width": 1.6}
+        trace = {"name": escape(name), "x": x, "y": y, "mode": "lines", "line": line, "showlegend": bool(name)}
+        if len(y) > LONG:
+            traces.append({**trace, "opacity": 0.3, "hoverinfo": "skip", "showlegend": False})
+        traces.append({**trace, "y": smoothed(y)})
+    values = [value for *_, y in series for value in y]
+    # Within a factor of a few a logarithmic axis looks the same, with fewer round numbers on it.
+    wide = logarithmic and min(values) > 0 and max(values) > 8 * min(values)
+    layout = {
+        "height": 240,
+        "margin": {"l": 44, "r": 8, "t": 24, "b": 36},
+        "legend": {"orientation": "h", "y": 1, "yanchor": "bottom"},
+        "xaxis": {"title": {"text": "iteration"}},
+        "yaxis": {"type": "log" if wide else "linear"},
+    }
+    return {"traces": traces, "layout": layout}
+
+
+#: Curves of more points are smoothed.
+LONG = 20
+
+
+def smoothed(values: Sequence[float]) -> list[float]:
+    """Running means over a tenth of `values` where there are more than LONG, else the values."""
+    reach = len(values) // 20 if len(values) > LONG else 0
+    windows = (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
+    return [sum(window) / len(window) for window in windows]
+
+
+def _trace(name: str, size: int, colour: int, symbol: int, values: Trace, text: Trace, **more: Any) -> Trace:
+    marker = {"color": COLOURS[colour], "size": size, "symbol": _SYMBOLS[symbol]}
+    base = {"name": escape(name), "notes": [f"<b>{escape(name)}</b>"], "mode": "markers", "marker": marker, "far": {}}
+    return {**base, "values": values, "text": text, **more}
+
+
+def _model(evaluation: Evaluation, benchmark: str, number: int) -> Trace:
+    """A model: its means, and the intervals of its differences from the one that all are compared with."""
+    model = evaluation.models[number]
+    found = {d.metric: d for d in evaluation.differences() if (d.model, d.benchmark) == (model, benchmark)}
+    values, text, intervals = {}, {}, {}
+    for metric in evaluation.metrics:
+        result = evaluation.result(model, benchmark, metric)
+        if result.mean is None or not math.isfinite(result.mean):
+            continue
+        values[metric], text[metric] = [result.mean], [_printed(metric, result.mean)]
+        difference = found.get(metric)
+        if difference is not None and difference.interval is not None:
+            low, high = difference.interval
+            intervals[metric] = [difference.difference - low, high - difference.difference]
+            digits = METRICS[metric].digits
+            numbers = [signed(one, digits).replace("-", "\N{MINUS SIGN}") for one in (difference.difference, low, high)]
+            text[metric][0] += f"<br>  from {escape(difference.against)}: {numbers[0]} ({numbers[1]} … {numbers[2]})"
+        if result.count < len(result.pictures):
+            text[metric][0] += f"<br>  mean of {result.count} of {len(result.pictures)} pictures"
+    return _trace(model, 13, *mark(number), values, text, intervals=intervals)
+
+
+def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: int) -> Trace:
+    """A curve, in the colour of the model that it ends in; points without a value of an axis are not drawn."""
+    points = [_means(curve.evaluation, point.model).get(benchmark, {}) for point in curve.points]
+    metrics = [metric for metric in evaluation.metrics if any(metric in point for point in points)]
+    values = {metric: [point.get(metric) for point in points] for metric in metrics}
+    text = {metric: [_printed(metric, value) for value in found] for metric, found in values.items()}
+    notes = [f"<b>{escape(curve.title)}</b>, {escape(point.note)}" for point in curve.points]
+    colour, _ = mark(_end(evaluation, curve, len(evaluation.models) + index))
+    line = {"color": COLOURS[colour], "width": 1.8, "dash": _DASHES[index % len(_DASHES)]}
+    return _trace(curve.title, 6, colour, 0, values, text, notes=notes, mode="lines+markers", line=line)
+
+
+def _paper(evaluation: Evaluation, benchmark: str) -> list[Trace]:
+    """What the paper prints; it starts switched off."""
+    scale = next(result.scale for result in evaluation.results if result.benchmark == benchmark)
+    traces = []
+    for row in published_rows(benchmark, scale, evaluation.metrics):
+        values = {metric: [float(text)] for metric, text in row.values.items()}
+        text = {metric: [_printed(metric, value[0])] for metric, value in values.items()}
+        trace = _trace(row.title, 8, 7, 0, values, text, visible="legendonly", legendgroup="paper")
+        trace["marker"]["symbol"] = "circle-open"
+        traces.append(trace)
+    return traces
+
+
+def _hide_far(models: Sequence[Trace], curves: Sequence[Trace]) -> None:
+    """Mark the models, a third at most, without which an axis were less than half as long, the farthest first."""
+    for metric in {metric for trace in models for metric in trace["values"]}:
+        near = [trace for trace in models if metric in trace["values"]]
+        drawn = [value for curve in curves for value in curve["values"].get(metric, ()) if value is not None]
+
+        def stretch(one: Trace, metric: str = metric, near: list[Trace] = near, drawn: list[float] = drawn) -> float:
+            others = drawn + [other["values"][metric][0] for other in near if other is not one]
+            low, high, own = min(others, default=0), max(others, default=0), one["values"][metric][0]
+            return (max(high, own) - min(low, own)) / (high - low) if high > low else 0
+
+        for _ in range(len(near) // 3):
+            farthest = max(near, key=stretch)
+            if stretch(farthest) > 2:
+                farthest["far"][metric] = True
+                near.remove(farthest)
+
+
+def _end(evaluation: Evaluation, curve: MeasuredCurve, otherwise: int) -> int:
+    """The number of the model that a curve ends in, which has its file or else its means; `otherwise` without one."""
+    last = curve.points[-1].model
+    file, means = curve.evaluation.files.get(last), _means(curve.evaluation, last)
+    for number, model in enumerate(evaluation.models):
+        own = evaluation.files.get(model)
+        if file and own and file.sha256 == own.sha256:
+            return number
+    # A run's last checkpoint is another file than its generator, of the same network.
+    equal = (number for number, model in enumerate(evaluation.models) if means and means == _means(evaluation, model))
+    return next(equal, otherwise)
+
+
+def _means(evaluation: Evaluation, model: str) -> dict[str, dict[str, float]]:
+    """Means over whole benchmarks: on a curve, those over fewer pictures would not compare."""
+    found: dict[str, dict[str, float]] = {}
+    for result in evaluation.results:
+        whole = result.count + len(result.infinite) == len(result.pictures)
+        if result.model == model and whole and result.mean is not None and math.isfinite(result.mean):
+            found.setdefault(result.benchmark, {})[result.metric] = result.mean
+    return found
+
+
+def _printed(metric: str, value: float | None) -> str:
+    described = METRICS[metric]
+    return "" if value is None else f"{described.title} {value:.{described.digits}f} {described.unit}".rstrip()

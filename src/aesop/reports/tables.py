@@ -1,0 +1,123 @@
+"""The tables of a report: means, differences from one of the models, what the paper prints, and a picture's values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from aesop.evaluation.results import Evaluation, PairedDifference
+from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Outcome, Row, heading, outcome_of
+from aesop.metrics import METRICS
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A cell: its text, an interval below it, its style (`best`, `tie`, `better` or `worse`), what it sorts by."""
+
+    text: str = NOTHING
+    interval: str = ""
+    kind: str = ""
+    value: float | None = None
+
+    @property
+    def sorted_by(self) -> str:
+        """The value as JavaScript reads it; empty without one."""
+        return "" if self.value is None else "Infinity" if self.value == math.inf else repr(self.value)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of metrics and rows with a title."""
+
+    metrics: list[str]
+    rows: list[tuple[str, list[Shown]]]
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Headings, and the order that puts the best first."""
+        return [
+            (heading(metric), "ascending" if METRICS[metric].higher_is_better is False else "descending")
+            for metric in self.metrics
+        ]
+
+
+def judged(found: PairedDifference, noise: Mapping[str, float]) -> Outcome:
+    """The outcome of a difference; one below `noise`, by metric, is even whatever its interval says."""
+    outcome = outcome_of(found)
+    return "even" if outcome != "open" and abs(found.difference) < noise.get(found.metric, 0.0) else outcome
+
+
+def means(evaluation: Evaluation, table: BenchmarkTable) -> Table | None:
+    """The means of a benchmark, with the best and what cannot be told from it; None where nothing was measured."""
+    ties = {metric: _ties(evaluation, table, index) for index, metric in enumerate(table.metrics)}
+
+    def shown(model: str, metric: str, cell: Cell) -> Shown:
+        kind = "best" if cell.marked else "tie" if model in ties[metric] else ""
+        return _shown(cell, kind, evaluation.result(model, table.benchmark, metric).mean)
+
+    return _table(table.metrics, table.models, shown)
+
+
+def differences(evaluation: Evaluation, table: BenchmarkTable, noise: Mapping[str, float]) -> Table | None:
+    """How models differ from the one that all are compared with, picture by picture."""
+    found = {(d.model, d.metric): d for d in evaluation.differences() if d.benchmark == table.benchmark}
+
+    def shown(model: str, metric: str, cell: Cell) -> Shown:
+        difference = found.get((model, metric))
+        if difference is None:
+            return Shown()
+        outcome = judged(difference, noise)
+        arrow = {"better": "▲ ", "worse": "▼ "}.get(outcome, "")
+        return _shown(replace(cell, text=arrow + cell.text), outcome if arrow else "", difference.difference)
+
+    return _table(table.metrics, table.differences, shown)
+
+
+def paper(table: BenchmarkTable) -> Table | None:
+    """What the paper prints for the same benchmark and metrics."""
+    return _table(
+        table.metrics,
+        table.published,
+        lambda _, __, cell: _shown(cell, "", None if cell.text == NOTHING else float(cell.text)),
+    )
+
+
+def values(evaluation: Evaluation, benchmark: str, picture: str, metrics: Sequence[str]) -> Table | None:
+    """One picture's values, a row a model; what prints as the best of a column is marked."""
+    columns: list[list[Shown]] = []
+    for metric in metrics:
+        described = METRICS[metric]
+        found = [evaluation.result(model, benchmark, metric).pictures.get(picture) for model in evaluation.models]
+        there = [value for value in found if value is not None]
+        best = described.best(there) if len(there) > 1 else None
+        texts = [NOTHING if v is None else f"{v:.{described.digits}f}".replace("inf", "∞") for v in found]
+        marked = None if best is None else texts[found.index(best)]
+        columns.append([Shown(text, "", "best" if text == marked else "") for text in texts])
+    rows = [(model, [column[row] for column in columns]) for row, model in enumerate(evaluation.models)]
+    return Table(list(metrics), rows) if metrics else None
+
+
+def _table(metrics: Sequence[str], rows: Sequence[Row], shown: Callable[[str, str, Cell], Shown]) -> Table | None:
+    """The columns that have a value in any row; None without one."""
+    kept = [index for index in range(len(metrics)) if any(row.cells[index].text != NOTHING for row in rows)]
+    cells = [(row.title, [shown(row.title, metrics[index], row.cells[index]) for index in kept]) for row in rows]
+    return Table([metrics[index] for index in kept], cells) if kept else None
+
+
+def _shown(cell: Cell, kind: str, value: float | None) -> Shown:
+    text, interval = (
+        text.replace("-", "\N{MINUS SIGN}").replace("inf", "∞") for text in (f"{cell.text} {cell.part}", cell.interval)
+    )
+    return Shown(text.strip(), interval, kind, value)
+
+
+def _ties(evaluation: Evaluation, table: BenchmarkTable, index: int) -> set[str]:
+    """Models whose difference from the best of a column has an interval, and one that holds 0."""
+    best = next((row.title for row in table.models if row.cells[index].marked), None)
+    if best is None:
+        return set()
+    wanted = (table.benchmark, table.metrics[index])
+    column = [result for result in evaluation.results if (result.benchmark, result.metric) == wanted]
+    found = replace(evaluation, results=column, against=best).differences()
+    return {difference.model for difference in found if outcome_of(difference) == "even"}

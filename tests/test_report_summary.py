@@ -1,0 +1,112 @@
+"""What a report says in words: as ready to tell of a loss, or of nothing, as of a gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from aesop.evaluation.results import Evaluation, Result
+from aesop.reports.report import report_text
+from aesop.reports.summary import compare
+from report_samples import Parsed
+
+BASE = [24.0, 30.0, 26.0, 28.0, 27.0]
+ABOVE, BELOW, CHANCE = [0.1, 0.12, 0.11, 0.13, 0.1], [-0.1, -0.12, -0.11, -0.13, -0.1], [0.1, -0.1, 0.05, -0.07, 0.01]
+TWINS = {"pixel": "fidelity", "aesop": "fidelity"}
+
+
+def evaluation(
+    gaps: Mapping[str, Mapping[str, Sequence[float]]],
+    models: Sequence[str] = ("pixel", "aesop"),
+    against: str | None = None,
+) -> Evaluation:
+    """Gaps of the last model over all others, by benchmark and metric."""
+    results = [
+        Result(model, benchmark, 4, metric, {f"p{i}": b + (g if model == models[-1] else 0) for i, (b, g) in pairs})
+        for benchmark, metrics in gaps.items()
+        for metric, gap in metrics.items()
+        for model in models
+        for pairs in [list(enumerate(zip(BASE, gap, strict=False)))]
+    ]
+    metrics = list(dict.fromkeys(metric for of in gaps.values() for metric in of))
+    return Evaluation(list(models), list(gaps), metrics, results, against=against)
+
+
+def said(found: Evaluation, noise: Mapping[str, float] | None = None) -> list[tuple[str, list[tuple[str, str]]]]:
+    sentences = compare(found, {}, noise)[0].sentences
+    return [(title, [(clause.outcome, clause.text) for clause in clauses]) for title, clauses in sentences]
+
+
+def test_gains_losses_and_what_nobody_can_tell():
+    gaps = {"Set5": {"psnr": ABOVE, "lpips": ABOVE, "lr-psnr": BELOW, "ssim": CHANCE, "niqe": BELOW[:4]}}
+    [(benchmark, clauses)] = said(evaluation(gaps))
+    assert benchmark == "Set5"
+    assert [outcome for outcome, _ in clauses] == ["better", "worse", "even", "open"]
+    better, worse, even, still_open = (text for _, text in clauses)
+    assert better.startswith("better in PSNR +0.112 dB (+0.")
+    # More is worse for LPIPS, less is worse for LR-PSNR.
+    assert worse.startswith("worse in LPIPS +0.1120 (+0.")
+    assert " and LR-PSNR −0.112 dB (−0." in worse
+    assert even == "no difference beyond chance in SSIM"
+    assert still_open == "no interval, and so no verdict, in NIQE"
+
+
+def test_what_another_seed_changes_is_no_gain():
+    found = evaluation({"Set5": {"psnr": ABOVE, "lr-psnr": ABOVE}})
+    assert [outcome for outcome, _ in said(found, {"psnr": 0.2, "lr-psnr": 0.05})[0][1]] == ["better", "even"]
+
+
+@pytest.mark.parametrize(
+    ("models", "against", "starts", "expected"),
+    [
+        # The twin leads, whatever else is there; the start follows.
+        (["bicubic", "fidelity", "pixel", "aesop"], None, TWINS, [("pixel", "twin"), ("fidelity", "start")]),
+        (["bicubic", "fidelity", "pixel", "aesop"], "pixel", TWINS, [("pixel", "twin"), ("fidelity", "start")]),
+        (["bicubic", "fidelity", "pixel", "aesop"], "fidelity", TWINS, [("pixel", "twin"), ("fidelity", "start")]),
+        (["bicubic", "fidelity", "aesop"], None, {"aesop": "fidelity"}, [("fidelity", "start")]),
+        # The caller's model before both.
+        (["bicubic", "fidelity", "aesop"], "bicubic", {"aesop": "fidelity"}, [("bicubic", ""), ("fidelity", "start")]),
+        # Without a start, the first model.
+        (["one", "two", "aesop"], None, {}, [("one", "")]),
+        (["aesop", "bicubic"], None, {}, []),
+        (["aesop"], None, {}, []),
+    ],
+)  # fmt: skip
+def test_the_comparison_that_a_reader_wants_leads(
+    models: list[str], against: str | None, starts: dict[str, str], expected: list[tuple[str, str]]
+):
+    found = compare(evaluation({"Set5": {"psnr": ABOVE}}, models, against), starts)
+    assert [(one.against, one.role) for one in found if one.model == "aesop"] == expected
+
+
+def test_a_network_below_its_start_in_everything_is_named():
+    models = ["fidelity", "pixel", "aesop"]
+    below = evaluation({"Set5": {"psnr": BELOW, "lpips": ABOVE}}, models)
+    assert [one.below for one in compare(below, TWINS)] == [True, True]
+    assert "aesop against the network that it started from, fidelity : ▼ below its own start in every metric" in (
+        Parsed(report_text(below, starts=TWINS)).plain
+    )
+    mixed = evaluation({"Set5": {"psnr": BELOW, "lpips": BELOW}}, models)
+    assert [one.below for one in compare(mixed, TWINS)] == [False, False]
+    assert "below its own start" not in report_text(mixed, starts=TWINS)
+
+
+def test_another_network_below_its_start_is_told_too():
+    models = ["fidelity", "aesop", "pixel", "third"]
+    found = evaluation({"Set5": {"psnr": BELOW}}, models)
+    found.result("aesop", "Set5", "psnr").pictures = {f"p{i}": value - 1 for i, value in enumerate(BASE)}
+    told = compare(found, {"aesop": "fidelity", "third": "fidelity"})
+    assert [(one.model, one.against) for one in told] == [
+        ("third", "aesop"),
+        ("third", "fidelity"),
+        ("aesop", "fidelity"),
+    ]
+
+
+def test_many_benchmarks_are_told_metric_by_metric():
+    gaps = {f"B{i}": {"psnr": BELOW if i == 2 else ABOVE, "ssim": CHANCE} for i in range(5)}
+    assert said(evaluation(gaps)) == [
+        ("PSNR", [("better", "better on B0, B1, B3 and B4"), ("worse", "worse on B2")]),
+        ("SSIM", [("even", "undecided on all")]),
+    ]
