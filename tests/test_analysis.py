@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.analysis.bias_variance import bias_variance, measure_bias_variance, print_bias_variance
-from aesop.analysis.crops import as_seen, crop_sheet, find_places, measure_crops, measured_captions, parse_box
-from aesop.analysis.loss_maps import loss_maps, measure_loss_maps
-from aesop.analysis.models import Upscaling, fidelity_bias, load_autoencoder, load_models, parse_models
+from aesop.analysis import measure_crops, measure_loss_maps, measure_spectra, parse_box
+from aesop.analysis.crops import crop_sheet
+from aesop.analysis.inputs import read_pair
+from aesop.analysis.loss_maps import generated, loss_maps
 from aesop.analysis.regions import Region
-from aesop.analysis.spectra import high_energy, log_spectrum, low_passed, measure_spectra, reproduced
-from aesop.data.pictures import to_float, to_planes
+from aesop.analysis.spectra import compare_spectra, high_energy, log_spectrum, low_passed, reproduced
+from aesop.data.bicubic import resize
+from aesop.data.pictures import read_picture, to_float, to_planes, write_picture
 from aesop.errors import AesopError, DataError, ModelError
+from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.losses.aesop import AESOPLoss
-from aesop.metrics import METRICS, Metric, Sample, Settings
+from aesop.metrics.psnr import psnr
+from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import write_state
-from analysis_cases import Enlarging, Halving, autoencoder, benchmark, generator
+from aesop.upscaling.tiles import Upscaler
+from analysis_cases import Halving, autoencoder, generator
 from helpers import synthetic_picture
 
 
@@ -114,7 +116,7 @@ def test_low_pass_weakens_a_wave_by_its_frequency_response():
 
 def test_spectra_of_a_picture():
     picture = to_float(to_planes(synthetic_picture(32, 48, 1)))
-    found = measure_spectra(picture, Halving(), 4, sigma=2)
+    found = compare_spectra(picture, Halving(), 4, sigma=2)
     torch.testing.assert_close(found.autoencoded.image, picture / 2)
     torch.testing.assert_close(found.low_passed.image, low_passed(picture, 2))
     torch.testing.assert_close(found.difference, (picture / 2 - low_passed(picture, 2)).abs())
@@ -126,16 +128,27 @@ def test_spectra_of_a_picture():
     assert f"auto-encoder keeps 75.0% (PSNR {found.autoencoded.psnr:.2f} dB)" in lines[0]
     assert len(lines) == 2
     # AE(y) = 0 keeps nothing: that is said.
-    assert "less than the filter" in measure_spectra(picture, Halving().apply(_nothing), 4).summary()[2]
+    assert "less than the filter" in compare_spectra(picture, Halving().apply(_nothing), 4).summary()[2]
 
 
 def _nothing(module: nn.Module) -> None:
     module.forward = torch.zeros_like  # type: ignore[method-assign, assignment]
 
 
+def test_spectra_of_files(tmp_path: Path):
+    picture, encoder = tmp_path / "hr.png", tmp_path / "ae.safetensors"
+    write_picture(picture, synthetic_picture(34, 49, 1))
+    write_state(encoder, autoencoder().state_dict(), {})
+    found = measure_spectra(picture, encoder, sigma=3)
+    expected = compare_spectra(to_float(read_pair(picture, 4)[0]), autoencoder(), 4, 3)
+    assert found.picture.image.shape == (3, 32, 48)
+    torch.testing.assert_close(found.autoencoded.spectrum, expected.autoencoded.spectrum)
+    torch.testing.assert_close(found.low_passed.image, expected.low_passed.image)
+
+
 def test_a_picture_smaller_than_the_gaussian_is_named():
     with pytest.raises(DataError, match=r"4x40 pixels is too small for sigma 1\.5"):
-        measure_spectra(torch.zeros(3, 40, 4), Halving(), 4)
+        compare_spectra(torch.zeros(3, 40, 4), Halving(), 4)
 
 
 # Loss maps
@@ -158,7 +171,7 @@ def test_maps_by_hand():
     sr = hr.clone()
     sr[:, :, 8:] = 0.7
     sr[0, 0, 0] = 1.3
-    maps = loss_maps(sr, hr, Halving(), hr_bias=torch.full_like(hr, 0.25))
+    maps = loss_maps(sr, hr, Halving())
     assert maps.pixel[3, 3] == 0
     assert float(maps.pixel[3, 12]) == pytest.approx(0.2)
     assert float(maps.aesop[3, 12]) == pytest.approx(0.1)
@@ -169,108 +182,49 @@ def test_maps_by_hand():
     assert float(maps.high_pass[12, 8]) > 0.05
 
 
-def test_maps_are_of_every_models_picture():
-    hr, lr = to_planes(synthetic_picture(32, 48, 1)), torch.full((3, 8, 12), 128, dtype=torch.uint8)
-    models = {"a": Upscaling(Enlarging(0.1), 4), "b": Upscaling(Enlarging(0.6), 4)}
-    found = measure_loss_maps(models, hr, lr, Halving(), sigma=1)
-    torch.testing.assert_close(found.hr_bias, to_float(hr) / 2)
+def test_maps_are_of_every_models_picture(tmp_path: Path):
+    picture, network, encoder = (tmp_path / name for name in ("hr.png", "net.safetensors", "ae.safetensors"))
+    write_picture(picture, synthetic_picture(32, 48, 1))
+    write_state(network, generator(0).state_dict(), {})
+    write_state(encoder, autoencoder().state_dict(), {})
+    models = {"bicubic": "bicubic", "Ours": str(network)}
+    found = measure_loss_maps(picture, models, encoder, sigma=1)
+    hr, lr = read_pair(picture, 4)
+    torch.testing.assert_close(found.hr_bias, autoencoder()(to_float(hr)[None])[0].detach())
     for title, model in models.items():
-        expected = loss_maps(model(lr), to_float(hr), Halving(), sigma=1)
+        expected = loss_maps(generated(model, lr, 4), to_float(hr), autoencoder(), sigma=1)
         torch.testing.assert_close(found.models[title].aesop, expected.aesop)
         torch.testing.assert_close(found.models[title].high_pass, expected.high_pass)
-    assert found.summary()[1].startswith(f"b: pixel {float(found.models['b'].pixel.mean()):.5f}, AESOP ")
-
-
-# SE and VE
-
-
-def test_se_and_ve_by_hand():
-    hr, sr = torch.full((3, 8, 8), 0.8), torch.full((3, 8, 8), 0.6)
-    sr[:, 0] = 1.4  # a picture file clips it to 1
-    found = bias_variance(sr, hr, Halving())
-    assert found.pixel == pytest.approx((7 * 0.2 + 0.2) / 8)
-    assert found.se == pytest.approx((7 * 0.1 + 0.1) / 8)
-    assert found.ve == pytest.approx((7 * 0.3 + 0.5) / 8)
-    assert found.ve_hr == pytest.approx(0.4)
-
-
-def test_an_autoencoder_that_keeps_all_finds_no_variance():
-    sr, hr = torch.rand(2, 3, 8, 8)
-    found = bias_variance(sr, hr, nn.Identity())
-    assert found.ve == found.ve_hr == 0
-    assert found.se == found.pixel > 0
-
-
-def test_pictures_of_two_sizes_are_refused():
-    with pytest.raises(DataError, match="scale or the pair"):
-        bias_variance(torch.zeros(3, 8, 8), torch.zeros(3, 8, 12), Halving())
-
-
-def test_benchmarks_are_measured_picture_by_picture(tmp_path: Path):
-    folder = benchmark(tmp_path)
-    (folder / "HR/broken.png").write_bytes(b"no picture")
-    models = {"near": Upscaling(Enlarging(0.01), 4), "far": Upscaling(Enlarging(math.nan), 4)}
-    found = measure_bias_variance(models, [folder], Halving(), 4)
-    se, pixel = (found.result("near", "set", name) for name in ("se", "pixel"))
-    values = [value for value in se.pictures.values() if value is not None]
-    assert list(se.pictures) == ["000", "001", "broken"]
-    assert se.mean == pytest.approx(sum(values) / 2)
-    assert pixel.mean == pytest.approx(2 * sum(values) / 2)
-    assert found.result("far", "set", "se").mean is None
-    reasons = {(failure.picture, failure.model): failure.reason for failure in found.failures}
-    assert set(reasons) == {("000", "far"), ("001", "far"), ("broken", "near"), ("broken", "far")}
-    assert "not a number" in reasons["000", "far"]
-    found.to_json(tmp_path / "values.json")
-    document = json.loads((tmp_path / "values.json").read_text(encoding="utf-8"))
-    first = document["results"][0]
-    assert (first["metric"], first["mean"], first["pictures"]["broken"]) == ("se", se.mean, None)
-
-
-def test_tables_of_se_and_ve(tmp_path: Path):
-    folder = benchmark(tmp_path, count=6)
-    models = {"zero": Upscaling(Enlarging(0.0), 4), "off": Upscaling(Enlarging(0.2), 4)}
-    found = measure_bias_variance(models, [folder], Halving(), 4, against="off")
-    console = Console(width=120, record=True, file=io.StringIO())
-    print_bias_variance(found, console)
-    lines = console.export_text().splitlines()
-    row = next(line for line in lines if " off " in line)
-    ve, hr, ratio = (float(cell) for cell in row.split("│")[3:6])
-    assert ve == pytest.approx(255 * (found.result("off", "set", "ve").mean or 0), abs=1e-3)
-    assert hr == pytest.approx(255 * (found.result("off", "set", "ve_hr").mean or 0), abs=1e-3)
-    assert ratio == pytest.approx(ve / hr, abs=1e-3)
-    assert ratio > 1.1
-    results = {name: found.result("zero", "set", name) for name in ("se", "ve")}
-    assert results["se"].interval is not None
-    low, high = results["se"].interval
-    assert f"{255 * low:.2f} … {255 * high:.2f}" in "\n".join(lines)
-    difference = next(other for other in found.differences() if other.metric == "se")
-    assert (difference.model, difference.against, difference.count) == ("zero", "off", 6)
-    assert difference.significant
-    row = next(line for line in lines[lines.index(row) + 1 :] if " zero " in line)
-    assert row.split("│")[2].strip() == f"{255 * difference.difference:+.3f} *"
-    pairs = zip(results["se"].pictures.values(), found.result("off", "set", "se").pictures.values(), strict=True)
-    below = sum((first or 0) < (second or 0) for first, second in pairs)
-    assert f"less on {below} of 6" in "\n".join(lines)
-    with pytest.raises(AesopError, match="against third: is none of the models; choose from zero, off"):
-        measure_bias_variance(models, [folder], Halving(), 4, against="third")
+    assert found.summary()[1].startswith(f"Ours: pixel {float(found.models['Ours'].pixel.mean()):.5f}, AESOP ")
 
 
 # Crops
 
 
-def test_crops_are_the_places_pixels():
-    hr, sr = to_float(to_planes(synthetic_picture(40, 60, 0))), to_float(to_planes(synthetic_picture(40, 60, 1)))
-    sheet = crop_sheet(hr, {"SR": sr, "HR": hr}, [Region(4, 8, 16), Region(24, 44, 16)], {"SR": ["PSNR 1"]})
-    torch.testing.assert_close(sheet.crops[1]["SR"], sr[:, 24:40, 44:60])
-    with pytest.raises(AesopError, match=r"small: made \(3, 40, 56\), not"):
-        crop_sheet(hr, {"small": sr[..., :56]}, [])
+def evaluated(hr: np.ndarray | None, **sr: np.ndarray) -> EvaluatedPicture:
+    """A picture of scale 4 with grey LR."""
+    height, width = next(iter(sr.values())).shape[:2]
+    lr = torch.full((3, height // 4, width // 4), 128, dtype=torch.uint8)
+    models = {title: to_planes(image) for title, image in sr.items()}
+    return EvaluatedPicture("set", "picture", 4, None if hr is None else to_planes(hr), lr, models)
+
+
+def test_crops_are_the_boxes_pixels():
+    hr, sr = synthetic_picture(40, 60, 0), synthetic_picture(40, 60, 1)
+    sheet = crop_sheet(evaluated(hr, SR=sr), [Region(4, 8, 16), Region(24, 44, 16)])
+    assert list(sheet.crops[0]) == ["SR", "HR"]
+    assert torch.equal(sheet.crops[1]["SR"], to_planes(sr)[:, 24:40, 44:60])
+    assert torch.equal(sheet.picture, to_planes(hr))
+    # Without HR the boxes are those of the last model's picture.
+    alone = crop_sheet(evaluated(None, a=hr, HR=sr), side=16)
+    assert list(alone.crops[0]) == ["a", "HR"]
+    assert torch.equal(alone.picture, to_planes(sr))
 
 
 @pytest.mark.parametrize("box", ["0,48,16", "-1,0,16", "30,0,16", "0,0,0"])
 def test_boxes_outside_the_picture_are_named(box: str):
-    picture = torch.zeros(3, 40, 60)
-    with pytest.raises(AesopError, match=f"box {box}: is not inside"):
-        crop_sheet(picture, {"HR": picture}, [parse_box(box)])
+    with pytest.raises(AesopError, match=f"box {box}: is not inside the picture of 40 rows and 60 columns"):
+        crop_sheet(evaluated(None, a=np.zeros((40, 60, 3), np.uint8)), [parse_box(box)])
 
 
 def test_boxes_that_are_none_are_named():
@@ -278,168 +232,96 @@ def test_boxes_that_are_none_are_named():
         parse_box("1,2")
 
 
-def test_places_are_found_where_detail_is():
-    picture = torch.full((3, 64, 64), 0.5)
-    picture[:, 32:48, 16:32] += 0.4 * (torch.rand(16, 16, generator=torch.Generator().manual_seed(0)) - 0.5)
-    lr = torch.full((3, 16, 16), 128, dtype=torch.uint8)
-    assert find_places(picture, lr, 1, 17) == [Region(32, 16, 16)]
-    assert find_places(picture, lr, 1, 1000) == [Region(0, 0, 64)]
+def test_boxes_are_found_where_detail_is_and_apart():
+    picture = np.full((64, 64, 3), 128, np.uint8)
+    for number, (top, left) in enumerate(((0, 0), (32, 48))):
+        picture[top : top + 16, left : left + 16] = np.random.default_rng(number).integers(0, 256, (16, 16, 3))
+    found = evaluated(picture, a=picture)
+    assert set(crop_sheet(found, count=2, side=17).boxes) == {Region(0, 0, 16), Region(32, 48, 16)}
+    assert len(crop_sheet(found, count=3, side=16).boxes) == 3
+    assert crop_sheet(found, count=2, side=1000).boxes == [Region(0, 0, 64)]
 
 
-def test_two_places_are_found_apart():
-    generator = torch.Generator().manual_seed(0)
-    picture = torch.full((3, 64, 64), 0.5)
-    for corner in ((0, 0), (32, 48)):
-        picture[:, corner[0] : corner[0] + 16, corner[1] : corner[1] + 16] = torch.rand(16, 16, generator=generator)
-    lr = torch.full((3, 16, 16), 128, dtype=torch.uint8)
-    assert set(find_places(picture, lr, 2, 16)) == {Region(0, 0, 16), Region(32, 48, 16)}
-    assert len(find_places(picture, lr, 3, 16)) == 3
+def test_crops_of_files_and_captions_of_the_whole_picture(tmp_path: Path):
+    picture, network = tmp_path / "picture.png", tmp_path / "net.safetensors"
+    write_picture(picture, synthetic_picture(66, 82, 0))
+    write_state(network, generator(0).state_dict(), {})
+    models = {"bicubic": "bicubic", "Ours": network}
+    sheet = measure_crops(picture, models, metrics=["psnr", "lr-psnr", "ae-psnr", "ve"], count=3, side=17)
+    hr, lr = read_pair(picture, 4)
+    assert torch.equal(sheet.picture, hr)
+    assert [box.side for box in sheet.boxes] == [16, 16, 16]
+    sr = {"bicubic": resize(lr, 4), "Ours": Upscaler(load_generator(network).model, 4)(lr)}
+    values = {title: psnr(to_float(image)[None], to_float(hr)[None], border=4).item() for title, image in sr.items()}
+    best = max(values, key=lambda title: values[title])
+    for title, image in sr.items():
+        assert torch.equal(sheet.crops[1][title], sheet.boxes[1].cut(image))
+        psnr_line, lr_line = sheet.captions[title]
+        assert psnr_line == f"PSNR {values[title]:.3f} dB{' *' if title == best else ''}"
+        assert lr_line.startswith("LR-PSNR ")
+    assert len(sheet.missing) == 2
+    assert "auto-encoder" in sheet.missing[0]
+    assert sheet.failures == []
+    low = tmp_path / "low.png"
+    write_picture(low, synthetic_picture(16, 20, 5))
+    other = measure_crops(picture, models, lr=low, metrics=[], boxes=[Region(0, 0, 8)])
+    assert other.captions == {"bicubic": [], "Ours": []}
+    assert torch.equal(other.crops[0]["bicubic"], resize(to_planes(read_picture(low)), 4)[:, :8, :8])
+    alone = measure_crops(low, {"HR": "bicubic"}, without_hr=True, scale=3)
+    assert alone.picture.shape == (3, 48, 60)
+    assert alone.captions == {"HR": []}
 
 
-SETTINGS = Settings(4, torch.device("cpu"))
+def test_a_model_that_fails_leaves_the_others(tmp_path: Path):
+    picture, broken = tmp_path / "picture.png", tmp_path / "broken.safetensors"
+    write_picture(picture, synthetic_picture(32, 32, 0))
+    write_state(broken, {name: value * math.nan for name, value in generator(0).state_dict().items()}, {})
+    sheet = measure_crops(picture, {"bicubic": "bicubic", "broken": broken})
+    assert list(sheet.crops[0]) == ["bicubic", "HR"]
+    assert sheet.captions["broken"] == ["PSNR –"]
+    assert "not a number" in sheet.failures[0]
+    with pytest.raises(AesopError, match=r"picture\.png: cannot be drawn \(picture \(broken\): .*not a number"):
+        measure_crops(picture, {"broken": broken}, without_hr=True)
 
 
-def invented(name: str, measure: Callable[[Sample], float], *, higher: bool = False, needs_hr: bool = True) -> Metric:
-    attributes = {"name": name, "title": name.title(), "higher_is_better": higher, "digits": 2, "needs_hr": needs_hr}
-    return type(name, (Metric,), {**attributes, "measure": staticmethod(measure)})()
+def test_crops_that_cannot_be_are_refused(tmp_path: Path):
+    picture = tmp_path / "picture.png"
+    write_picture(picture, synthetic_picture(64, 64, 0))
+    for how, message in (
+        ({"models": {"HR": "bicubic"}}, "A model is called HR, as the HR picture is; name it apart"),
+        ({"metrics": ["psnr"], "without_hr": True}, "psnr compares with an HR picture, and there is none"),
+        ({"metrics": ["fid"]}, "fid measures whole sets of pictures"),
+        ({"metrics": ["psnrr"]}, "no metric 'psnrr'; did you mean psnr"),
+        ({"boxes": [Region(60, 0, 8)]}, "box 60,0,8: is not inside the picture of 64 rows"),
+        ({"lr": picture, "without_hr": True}, "--lr and --without-hr"),
+        ({"picture": tmp_path / "none.png"}, "none.png: there is no such picture"),
+    ):
+        given: dict[str, Any] = {"picture": picture, "models": {"a": "bicubic"}, **how}
+        with pytest.raises(AesopError, match=message):
+            measure_crops(**given)
+    picture.write_bytes(b"no picture")
+    with pytest.raises(AesopError, match="cannot be drawn") as caught:
+        measure_crops(picture, {"a": "bicubic"})
+    assert f"{picture}: cannot be drawn (picture: {picture}: no complete picture" in str(caught.value)
 
 
-def test_captions_hold_the_metrics_values():
-    hr = torch.full((3, 32, 32), 100 / 255)
-    models = {"off by 1": hr + 1 / 255, "off by 2": hr + 2 / 255}
-    lr = torch.full((3, 8, 8), 100, dtype=torch.uint8)
-    error = invented("error", lambda sample: float((sample.sr - sample.hr).abs().mean() * 255))
-    psnr, ae_psnr = METRICS["psnr"], METRICS["ae-psnr"]
-    assert isinstance(psnr, Metric)
-    assert isinstance(ae_psnr, Metric)
-    captions, missing, failures = measured_captions(models, hr, lr, [psnr, error, ae_psnr], SETTINGS)
-    # Y of a grey level is 219 / 255 of it. The largest PSNR and the smallest error are starred.
-    values = [20 * math.log10(255 / (219 / 255 * step)) for step in (1, 2)]
-    assert captions == {
-        "off by 1": [f"PSNR {values[0]:.3f} dB *", "Error 1.00 *"],
-        "off by 2": [f"PSNR {values[1]:.3f} dB", "Error 2.00"],
-    }
-    assert "auto-encoder" in missing[0]
-    assert failures == []
+# What a loss sees of a model
 
 
-def test_a_value_that_cannot_be_computed_is_marked():
-    def measure(sample: Sample) -> float:
-        if sample.sr.mean() > 0.5:
-            raise RuntimeError("too bright\nand more")
-        return 1.0
-
-    models = {"dark": torch.zeros(3, 32, 32), "bright": torch.ones(3, 32, 32)}
-    lr = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    captions, missing, failures = measured_captions(models, None, lr, [invented("odd", measure)], SETTINGS)
-    assert captions == {"dark": ["Odd 1.00"], "bright": ["Odd –"]}
-    assert missing == []
-    assert failures == ["bright, Odd: too bright"]
-
-
-def test_crops_of_models():
-    hr, lr = to_planes(synthetic_picture(64, 64, 0)), to_planes(synthetic_picture(16, 16, 0))
-    models = {"near": Upscaling(Enlarging(0.001), 4), "far": Upscaling(Enlarging(0.2), 4)}
-    sheet = measure_crops(models, lr, hr, SETTINGS, count=3, side=17)
-    assert list(sheet.crops[0]) == ["near", "far", "HR"]
-    assert torch.equal(sheet.picture, to_float(hr))
-    assert sheet.places == find_places(to_float(hr), lr, 3, 16)
-    # What is shown and measured is what a file would hold.
-    for title, model in models.items():
-        levels = sheet.crops[1][title] * 255
-        torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
-        assert torch.equal(sheet.crops[1][title], sheet.places[1].cut(as_seen(model(lr))))
-    assert all(lines[0].startswith("PSNR") for lines in sheet.captions.values())
-    assert measure_crops(models, lr, hr, SETTINGS, places=[Region(4, 8, 8)]).places == [Region(4, 8, 8)]
-    alone = measure_crops(models, lr, None, SETTINGS)
-    assert list(alone.crops[0]) == ["near", "far"]
-    assert torch.equal(alone.picture, as_seen(models["far"](lr)))
-    assert alone.captions == {"near": [], "far": []}
-
-
-def test_crops_that_cannot_be_are_refused_before_upscaling():
-    class Never(Upscaling):
-        def __call__(self, lr: Tensor) -> Tensor:
-            raise AssertionError
-
-    model = Never(None, 4)
-    hr, lr = torch.zeros(3, 64, 64, dtype=torch.uint8), torch.zeros(3, 16, 16, dtype=torch.uint8)
-    with pytest.raises(AesopError, match="a model is called HR, as the HR picture is; name it apart"):
-        measure_crops({"HR": model}, lr, hr, SETTINGS)
-    assert list(measure_crops({"HR": Upscaling(None, 4)}, lr, None, SETTINGS).crops[0]) == ["HR"]
-    with pytest.raises(AesopError, match="psnr compares with an HR picture"):
-        measure_crops({"a": model}, lr, None, SETTINGS, metrics=["psnr"])
-    with pytest.raises(AesopError, match="'psnrr' is no metric of single pictures"):
-        measure_crops({"a": model}, lr, hr, SETTINGS, metrics=["psnrr"])
-    with pytest.raises(AesopError, match="box 60,0,8: is not inside the picture of 64 rows"):
-        measure_crops({"a": model}, lr, hr, SETTINGS, places=[Region(60, 0, 8)])
-
-
-# What they share
-
-
-def test_models_may_have_titles(tmp_path: Path):
-    odd = tmp_path / "a=b.safetensors"
-    odd.touch()
-    (tmp_path / "run").mkdir()
-    named = parse_models(["bicubic", "Ours, x4=some/model.pth", str(odd), str(tmp_path / "run")])
-    assert [(model.title, model.model) for model in named] == [
-        ("bicubic", "bicubic"),
-        ("Ours, x4", "some/model.pth"),
-        ("a=b", str(odd)),
-        ("run", str(tmp_path / "run")),
-    ]
-    runs = ["a/perceptual/generator.safetensors", "b/perceptual/generator.safetensors"]
-    assert [model.title for model in parse_models(runs)] == ["a/perceptual", "b/perceptual"]
-    with pytest.raises(AesopError, match="two models are called Ours; name them apart"):
-        parse_models([f"Ours={run}" for run in runs])
-
-
-def test_upscaling_neither_rounds_nor_clamps():
-    lr = torch.full((3, 4, 5), 250, dtype=torch.uint8)
-    sr = Upscaling(Enlarging(0.1), 4)(lr)
-    assert sr.shape == (3, 16, 20)
-    torch.testing.assert_close(sr, torch.full_like(sr, 250 / 255 + 0.1))
-    torch.testing.assert_close(Upscaling(None, 4)(lr), torch.full((3, 16, 20), 250 / 255))
-
-
-def test_bias_of_one_image_and_of_a_batch():
-    encoder = autoencoder()
-    images = torch.rand(2, 3, 8, 12)
-    batch = fidelity_bias(encoder, images)
-    torch.testing.assert_close(batch, encoder(images).detach())
-    torch.testing.assert_close(fidelity_bias(encoder, images[0]), batch[0])
-
-
-def test_models_of_another_scale_are_refused(tmp_path: Path):
-    paths = {scale: tmp_path / f"x{scale}.safetensors" for scale in (2, 4)}
-    for scale, path in paths.items():
-        write_state(path, generator(0, scale).state_dict(), {})
-        write_state(path.with_stem(f"ae{scale}"), autoencoder(scale).state_dict(), {})
-    both = parse_models(["bicubic", *map(str, paths.values())])
-    with pytest.raises(ModelError, match=r"x4\.safetensors: is for scale 4, not 2; name one of scale 2"):
-        load_models(both)
-    with pytest.raises(ModelError, match=r"x2\.safetensors: is for scale 2, not 4"):
-        load_models(both, scale=4)
-    assert {title: model.scale for title, model in load_models(both[:2]).items()} == {"bicubic": 2, "x2": 2}
-    assert load_models(both[:1])["bicubic"].scale == 4
-    assert load_models(both[:1], scale=3)["bicubic"].scale == 3
-    assert load_autoencoder(tmp_path / "ae2.safetensors", scale=2).scale == 2
-    with pytest.raises(ModelError, match=r"ae2\.safetensors: is an auto-encoder for scale 2, not 4; name one of"):
-        load_autoencoder(tmp_path / "ae2.safetensors", scale=4)
-
-
-def test_large_pictures_are_upscaled_in_tiles_without_seams():
-    network = generator(0).eval()
-    lr = (torch.rand(3, 8, 40_000 // 8, generator=torch.Generator().manual_seed(0)) * 255).byte()
-    lr = lr.repeat(1, 64, 1)[:, :512, :520]
-    sizes = []
-    network.register_forward_hook(lambda _, inputs, __: sizes.append(tuple(inputs[0].shape[-2:])))
-    upscaling = Upscaling(network, 4)
-    sr = upscaling(lr)
-    tiles = [size for size in sizes if max(size) > 200]
-    assert len(tiles) == 4
-    assert max(map(max, tiles)) < 520
+def test_generated_is_neither_rounded_nor_clamped_and_needs_no_seams(tmp_path: Path):
+    path = tmp_path / "net.safetensors"
+    state = {name: 5 * value for name, value in generator(0).state_dict().items()}
+    write_state(path, state, {})
+    lr = to_planes(synthetic_picture(40, 48, 0))
     with torch.no_grad():
-        whole = network(to_float(lr).unsqueeze(0))[0]
-    torch.testing.assert_close(sr, whole, atol=1e-5, rtol=0)
+        whole = load_generator(path).model(to_float(lr).unsqueeze(0))[0]
+    assert whole.min() < 0
+    torch.testing.assert_close(generated(str(path), lr, 4), whole)
+    torch.testing.assert_close(generated("bicubic", lr, 4), resize(to_float(lr), 4))
+    large = lr.repeat(1, 13, 11)
+    sr = generated(str(path), large, 4)
+    with torch.no_grad():
+        whole = load_generator(path).model(to_float(large).unsqueeze(0))[0]
+    torch.testing.assert_close(sr, whole, atol=1 / 255, rtol=0)
+    with pytest.raises(ModelError, match=r"net\.safetensors: is for scale 4, not 2; name one of scale 2"):
+        generated(str(path), lr, 2)

@@ -11,13 +11,13 @@ import torch
 from matplotlib.colors import PowerNorm, to_hex
 from matplotlib.figure import Figure
 
-from aesop.analysis.crops import crop_sheet, draw_crops
-from aesop.analysis.curves import Curve, PerceptionDistortion, Point, draw_curves
+from aesop.analysis.crops import CropSheet, draw_crops
+from aesop.analysis.curves import PerceptionDistortion, PlottedCurve, PlottedPoint, draw_curves
 from aesop.analysis.drawing import DPI, brightest, drawn, require_drawable, show, shrunk
-from aesop.analysis.loss_maps import PictureLossMaps, draw_loss_maps, loss_maps
+from aesop.analysis.loss_maps import LossMaps, draw_loss_maps, loss_maps
 from aesop.analysis.loss_scales import LossCurve, LossScales, draw_loss_scales
 from aesop.analysis.regions import Region
-from aesop.analysis.spectra import draw_spectra, measure_spectra
+from aesop.analysis.spectra import compare_spectra, draw_spectra
 from aesop.errors import AesopError
 from analysis_cases import Halving
 
@@ -42,34 +42,32 @@ def shown(axes: Any) -> np.ndarray:
 
 
 def distortion(**methods: list[tuple[float, float]]) -> PerceptionDistortion:
-    """Curves over PSNR and LPIPS through places, with notes a, b, c, ..."""
+    """Curves over PSNR and LPIPS through points, with notes a, b, c, ..."""
     curves = [
-        Curve(
-            name,
-            "Set5",
-            [Point("abcdefgh"[i] if len(places) > 1 else "", "file", *xy) for i, xy in enumerate(places)],
+        PlottedCurve(
+            name, "Set5", [PlottedPoint("abcdefgh"[i] if len(xys) > 1 else "", "file", *xy) for i, xy in enumerate(xys)]
         )
-        for name, places in methods.items()
+        for name, xys in methods.items()
     ]
     return PerceptionDistortion("psnr", "lpips", curves, [])
 
 
 def test_curves_go_through_their_points(tmp_path: Path, figures: list[Any]):
-    places = [(26.0, 0.3), (25.5, 0.25), (25.2, 0.21)]
-    draw_curves(distortion(ours=places, alone=[(25.8, 0.32)]), tmp_path / "curves.png")
+    points = [(26.0, 0.3), (25.5, 0.25), (25.2, 0.21)]
+    draw_curves(distortion(ours=points, alone=[(25.8, 0.32)]), tmp_path / "curves.png")
     (axes,) = figures[0].axes
     drawn_lines = {line.get_label(): line for line in axes.get_lines()}
-    assert np.allclose(drawn_lines["ours"].get_xydata(), places)
+    assert np.allclose(drawn_lines["ours"].get_xydata(), points)
     assert np.allclose(drawn_lines["alone"].get_xydata(), [(25.8, 0.32)])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("PSNR (dB) ↑", "LPIPS ↓")
     assert axes.get_title() == "Set5"
     assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["ours", "alone"]
     # The start is hollow; both ends are named, at their points.
     (start,) = [line for line in axes.get_lines() if line.get_markerfacecolor() == "white"]
-    assert np.allclose(start.get_xydata(), places[:1])
+    assert np.allclose(start.get_xydata(), points[:1])
     notes = {text.get_text(): getattr(text, "xy", None) for text in axes.texts}
-    assert notes["a"] == places[0]
-    assert notes["c"] == places[-1]
+    assert notes["a"] == points[0]
+    assert notes["c"] == points[-1]
     assert "b" not in notes
 
 
@@ -101,7 +99,7 @@ def test_sixteen_methods_can_be_told_apart(tmp_path: Path, figures: list[Any]):
     assert len({(to_hex(line.get_color()), line.get_marker()) for line in lines}) == 16
 
 
-def test_notes_do_not_cover_each_other(tmp_path: Path, figures: list[Any]):
+def test_labels_do_not_cover_each_other(tmp_path: Path, figures: list[Any]):
     start = (26.0, 0.3)
     ends = {f"m{i}": [start, (25.0 + 0.001 * i, 0.2)] for i in range(4)}
     draw_curves(distortion(**ends), tmp_path / "curves.png")
@@ -140,7 +138,7 @@ def test_losses_are_drawn_plain_and_weighted_on_a_logarithmic_axis(tmp_path: Pat
 def test_all_loss_maps_are_in_one_visible_range(tmp_path: Path, figures: list[Any]):
     hr = picture(24, 32)
     maps = {name: loss_maps(picture(24, 32, seed), hr, Halving(), sigma=1) for seed, name in ((1, "a"), (2, "b"))}
-    draw_loss_maps(PictureLossMaps(hr, hr / 2, maps), tmp_path / "maps.png")
+    draw_loss_maps(LossMaps(hr, hr / 2, maps), tmp_path / "maps.png")
     panels = {}
     for axes in figures[0].axes:
         if axes.get_images():
@@ -175,7 +173,7 @@ def test_the_brightest_half_percent_is_cut_off():
 
 
 def test_spectral_differences_have_their_sign(tmp_path: Path, figures: list[Any]):
-    found = measure_spectra(picture(32, 32), Halving(), 4)
+    found = compare_spectra(picture(32, 32), Halving(), 4)
     draw_spectra(found, tmp_path / "spectra.png")
     panels = {axes.get_title(): axes for axes in figures[0].axes if axes.get_images()}
     last = panels["log spectrum of $AE(y)$ less that of $g * y$"]
@@ -198,10 +196,15 @@ def test_spectral_differences_have_their_sign(tmp_path: Path, figures: list[Any]
 # Crops
 
 
-def test_boxes_and_crops_are_the_same_places(tmp_path: Path, figures: list[Any]):
-    hr, sr = picture(40, 60), picture(40, 60, 1)
-    places = [Region(4, 20, 16), Region(24, 44, 8)]
-    draw_crops(crop_sheet(hr, {"SR": sr, "HR": hr}, places, {"SR": ["PSNR 1"]}), tmp_path / "crops.png", "name")
+def sheet_of(*titles: str, boxes: list[Region], captions: dict[str, list[str]] | None = None) -> CropSheet:
+    images = {title: (picture(40, 60, seed) * 255).byte() for seed, title in enumerate(titles)}
+    crops = [{title: box.cut(image) for title, image in images.items()} for box in boxes]
+    return CropSheet(images[titles[-1]], boxes, crops, captions or {})
+
+
+def test_boxes_and_crops_are_the_same_regions(tmp_path: Path, figures: list[Any]):
+    sheet = sheet_of("SR", "HR", boxes=[Region(4, 20, 16), Region(24, 44, 8)], captions={"SR": ["PSNR 1"]})
+    draw_crops(sheet, tmp_path / "crops.png", "name")
     whole, *grid = (axes for part in figures[0].subfigs for axes in part.axes)
     # A pixel reaches half a pixel around its middle.
     boxes = [(box.get_xy(), box.get_width(), box.get_height()) for box in whole.patches]
@@ -209,15 +212,14 @@ def test_boxes_and_crops_are_the_same_places(tmp_path: Path, figures: list[Any])
     assert tuple(whole.get_images()[0].get_extent()) == (-0.5, 59.5, 39.5, -0.5)
     assert whole.get_title() == "name"
     assert [axes.get_title() for axes in grid] == ["SR\nPSNR 1", "HR", "", ""]
-    assert np.allclose(shown(grid[0]), sr[:, 4:20, 20:36].permute(1, 2, 0))
-    assert np.allclose(shown(grid[3]), hr[:, 24:32, 44:52].permute(1, 2, 0))
+    assert np.allclose(shown(grid[0]), sheet.crops[0]["SR"].permute(1, 2, 0) / 255)
+    assert np.allclose(shown(grid[3]), sheet.crops[1]["HR"].permute(1, 2, 0) / 255)
     for axes, box in ((grid[0], whole.patches[0]), (grid[2], whole.patches[1])):
         assert axes.spines["left"].get_edgecolor() == box.get_edgecolor()
 
 
 def test_many_models_are_continued_below(tmp_path: Path, figures: list[Any]):
-    hr = picture(16, 16)
-    draw_crops(crop_sheet(hr, {f"m{i}": hr for i in range(8)}, [Region(0, 0, 8)]), tmp_path / "crops.png")
+    draw_crops(sheet_of(*(f"m{i}" for i in range(8)), boxes=[Region(0, 0, 8)]), tmp_path / "crops.png")
     grid = figures[0].subfigs[1].axes
     assert [axes.get_title() for axes in grid] == [f"m{i}" for i in range(8)]
     assert grid[0].get_subplotspec().get_geometry()[:2] == (2, 4)
@@ -227,8 +229,7 @@ def test_many_models_are_continued_below(tmp_path: Path, figures: list[Any]):
 
 
 def test_files_that_scale_hold_pixels_and_text(tmp_path: Path):
-    hr = picture(40, 60)
-    sheet = crop_sheet(hr, {"Ours": hr}, [Region(4, 20, 16)])
+    sheet = sheet_of("Ours", boxes=[Region(4, 20, 16)])
     draw_crops(sheet, tmp_path / "crops.svg", "name")
     text = (tmp_path / "crops.svg").read_text(encoding="utf-8")
     assert ">Ours<" in text
@@ -238,9 +239,8 @@ def test_files_that_scale_hold_pixels_and_text(tmp_path: Path):
     for width, height in ((60, 40), (16, 16)):
         assert f"/Width {width}".encode() in pdf
         assert f"/Height {height}".encode() in pdf
-    before = pdf
     draw_crops(sheet, tmp_path / "crops.pdf", "name")
-    assert (tmp_path / "crops.pdf").read_bytes() == before
+    assert (tmp_path / "crops.pdf").read_bytes() == pdf
 
 
 def test_pictures_larger_than_their_panel_are_averaged():

@@ -1,41 +1,30 @@
-"""Analyses of runs, networks between networks, and perception-distortion curves."""
+"""Loss scales and perception-distortion curves of runs, and the commands of all analyses."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
-import sys
 from dataclasses import astuple
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import pytest
-import torch
-from safetensors.torch import save_file
-from torch import nn
+from typer.testing import CliRunner, Result
 
-from aesop.analysis import curves as curves_module
-from aesop.analysis.curves import measure_curves, open_methods
-from aesop.analysis.loss_scales import measure_loss_scales
-from aesop.data.pictures import to_float
-from aesop.data.sources import find_sources
-from aesop.errors import AesopError, ModelError, RunError
-from aesop.evaluation.curves import CurvePoint, between, checkpoints
+from aesop.analysis import measure_curves, measure_loss_scales
+from aesop.analysis.curves import plotted
+from aesop.analysis.inputs import read_pair
+from aesop.cli.analyze import app
+from aesop.data.pictures import to_float, write_picture
+from aesop.errors import AesopError
+from aesop.evaluation.curves import Curve, CurvePoint
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.intervals import mean_interval
-from aesop.evaluation.model_names import split_pair
-from aesop.evaluation.results import Evaluation, Failure, Result
+from aesop.evaluation.results import Evaluation, Failure
+from aesop.evaluation.results import Result as Measured
 from aesop.losses.aesop import AESOPLoss
-from aesop.networks.interpolate import interpolate, interpolate_files
-from aesop.networks.loading import load_generator
-from aesop.networks.rrdb import RRDBNet
-from aesop.networks.section import GeneratorSection
-from aesop.networks.srvgg import SRVGGConfig
-from aesop.networks.state_dicts import read_metadata, read_state, write_state
-from aesop.run import Run
+from aesop.upscaling.tiles import Upscaler
 from analysis_cases import autoencoder, benchmark, generator, make_run
+from helpers import synthetic_picture
 
 # Loss scales
 
@@ -55,16 +44,18 @@ def test_all_runs_are_measured_on_the_same_pictures(tmp_path: Path):
     logged = make_run(tmp_path / "logged", [{"aesop": 0.02, "pixel": 0.04}])
     weight = "perceptual.fidelity_loss.weight=0.5"
     lacking = make_run(tmp_path / "lacking", [{"pixel": 0.04}], weight, recipe="laptop-pixel")
-    folder, encoder = benchmark(tmp_path), autoencoder()
+    folder, encoder = benchmark(tmp_path), logged / "autoencoder/autoencoder.safetensors"
+    pairs = [read_pair(path, 4) for path in sorted((folder / "HR").iterdir())]
     (folder / "HR/broken.png").write_bytes(b"no picture")
     found = measure_loss_scales({"logged": logged, "lacking": lacking}, [folder], encoder)
-    assert list(found.failures) == ["set/broken"]
-    pairs = [source.read(4) for source in find_sources(folder, 4)[0] if source.name != "broken.png"]
+    assert len(found.failures) == 1
+    assert found.failures[0].startswith("set/broken: ")
     expected: dict[str, list[float]] = {"pixel": [], "aesop": []}
     for seed in (5, 10, 15):
-        images = [(generator(seed)(to_float(lr).unsqueeze(0)), to_float(hr).unsqueeze(0)) for hr, lr in pairs]
-        expected["pixel"].append(sum(float((sr - hr).detach().abs().mean()) for sr, hr in images) / 2)
-        expected["aesop"].append(sum(float(AESOPLoss(encoder)(sr, hr).detach()) for sr, hr in images) / 2)
+        upscale = Upscaler(generator(seed), 4)  # to 8 bit, as a picture file
+        images = [(to_float(upscale(lr))[None], to_float(hr)[None]) for hr, lr in pairs]
+        expected["pixel"].append(sum(float((sr - hr).abs().mean()) for sr, hr in images) / 2)
+        expected["aesop"].append(sum(float(AESOPLoss(autoencoder())(sr, hr)) for sr, hr in images) / 2)
     for title, weights in (("logged", (0.01, 1.0)), ("lacking", (0.5, 1.0))):
         for curve, name, weight in zip(found.runs[title], ("pixel", "aesop"), weights, strict=True):
             assert (curve.loss, curve.recorded, curve.weight) == (name, False, weight)
@@ -73,236 +64,33 @@ def test_all_runs_are_measured_on_the_same_pictures(tmp_path: Path):
 
 
 def test_what_loss_scales_lack_is_named(tmp_path: Path):
-    run = make_run(tmp_path / "run", [{"aesop": 0.02}])
-    with pytest.raises(RunError, match=r"has no pixel loss; name a benchmark and an auto-encoder"):
-        measure_loss_scales({"a": run})
-    with pytest.raises(AesopError, match="name an auto-encoder as well"):
-        measure_loss_scales({"a": run}, [tmp_path])
-    with pytest.raises(AesopError, match="name a benchmark as well"):
-        measure_loss_scales({"a": run}, [], autoencoder())
+    run, double = make_run(tmp_path / "run", [{"aesop": 0.02}]), make_run(tmp_path / "double", [], "scale=2")
     folder = benchmark(tmp_path)
-    with pytest.raises(ModelError, match=r"is for scale 4, the auto-encoder for 2; name an auto-encoder of scale 4"):
-        measure_loss_scales({"a": run}, [folder], autoencoder(2))
-    (folder / "HR/000.png").write_bytes(b"no picture")
-    (folder / "HR/001.png").unlink()
-    with pytest.raises(AesopError, match="no picture could be measured"):
-        measure_loss_scales({"a": run}, [folder], autoencoder())
-    only_fidelity = make_run(tmp_path / "other", [], "perceptual=null")
-    with pytest.raises(RunError, match="has no perceptual stage"):
-        measure_loss_scales({"a": only_fidelity})
-
-
-# Networks between networks
-
-
-def test_files_are_the_same_bytes_every_time(tmp_path: Path):
-    said: dict[str, object] = {f"key {number}": {"täxt": number} for number in range(20)}
-    digests = set()
-    for number in range(3):
-        path = tmp_path / f"{number}.safetensors"
-        write_state(path, generator(0).state_dict(), said)
-        digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
-    assert len(digests) == 1
-    content = (tmp_path / "0.safetensors").read_bytes()
-    (length,) = struct.unpack("<Q", content[:8])
-    assert length % 8 == 0
-    assert list(json.loads(content[8 : 8 + length])["__metadata__"]) == sorted(said)
-    assert {key: json.loads(value) for key, value in read_metadata(tmp_path / "0.safetensors").items()} == said
-    state = read_state(tmp_path / "0.safetensors")
-    assert all(torch.equal(state[name], value) for name, value in generator(0).state_dict().items())
-
-
-def test_interpolation_is_linear_and_exact_at_its_ends():
-    first, second = generator(0).state_dict(), generator(1).state_dict()
-    first["counter"], second["counter"] = torch.tensor(3), torch.tensor(8)
-    for alpha in (0.0, 0.3, 1.0):
-        mixed = interpolate(first, second, alpha)
-        assert mixed["counter"] == (8 if alpha == 1 else 3)
-        for name, value in mixed.items():
-            expected = (1 - alpha) * first[name].double() + alpha * second[name].double()
-            if value.is_floating_point():
-                torch.testing.assert_close(value, expected.float(), rtol=1e-6, atol=1e-7)
-    assert all(torch.equal(value, first[name]) for name, value in interpolate(first, second, 0.0).items())
-    assert all(torch.equal(value, second[name]) for name, value in interpolate(first, second, 1.0).items())
-    half = {name: value.half() if value.is_floating_point() else value for name, value in second.items()}
-    assert interpolate(first, half, 0.5)["body.0.weight"].dtype == torch.float32
-    for one, other in ((first, second), (second, first)):
-        with pytest.raises(ValueError, match="they differ in counter"):
-            interpolate(one, other | {"counter": torch.tensor(1.0)}, 0.5)
-
-
-def test_a_network_in_between_loads_as_its_parents_do(tmp_path: Path):
-    run = make_run(tmp_path / "run", [])
-    output = tmp_path / "between.safetensors"
-    interpolate_files(run / "fidelity/generator.safetensors", run, 0.25, output)
-    assert load_generator(output).scale == 4
-    metadata = {name: json.loads(value) for name, value in read_metadata(output).items()}
-    files = {"first": run / "fidelity/generator.safetensors", "second": run / "perceptual/generator.safetensors"}
-    assert metadata["interpolation"] == {
-        "first": {"path": str(files["first"]), "sha256": hashlib.sha256(files["first"].read_bytes()).hexdigest()},
-        "second": {"path": str(run), "sha256": hashlib.sha256(files["second"].read_bytes()).hexdigest()},
-        "alpha": 0.25,
-    }
-    # Of its parents only how the network is built: it was not trained as they were.
-    assert metadata.keys() == {"recipe", "stage", "interpolation"}
-    assert metadata["recipe"].keys() == {"scale", "generator"}
-    assert metadata["stage"] == "interpolation"
-    first, second = generator(0).state_dict(), generator(15).state_dict()
-    for name, value in read_state(output).items():
-        torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * second[name])
-
-
-class Scaling(nn.Module):
-    """A network whose shapes tell nothing."""
-
-    def __init__(self, scale: int) -> None:
-        super().__init__()
-        self.scale, self.gain = scale, nn.Parameter(torch.ones(1))
-
-    def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        return self.gain * lr.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
-
-
-class ScalingConfig(GeneratorSection):
-    type: str
-
-    def build(self, scale: int) -> nn.Module:
-        return Scaling(scale)
-
-
-def test_networks_of_a_users_own_class_are_mixed_and_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    module: Any = ModuleType("scaling")
-    module.ScalingConfig = ScalingConfig
-    monkeypatch.setitem(sys.modules, "scaling", module)
-    recipe = {"generator": {"type": "scaling:ScalingConfig"}, "scale": 3, "name": "own"}
-    for name, gain in (("a", 1.0), ("b", 3.0)):
-        state = {"gain": torch.tensor([gain])}
-        write_state(tmp_path / f"{name}.safetensors", state, {"stage": "fidelity", "recipe": recipe})
-    mixed = tmp_path / "mixed.safetensors"
-    interpolate_files(tmp_path / "a.safetensors", tmp_path / "b.safetensors", 0.25, mixed)
-    loaded = load_generator(mixed)
-    assert loaded.scale == 3
-    assert float(loaded.model(torch.ones(1, 3, 2, 2)).detach().mean()) == 1.5
-    # ... and can be mixed again.
-    interpolate_files(mixed, tmp_path / "b.safetensors", 0.5, tmp_path / "again.safetensors")
-    assert float(read_state(tmp_path / "again.safetensors")["gain"]) == 2.25
-
-
-def test_metadata_of_other_tools_does_no_harm(tmp_path: Path):
-    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
-    for seed, path in enumerate(paths):
-        save_file(generator(seed).state_dict(), path, {"format": "pt", "recipe": "not JSON"})
-    interpolate_files(paths[0], paths[1], 0.5, tmp_path / "c.safetensors")
-    assert load_generator(tmp_path / "c.safetensors").scale == 4
-
-
-def test_networks_that_cannot_be_mixed_are_refused(tmp_path: Path):
-    run = make_run(tmp_path / "run", [])
-    small = run / "fidelity/generator.safetensors"
-    wide, rrdb = tmp_path / "wide.safetensors", tmp_path / "rrdb.safetensors"
-    write_state(wide, SRVGGConfig(type="srvgg", features=6, convs=1).build(4).state_dict(), {})
-    write_state(rrdb, RRDBNet(4, features=4, growth=4, blocks=1).state_dict(), {})
-    output = tmp_path / "between.safetensors"
-    before = small.read_bytes()
-    for first, second, alpha, target, message in (
-        (small, wide, 0.5, output, r"are of two architectures, they differ in body\.0\.\w+ and \d more; name two"),
-        (small, rrdb, 0.5, output, "are of two architectures, .* and RRDB x4; name two of one"),
-        (small, run, 1.5, output, "alpha 1.5: is not between 0"),
-        (small, run, float("nan"), output, "alpha nan: is not between 0"),
-        (small, run, 0.5, tmp_path / "x.pth", "end the name in .safetensors"),
-        (small, run, 0.5, small, "is one of the two networks"),
-        (small, tmp_path / "none.safetensors", 0.5, output, "no such model file"),
+    for arguments, message in (
+        (({"a": run},), r"has no pixel loss; name a benchmark and an auto-encoder"),
+        (({"a": run}, [tmp_path]), "name an auto-encoder as well"),
+        (({"a": run}, [], run), "name a benchmark as well"),
+        (({"a": run}, [folder], double), "is an auto-encoder for scale 2, not 4"),
+        (({"a": make_run(tmp_path / "other", [], "perceptual=null")},), "has no perceptual stage"),
+        (({"a": tmp_path},), "is not a run folder"),
     ):
-        with pytest.raises(ModelError, match=message):
-            interpolate_files(first, second, alpha, target)
-    assert not output.exists()
-    assert small.read_bytes() == before
+        with pytest.raises(AesopError, match=message):
+            measure_loss_scales(*arguments)
+    for path in (folder / "HR").iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(AesopError, match="No picture could be measured by all snapshots"):
+        measure_loss_scales({"a": run}, [folder], run)
 
 
 # Perception-distortion curves
-
-
-def test_checkpoints_are_evenly_spaced_after_the_start(tmp_path: Path):
-    run = make_run(tmp_path / "run", [])
-    start = CurvePoint("iteration 0", str(run / "fidelity/generator.safetensors"))
-    assert [point.note for point in checkpoints(run)] == [f"iteration {number}" for number in (0, 5, 10, 15)]
-    assert checkpoints(run)[0] == start
-    assert [point.note for point in checkpoints(run, 2)[1:]] == ["iteration 10", "iteration 15"]
-    assert [point.note for point in checkpoints(run, 1)[1:]] == ["iteration 15"]
-    with pytest.raises(ModelError, match="perceptual: has no snapshots"):
-        checkpoints(tmp_path)
-
-
-def test_a_run_that_began_from_a_file_starts_there(tmp_path: Path):
-    first = make_run(tmp_path / "first", []) / "fidelity/generator.safetensors"
-    run = make_run(tmp_path / "run", [], f"fidelity.weights={first}")
-    (run / "fidelity/generator.safetensors").unlink()
-    assert Run(run).fidelity() == first
-    assert Run(tmp_path / "none").fidelity() is None
-
-
-def test_networks_between_stand_in_a_folder_of_their_own(tmp_path: Path):
-    run = make_run(tmp_path / "run", [])
-    start = run / "fidelity/generator.safetensors"
-    alphas = (0, 0.5, 0.5000001, 1)
-    found = [between(start, run, tmp_path / "mixed", name, alphas) for name in ("0", "1")]
-    paths = [point.model for points in found for point in points[1:3]]
-    assert len(set(paths)) == 4
-    assert [point.note for point in found[0]] == ["alpha 0", "alpha 0.5", "alpha 0.5000001", "alpha 1"]
-    assert (found[0][0].model, found[0][3].model) == (str(start), str(run / "perceptual/generator.safetensors"))
-    assert Path(paths[0]).read_bytes() == Path(paths[2]).read_bytes()
-    for wrong, message in (
-        ((0, 0.5, 0.5), r"alphas 0,0\.5,0\.5: 0\.5 stands there twice"),
-        ((0.5, 2), r"alphas 0\.5,2: 2 is not between 0 and 1"),
-        ((float("nan"),), "nan is not between 0 and 1"),
-        ((), "there are none"),
-    ):
-        with pytest.raises(ModelError, match=message):
-            between(start, run, tmp_path / "none", "0", wrong)
-    assert not (tmp_path / "none").exists()
-
-
-def test_methods_are_told_by_what_they_are(tmp_path: Path):
-    run = make_run(tmp_path / "run", [])
-    file = run / "fidelity/generator.safetensors"
-    given = [str(run), f"AESOP∗={file}:{run}", f"AESOP†={run}:{file}", f"{file}:{run}", "bicubic", f"x={file}"]
-    found = open_methods(given, tmp_path / "mixed", (0, 0.5, 1), points=1)
-    assert list(found) == ["run", "AESOP∗", "AESOP†", "fidelity to run", "bicubic", "x"]
-    assert found["run"] == checkpoints(run, 1)
-    assert found["bicubic"] == [CurvePoint("", "bicubic")]
-    assert found["x"] == [CurvePoint("", str(file))]
-    # Titles that differ in symbols alone have networks of their own.
-    one, other = (read_state(Path(found[title][1].model)) for title in ("AESOP∗", "AESOP†"))
-    parents = read_state(file), read_state(run / "perceptual/generator.safetensors")
-    for name, value in one.items():
-        torch.testing.assert_close(value, (parents[0][name] + parents[1][name]) / 2)
-        torch.testing.assert_close(other[name], value)
-    assert found["AESOP∗"][1].model != found["AESOP†"][1].model
-    with pytest.raises(AesopError, match="two methods are called run; name them apart"):
-        open_methods([str(run), str(run)], tmp_path)
-    with pytest.raises(AesopError, match="none: is neither a run folder, nor a model file, nor A:B"):
-        open_methods(["none"], tmp_path)
-    with pytest.raises(ModelError, match="perceptual: has no snapshots"):
-        open_methods([str(tmp_path)], tmp_path)
-
-
-def test_a_path_may_hold_colons(tmp_path: Path):
-    odd = tmp_path / "a:b"
-    odd.mkdir()
-    assert split_pair(str(odd)) is None
-    assert split_pair(f"{odd}:{tmp_path}") == (odd, tmp_path)
 
 
 def test_curves_hold_what_evaluate_measures(tmp_path: Path):
     run = make_run(tmp_path / "run", [])
     folder = benchmark(tmp_path)
     fidelity = run / "fidelity/generator.safetensors"
-    methods = {
-        "along": checkpoints(run, 1),
-        "between": between(fidelity, run, tmp_path / "mixed", "be tween", (0, 0.5, 1)),
-        "alone": [CurvePoint("", "bicubic")],
-    }
-    found = measure_curves(methods, [folder], "psnr", "lr-psnr")
+    methods = [f"along={run}", f"between={fidelity}:{run}", "alone=bicubic"]
+    found = measure_curves(methods, [folder], "psnr", "lr-psnr", alphas=(0, 0.5, 1), points=1)
     curves = {curve.method: curve for curve in found.curves}
     assert [(len(curve.points), curve.benchmark) for curve in found.curves] == [(2, "set"), (3, "set"), (1, "set")]
     direct = evaluate([run, "bicubic"], [folder], metrics=["psnr", "lr-psnr"])
@@ -327,7 +115,7 @@ def test_curves_hold_what_evaluate_measures(tmp_path: Path):
     }
 
 
-def test_both_means_are_over_the_pictures_that_all_could_measure(monkeypatch: pytest.MonkeyPatch):
+def test_both_means_are_over_the_pictures_that_all_could_measure():
     values = {
         ("m", "psnr"): [1.0, 2.0, None, 4.0, 5.0, 6.0, 7.0],
         ("m", "lpips"): [0.1, 0.2, 0.3, None, 0.5, 0.6, 0.7],
@@ -337,14 +125,16 @@ def test_both_means_are_over_the_pictures_that_all_could_measure(monkeypatch: py
         ("dead", "lpips"): [None] * 7,
     }
     results = [
-        Result(model, "set", 4, metric, {str(i): value for i, value in enumerate(found)})
+        Measured(model, "set", 4, metric, {str(i): value for i, value in enumerate(found)})
         for (model, metric), found in values.items()
     ]
     failure = Failure("set", "2", "m", "psnr", "too odd")
     given = Evaluation(["m", "n", "dead"], ["set"], ["psnr", "lpips"], results, [failure])
-    monkeypatch.setattr(curves_module, "evaluate", lambda *_, **__: given)
-    methods = {"ours": [CurvePoint("start", "m"), CurvePoint("end", "n")], "theirs": [CurvePoint("", "dead")]}
-    found = measure_curves(methods, ["set"], "psnr", "lpips")
+    curves = [
+        Curve("ours", [CurvePoint("start", "m"), CurvePoint("end", "n")]),
+        Curve("theirs", [CurvePoint("", "dead")]),
+    ]
+    found = plotted(curves, given, "psnr", "lpips")
     first, second = found.curves[0].points
     common = [0, 1, 5, 6]
     assert (first.count, second.count) == (4, 4)
@@ -356,19 +146,139 @@ def test_both_means_are_over_the_pictures_that_all_could_measure(monkeypatch: py
     assert found.failures == ["set/2 (ours, start; psnr): too odd"]
     for result in results:
         result.pictures = {str(i): float(i) for i in range(6)}
-    point = measure_curves(methods, ["set"], "psnr", "lpips").curves[0].points[0]
+    point = plotted(curves, given, "psnr", "lpips").curves[0].points[0]
     assert point.x_interval == point.y_interval == mean_interval([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
 
 
-def test_a_metric_of_sets_may_be_an_axis(monkeypatch: pytest.MonkeyPatch):
-    psnr = Result("m", "set", 4, "psnr", {"a": 1.0, "b": 3.0})
-    fid = Result("m", "set", 4, "fid", {"a": None, "b": None}, set_value=7.0)
+def test_a_metric_of_sets_may_be_an_axis():
+    psnr = Measured("m", "set", 4, "psnr", {"a": 1.0, "b": 3.0})
+    fid = Measured("m", "set", 4, "fid", {"a": None, "b": None}, set_value=7.0)
     given = Evaluation(["m"], ["set"], ["psnr", "fid"], [psnr, fid])
-    monkeypatch.setattr(curves_module, "evaluate", lambda *_, **__: given)
-    (curve,) = measure_curves({"ours": [CurvePoint("", "m")]}, ["set"], "psnr", "fid").curves
+    (curve,) = plotted([Curve("ours", [CurvePoint("", "m")])], given, "psnr", "fid").curves
     assert astuple(curve.points[0])[2:] == (2.0, 7.0, None, None, 2)
 
 
 def test_a_metric_that_cannot_be_had_is_named(tmp_path: Path):
     with pytest.raises(AesopError, match=r"ae-psnr: could not be measured on any picture .*auto-encoder"):
-        measure_curves({"a": [CurvePoint("", "bicubic")]}, [benchmark(tmp_path)], "psnr", "ae-psnr")
+        measure_curves(["bicubic"], [benchmark(tmp_path)], "psnr", "ae-psnr")
+
+
+# Commands
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run", [{"aesop": 0.02, "pixel": 0.04}, {"aesop": 0.01, "pixel": 0.03}])
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    write_picture(tmp_path / "picture.png", synthetic_picture(66, 82, 1))
+    return tmp_path / "picture.png"
+
+
+def call(name: str, *arguments: str | Path, status: int = 0) -> Result:
+    result = CliRunner().invoke(app, [name, *map(str, arguments)])
+    assert result.exit_code == status, (result.output, result.exception)
+    return result
+
+
+def drawn(name: str, *arguments: str | Path, status: int = 0) -> tuple[str, list[str]]:
+    """Call a command; return the text of its figure and the lines that it printed."""
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "figure.svg"
+        lines = call(name, *arguments, "--output", output, status=status).output.splitlines()
+        assert str(output) in lines
+        return output.read_text(encoding="utf-8"), lines
+
+
+def refusal(name: str, *arguments: str | Path) -> str:
+    error = CliRunner().invoke(app, [name, *map(str, arguments)]).exception
+    assert isinstance(error, AesopError)
+    return str(error)
+
+
+def test_spectra_and_loss_maps_draw_what_their_options_say(run: Path, picture: Path):
+    figures = {}
+    for sigma in ("1", "3"):
+        figures[sigma], lines = drawn("spectra", picture, "--autoencoder", run, "--sigma", sigma)
+        assert lines[0].startswith("of what the picture has beyond LR's band, the auto-encoder keeps")
+    assert figures["1"] != figures["3"]
+    low = picture.with_name("low.png")
+    write_picture(low, synthetic_picture(16, 20, 5))
+    told = []
+    for options in ((), ("--lr", low), ("--sigma", "3")):
+        text, lines = drawn("loss-maps", picture, "bicubic", f"Ours={run}", "--autoencoder", run, *options)
+        assert ">Ours<" in text
+        told.append(tuple(lines[:2]))
+    assert len(set(told)) == 3
+
+
+def test_loss_scales_of_logs_and_of_snapshots(run: Path, tmp_path: Path):
+    text, lines = drawn("loss-scales", f"Ours={run}")
+    assert ">Ours<" in text
+    assert lines[0] == "Ours: pixel 0.04000 to 0.03000, weighted 0.00030 (training crops)"
+    benchmark(tmp_path, 1, "Set5")
+    (tmp_path / "Set5/HR/broken.png").write_bytes(b"no picture")
+    options = ("--benchmark", "Set5", "--benchmarks-folder", tmp_path, "--autoencoder", run, "--processes", "1")
+    text, lines = drawn("loss-scales", f"Ours={run}", *options, status=2)
+    assert any(line.startswith("Ours: pixel ") and line.endswith("(snapshots)") for line in lines)
+    assert any(line.startswith("Set5/broken: ") for line in lines)
+
+
+def test_crops_hold_what_their_options_say(run: Path, picture: Path):
+    text, lines = drawn("crops", picture, "bicubic", f"Ours={run}", "--boxes", "3", "--side", "17")
+    assert all(f">{title}<" in text for title in ("bicubic", "Ours", "HR", "picture"))
+    assert "PSNR " in text
+    (boxes,) = [line.split()[1:] for line in lines if line.startswith("boxes: ")]
+    assert len(boxes) == 3
+    assert all(box.endswith(",16") for box in boxes)
+    options = ("--box", "8,16,24", "--box", "0,4,12", "--metrics", "lr-psnr, ae-psnr", "--autoencoder", run)
+    text, lines = drawn("crops", picture, run, *options)
+    assert "boxes: 8,16,24 0,4,12" in lines
+    assert ">LR-PSNR " in text
+    assert ">AE-PSNR " in text
+    text, _ = drawn("crops", picture, "bicubic", "--without-hr", "--scale", "2")
+    assert ">HR<" not in text
+
+
+def test_curves_hold_what_their_options_say(run: Path, tmp_path: Path):
+    benchmark(tmp_path, 2, "Set5")
+    options = ("--x", "lr-psnr", "--y", "ae-psnr", "--autoencoder", run, "--points", "2", "--alphas", "0.5,1")
+    options += ("--json", tmp_path / "a.json", "--benchmark", "Set5", "--benchmarks-folder", tmp_path)
+    pair = f"mix={run / 'fidelity/generator.safetensors'}:{run}"
+    text, _ = drawn("curves", run, pair, "bicubic", *options, "--processes", "1", "--no-cache")
+    assert all(f">{label}<" in text for label in ("run", "mix", "alpha 0.5", "iteration 0", "AE-PSNR (dB) ↑"))
+    document = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert {curve["method"]: [point["note"] for point in curve["points"]] for curve in document["curves"]} == {
+        "run": ["iteration 0", "iteration 10", "iteration 15"],
+        "mix": ["alpha 0.5", "alpha 1"],
+        "bicubic": [""],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("curves", "a", "--benchmark", "b"), "a: is neither a run folder, nor a model file, nor A:B"),
+        (("curves", "a:b", "--benchmark", "b", "--alphas", "0,x"), "--alphas 0,x: are not numbers"),
+        (("curves", "a:b", "--benchmark", "b", "--alphas", "0,1.5"), "--alphas 0,1.5: 1.5 is not between 0 and 1"),
+        (("curves", "a:b", "--benchmark", "b", "--alphas", "0.5,0.50"), "--alphas 0.5,0.5: 0.5 stands there twice"),
+        (("loss-scales", "a"), "is not a run folder"),
+        (("loss-scales", "a", "--import", "no_such_module"), "--import no_such_module"),
+        (("crops", "a.png", "bicubic", "--box", "1,2"), "box 1,2: is not TOP,LEFT,SIDE"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, arguments: tuple[str, ...], message: str):
+    assert message in refusal(*arguments, "--output", tmp_path / "figure.png")
+
+
+def test_figures_that_cannot_be_are_refused_first(tmp_path: Path):
+    for name, arguments in {
+        "spectra": ("none.png", "--autoencoder", "none"),
+        "loss-maps": ("none.png", "none", "--autoencoder", "none"),
+        "loss-scales": ("none",),
+        "crops": ("none.png", "none"),
+        "curves": ("none", "--benchmark", "none"),
+    }.items():
+        assert "cannot draw .jpg files" in refusal(name, *arguments, "--output", tmp_path / "figure.jpg")

@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from aesop.analysis.drawing import brightest, drawn, show, shrunk
-from aesop.analysis.models import Upscaling, fidelity_bias
+from aesop.analysis.inputs import fidelity_bias, load_autoencoder, read_pair
 from aesop.analysis.spectra import low_passed
+from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float
+from aesop.errors import ModelError
+from aesop.evaluation.model_names import BICUBIC
+from aesop.networks.loading import load_generator
+from aesop.upscaling.tiles import DEFAULT_TILE, Upscaler, upscale_tiled
 
 #: Losses are drawn by this power of theirs: the AESOP loss is several times smaller than the pixel loss, and would be
 #: all black in the pixel loss's range.
@@ -25,7 +31,7 @@ POWER = 0.5
 
 
 @dataclass(frozen=True)
-class LossMaps:
+class ModelLossMaps:
     """An SR image and its fidelity bias AE(SR), (3, H, W), and the losses of every pixel, (H, W).
 
     A map is the mean over the channels, so that its mean is the loss: `pixel` that of |SR - HR|, `aesop` that of
@@ -40,12 +46,12 @@ class LossMaps:
 
 
 @dataclass(frozen=True)
-class PictureLossMaps:
+class LossMaps:
     """An HR picture and its fidelity bias AE(HR), (3, H, W) in [0, 1], and the maps of models by title."""
 
     hr: Tensor
     hr_bias: Tensor
-    models: dict[str, LossMaps]
+    models: dict[str, ModelLossMaps]
 
     def summary(self) -> list[str]:
         """Each model's losses, in words."""
@@ -56,62 +62,72 @@ class PictureLossMaps:
         ]
 
 
-def loss_maps(
-    sr: Tensor, hr: Tensor, autoencoder: nn.Module, *, hr_bias: Tensor | None = None, sigma: float = 1.5
-) -> LossMaps:
+def loss_maps(sr: Tensor, hr: Tensor, autoencoder: nn.Module, *, sigma: float = 1.5) -> ModelLossMaps:
     """Losses of every pixel of an SR image.
 
     Args:
         sr: (3, H, W), as the generator made it, neither rounded nor clamped.
         hr: (3, H, W) in [0, 1], H and W multiples of the auto-encoder's scale.
         autoencoder: maps (N, 3, H, W) to the same.
-        hr_bias: AE(hr), where it is at hand.
         sigma: of the Gaussian whose complement is the high-pass filter, pixels.
 
-    Raises:
-        DataError: if the images are smaller than the Gaussian.
-
+    Raises DataError if the images are smaller than the Gaussian.
     """
     seen = sr.clamp(0, 1)
     sr_bias = fidelity_bias(autoencoder, seen)
-    hr_bias = fidelity_bias(autoencoder, hr) if hr_bias is None else hr_bias
     error = sr - hr
-    return LossMaps(
+    return ModelLossMaps(
         sr,
         sr_bias,
         error.abs().mean(0),
-        (sr_bias - hr_bias).abs().mean(0) + (sr - seen).abs().mean(0),
+        (sr_bias - fidelity_bias(autoencoder, hr)).abs().mean(0) + (sr - seen).abs().mean(0),
         (error - low_passed(error, sigma)).abs().mean(0),
     )
 
 
 def measure_loss_maps(
-    models: Mapping[str, Upscaling], hr: Tensor, lr: Tensor, autoencoder: nn.Module, sigma: float = 1.5
-) -> PictureLossMaps:
-    """Upscale a picture by every model and map its losses.
+    picture: Path,
+    models: Mapping[str, str],
+    autoencoder: Path,
+    *,
+    lr: Path | None = None,
+    sigma: float = 1.5,
+    device: torch.device | str = "cpu",
+) -> LossMaps:
+    """Upscale an HR picture's LR (made, if there is no file of it) by every model and map its losses.
 
-    Args:
-        models: by title.
-        hr: uint8, (3, H, W), H and W multiples of the scale.
-        lr: uint8, (3, H / scale, W / scale).
-        autoencoder: as of `loss_maps`.
-        sigma: as of `loss_maps`.
-
-    Raises:
-        DataError: if the picture is smaller than the Gaussian.
-        ModelError: if a model's output is of another size or not a number.
-
+    `models` are by title: `bicubic`, model files or run folders, of the auto-encoder's scale. Raises AesopError as the
+    reading and loading of each does, and ModelError where a model's output is of another size or not a number.
     """
-    truth = to_float(hr)
-    bias = fidelity_bias(autoencoder, truth)
+    network = load_autoencoder(autoencoder, device)
+    pixels, low = read_pair(picture, network.scale, lr)
+    hr = to_float(pixels)
     found = {
-        title: loss_maps(upscale(lr), truth, autoencoder, hr_bias=bias, sigma=sigma)
-        for title, upscale in models.items()
+        title: loss_maps(generated(model, low, network.scale, device), hr, network, sigma=sigma)
+        for title, model in models.items()
     }
-    return PictureLossMaps(truth, bias, found)
+    return LossMaps(hr, fidelity_bias(network, hr), found)
 
 
-def draw_loss_maps(found: PictureLossMaps, path: Path) -> None:
+def generated(model: str, lr: Tensor, scale: int, device: torch.device | str = "cpu") -> Tensor:
+    """What a loss sees of a model, or `bicubic`: uint8 (3, h, w) to float32, neither rounded nor clamped.
+
+    Raises ModelError where the model cannot be loaded or is of another scale.
+    """
+    if model == BICUBIC:
+        return resize(to_float(lr), scale)
+    loaded = load_generator(Path(model))
+    if loaded.scale != scale:
+        raise ModelError(f"{model}: is for scale {loaded.scale}, not {scale}; name one of scale {scale}.")
+    network = loaded.model.to(device)
+    tiles, (height, width) = Upscaler(network, scale), lr.shape[-2:]
+    tile, overlap = max(height, width), 0
+    if tiles.needs_tiles(height, width):
+        tile, overlap = DEFAULT_TILE, tiles.overlap.pixels
+    return upscale_tiled(network, lr, scale, tile=tile, overlap=overlap)
+
+
+def draw_loss_maps(found: LossMaps, path: Path) -> None:
     """Draw HR and below it a row a model: image, fidelity bias, what AE removes, and the losses, all in one range.
 
     Raises as `drawn` does.

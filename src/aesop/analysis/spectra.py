@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from aesop.analysis.drawing import brightest, drawn, show, shrunk
-from aesop.analysis.models import fidelity_bias
+from aesop.analysis.inputs import fidelity_bias, load_autoencoder, read_pair
+from aesop.data.pictures import to_float
 from aesop.errors import DataError
 from aesop.losses.low_pass import LowPassLoss
 from aesop.metrics.luma import luma
@@ -24,10 +25,9 @@ from aesop.metrics.psnr import psnr
 
 @dataclass(frozen=True)
 class View:
-    """What is left of a picture y: an image, (3, H, W) in [0, 1], and what of it can be said.
+    """What is left of a picture y: an image, (3, H, W) in [0, 1], with its `log_spectrum`.
 
-    `spectrum` is its `log_spectrum`, `reproduced` the share of y's energy beyond LR's band that it has, `psnr` its PSNR
-    against y in dB (the paper's protocol).
+    `reproduced` is the part of y's energy beyond LR's band that it has, `psnr` its PSNR against y in dB.
     """
 
     image: Tensor
@@ -69,32 +69,18 @@ class Spectra:
 
 
 def log_spectrum(image: Tensor) -> Tensor:
-    """log(1 + |F|) of the luma of an image under a Hann window.
+    """log(1 + |F|) of the luma of an image (3, H, W) in [0, 1]: (H, W) float64, zero frequency at [H // 2, W // 2].
 
-    F is the discrete Fourier transform, not normalised, of Y in 16..235 (BT.601, not rounded) less its mean, times a
-    Hann window along either axis. A transform takes a picture as periodic: without the window, the step from one border
-    to the opposite one covers both axes of the spectrum and hides what the picture has there. (The decomposition into a
-    periodic and a smooth part (Moisan 2011) leaves the kinks that the periodic part has at its borders.) The window has
-    a mean square of 1, so that noise keeps its energy; the picture's middle weighs most.
-
-    Args:
-        image: (3, H, W) in [0, 1].
-
-    Returns:
-        (H, W) float64, natural logarithm, the zero frequency at [H // 2, W // 2].
-
+    F is the unnormalised discrete Fourier transform of Y in 16..235, less its mean, under a Hann window along either
+    axis. Without a window, the step from one border to the opposite one covers both axes of the spectrum. (The periodic
+    part of the picture (Moisan 2011) has kinks at its borders instead.) The window has a mean square of 1, so that
+    noise keeps its energy; the picture's middle weighs most.
     """
     return torch.fft.fftshift(_transform(image).abs().log1p())
 
 
 def high_energy(image: Tensor, scale: int) -> float:
-    """Sum of |F|^2, F as of `log_spectrum`, over the frequencies beyond LR's: 1 / (2 * scale) in either direction.
-
-    Args:
-        image: (3, H, W), in [0, 1] or a difference of such.
-        scale: HR size over LR size.
-
-    """
+    """Sum of |F|^2, F as of `log_spectrum`, over the frequencies beyond LR's: 1 / (2 * scale) in either direction."""
     power = _transform(image).abs().square()
     rows, columns = (torch.fft.fftfreq(length, dtype=torch.float64).abs() for length in power.shape)
     beyond = (rows[:, None] > 0.5 / scale) | (columns[None, :] > 0.5 / scale)
@@ -102,18 +88,10 @@ def high_energy(image: Tensor, scale: int) -> float:
 
 
 def reproduced(image: Tensor, picture: Tensor, scale: int) -> float:
-    """Return the share of a picture's energy beyond LR's band that an image has, in the right place.
-
-        1 - high_energy(image - picture) / high_energy(picture)
+    """1 - high_energy(image - picture) / high_energy(picture): what an image has of a picture's, in the right place.
 
     Mere energy would not do: what a decoder makes up counts against it here. 1 is all; below 0 it did more harm than
-    good. A picture without such energy gives NaN.
-
-    Args:
-        image: (3, H, W) in [0, 1].
-        picture: the same, that it is compared with.
-        scale: HR size over LR size.
-
+    good. NaN for a picture without such energy.
     """
     whole = high_energy(picture, scale)
     return 1 - high_energy(image - picture, scale) / whole if whole else math.nan
@@ -122,9 +100,7 @@ def reproduced(image: Tensor, picture: Tensor, scale: int) -> float:
 def low_passed(image: Tensor, sigma: float) -> Tensor:
     """g * y with the Gaussian of the low-pass loss (table 5b), borders reflected: (3, H, W) to the same.
 
-    Raises:
-        DataError: if the image is smaller than the Gaussian.
-
+    Raises DataError if the image is smaller than the Gaussian.
     """
     loss = LowPassLoss(sigma)
     if min(image.shape[-2:]) <= len(loss.taps) // 2:
@@ -132,7 +108,7 @@ def low_passed(image: Tensor, sigma: float) -> Tensor:
     return loss.blur(image.unsqueeze(0))[0]
 
 
-def measure_spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: float = 1.5) -> Spectra:
+def compare_spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: float = 1.5) -> Spectra:
     """Compare what an auto-encoder and a low-pass filter keep of a picture.
 
     Args:
@@ -141,22 +117,24 @@ def measure_spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: 
         scale: of the auto-encoder.
         sigma: standard deviation of the Gaussian in pixels; 1.5 is the low-pass recipe's.
 
-    Raises:
-        DataError: if the picture is smaller than the Gaussian.
-
+    Raises DataError if the picture is smaller than the Gaussian.
     """
-    images = (picture, fidelity_bias(autoencoder, picture), low_passed(picture, sigma))
-    return Spectra(
-        *(
-            View(
-                image,
-                log_spectrum(image),
-                reproduced(image, picture, scale),
-                float(psnr(image.unsqueeze(0), picture.unsqueeze(0), border=scale)),
-            )
-            for image in images
-        )
-    )
+
+    def view(image: Tensor) -> View:
+        similarity = float(psnr(image.unsqueeze(0), picture.unsqueeze(0), border=scale))
+        return View(image, log_spectrum(image), reproduced(image, picture, scale), similarity)
+
+    blurred = low_passed(picture, sigma)
+    return Spectra(view(picture), view(fidelity_bias(autoencoder, picture)), view(blurred))
+
+
+def measure_spectra(
+    picture: Path, autoencoder: Path, *, sigma: float = 1.5, device: torch.device | str = "cpu"
+) -> Spectra:
+    """`compare_spectra` of files: an HR picture, and an auto-encoder or a run with one; raises AesopError."""
+    network = load_autoencoder(autoencoder, device)
+    hr, _ = read_pair(picture, network.scale)
+    return compare_spectra(to_float(hr), network, network.scale, sigma)
 
 
 def draw_spectra(found: Spectra, path: Path) -> None:
@@ -183,13 +161,8 @@ def draw_spectra(found: Spectra, path: Path) -> None:
         title = f"$|AE(y) - g * y|$, white: {brightest(difference):.3f}"
         show(axes[0, 3], shrunk(difference, 2.5), title, norm=Normalize(0, brightest(difference)))
         reach = brightest(found.spectral_difference.abs())
-        drawing = show(
-            axes[1, 3],
-            shrunk(found.spectral_difference, 2.5),
-            "log spectrum of $AE(y)$ less that of $g * y$",
-            map="RdBu_r",
-            norm=Normalize(-reach, reach),
-        )
+        title, norm = "log spectrum of $AE(y)$ less that of $g * y$", Normalize(-reach, reach)
+        drawing = show(axes[1, 3], shrunk(found.spectral_difference, 2.5), title, map="RdBu_r", norm=norm)
         label = "red: $AE(y)$ has more"
         figure.colorbar(drawing, ax=axes[1, 3], location="bottom", aspect=25, label=label, extend="both")
 

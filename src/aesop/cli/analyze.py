@@ -52,13 +52,10 @@ def spectra(
 ) -> None:
     """Spectral magnitudes of a picture, auto-encoded and low-passed, and their difference (figures 6, 19)."""
     chosen = _begin(imports, device, output)
-    from aesop import analysis
-    from aesop.data.pictures import to_float
+    from aesop.analysis import draw_spectra, measure_spectra
 
-    network = analysis.load_autoencoder(autoencoder, chosen)
-    hr, _ = analysis.read_pair(picture, network.scale)
-    found = analysis.measure_spectra(to_float(hr), network, network.scale, sigma)
-    analysis.draw_spectra(found, output)
+    found = measure_spectra(picture, autoencoder, sigma=sigma, device=chosen)
+    draw_spectra(found, output)
     _end(output, found.summary())
 
 
@@ -76,13 +73,11 @@ def loss_maps(
 ) -> None:
     """Where in a picture the pixel, AESOP and high-pass losses penalise, and the fidelity biases (figures 3, 8)."""
     chosen = _begin(imports, device, output)
-    from aesop import analysis
+    from aesop.analysis import draw_loss_maps, measure_loss_maps
+    from aesop.evaluation.model_names import titled_models
 
-    network = analysis.load_autoencoder(autoencoder, chosen)
-    loaded = analysis.load_models(analysis.parse_models(models), chosen, network.scale)
-    hr, low = analysis.read_pair(picture, network.scale, lr)
-    found = analysis.measure_loss_maps(loaded, hr, low, network, sigma)
-    analysis.draw_loss_maps(found, output)
+    found = measure_loss_maps(picture, titled_models(models), autoencoder, lr=lr, sigma=sigma, device=chosen)
+    draw_loss_maps(found, output)
     _end(output, found.summary())
 
 
@@ -97,6 +92,8 @@ def loss_scales(
     autoencoder: OptionalAutoEncoder = None,
     benchmarks_folder: BenchmarksFolder = None,
     device: Device = "auto",
+    processes: Processes = None,
+    no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
     """Sizes of the pixel loss and the AESOP loss along trainings (figure 9).
@@ -104,48 +101,21 @@ def loss_scales(
     Exit status 2 if a picture could not be measured; the figure is of the others.
     """
     chosen = _begin(imports, device, output)
-    from aesop import analysis
+    from aesop.analysis import draw_loss_scales, measure_loss_scales
+    from aesop.evaluation.model_names import titled_models
 
-    network = None if autoencoder is None else analysis.load_autoencoder(autoencoder, chosen)
-    found = analysis.measure_loss_scales(
-        {named.title: Path(named.model) for named in analysis.parse_models(runs)},
+    found = measure_loss_scales(
+        {title: Path(run) for title, run in titled_models(runs).items()},
         benchmark or (),
-        network,
+        autoencoder,
+        device=str(chosen),
+        processes=processes,
+        cache=not no_cache,
         benchmarks_folder=benchmarks_folder,
+        imports=imports or (),
     )
-    analysis.draw_loss_scales(found, output)
-    _end(output, found.summary(), [f"{picture}: {reason}" for picture, reason in found.failures.items()])
-
-
-@app.command()
-def bias_variance(
-    models: Models,
-    benchmark: Benchmarks,
-    autoencoder: AutoEncoderPath,
-    benchmarks_folder: BenchmarksFolder = None,
-    against: Annotated[
-        str | None, typer.Option(metavar="TITLE", help="The model that others are compared with; unset, the first.")
-    ] = None,
-    json: Json = None,
-    device: Device = "auto",
-    imports: Imports = None,
-) -> None:
-    """The paper's SE and VE of models over benchmarks, estimated through the auto-encoder.
-
-    Exit status 2 if a picture could not be measured; the tables hold the others.
-    """
-    chosen = _begin(imports, device, json=json)
-    from aesop import analysis
-
-    network = analysis.load_autoencoder(autoencoder, chosen)
-    loaded = analysis.load_models(analysis.parse_models(models), chosen, network.scale)
-    found = analysis.measure_bias_variance(
-        loaded, benchmark, network, network.scale, benchmarks_folder=benchmarks_folder, against=against
-    )
-    analysis.print_bias_variance(found)
-    if json is not None:
-        found.to_json(json)
-    _end(json, failed=bool(found.failures))
+    draw_loss_scales(found, output)
+    _end(output, found.summary(), found.failures)
 
 
 @app.command()
@@ -167,37 +137,34 @@ def crops(
     scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
     autoencoder: OptionalAutoEncoder = None,
     device: Device = "auto",
+    no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
     """Crops of models side by side, with boxes and metric values (figures 5, 7, 20 to 23).
 
-    Exit status 2 if a metric could not be computed; the figure holds the others.
+    Exit status 2 if a model or a metric failed; the figure holds the others.
     """
     chosen = _begin(imports, device, output)
-    from aesop import analysis
-    from aesop.data.pictures import read_picture, to_planes
-    from aesop.errors import AesopError
+    from aesop.analysis import draw_crops, measure_crops, parse_box
+    from aesop.evaluation.model_names import titled_models
     from aesop.files import printable
-    from aesop.metrics import Settings
 
-    places = [analysis.parse_box(text) for text in box or []]
-    if without_hr and lr is not None:
-        raise AesopError("--lr and --without-hr: the picture is LR already; take one of them.")
-    loaded = analysis.load_models(analysis.parse_models(models), chosen, scale)
-    scale = next(iter(loaded.values())).scale
-    encoder = None if autoencoder is None else analysis.load_autoencoder(autoencoder, chosen, scale)
-    hr, low = (None, to_planes(read_picture(picture))) if without_hr else analysis.read_pair(picture, scale, lr)
-    sheet = analysis.measure_crops(
-        loaded,
-        low,
-        hr,
-        Settings(scale, chosen, encoder),
-        places=places,
+    sheet = measure_crops(
+        picture,
+        titled_models(models),
+        lr=lr,
+        without_hr=without_hr,
+        boxes=[parse_box(text) for text in box or []],
         count=boxes,
         side=side,
         metrics=None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
+        scale=scale,
+        autoencoder=autoencoder,
+        device=str(chosen),
+        cache=not no_cache,
+        imports=imports or (),
     )
-    analysis.draw_crops(sheet, output, printable(picture.stem))
+    draw_crops(sheet, output, printable(picture.stem))
     _end(output, sheet.summary(), sheet.failures)
 
 
@@ -229,48 +196,43 @@ def curves(
     Exit status 2 if a picture could not be measured; the figure holds the others.
     """
     chosen = _begin(imports, device, output, json)
-    from tempfile import TemporaryDirectory
+    from aesop.analysis import draw_curves, measure_curves
 
-    from aesop import analysis
-
-    numbers = _alphas(alphas)
-    with TemporaryDirectory(prefix="aesop-curves-") as folder:
-        found = analysis.measure_curves(
-            analysis.open_methods(methods, Path(folder), numbers, points),
-            benchmark,
-            x,
-            y,
-            autoencoder=autoencoder,
-            device=str(chosen),
-            processes=processes,
-            cache=not no_cache,
-            benchmarks_folder=benchmarks_folder,
-            imports=imports or (),
-        )
-    analysis.draw_curves(found, output)
+    found = measure_curves(
+        methods,
+        benchmark,
+        x,
+        y,
+        alphas=_alphas(alphas),
+        points=points,
+        autoencoder=autoencoder,
+        device=str(chosen),
+        processes=processes,
+        cache=not no_cache,
+        benchmarks_folder=benchmarks_folder,
+        imports=imports or (),
+    )
+    draw_curves(found, output)
     if json is not None:
         found.to_json(json)
         _end(json)
     _end(output, failures=found.failures)
 
 
-def _begin(
-    imports: Sequence[str] | None, device: str, output: Path | None = None, json: Path | None = None
-) -> torch.device:
+def _begin(imports: Sequence[str] | None, device: str, output: Path, json: Path | None = None) -> torch.device:
     """Do what every command does first: import the user's modules, refuse what cannot be written, find the device."""
     share_cores()
     from aesop.analysis.drawing import require_drawable
     from aesop.files import require_writable
 
     import_modules(imports)
-    if output is not None:
-        require_drawable(output)
+    require_drawable(output)
     if json is not None:
         require_writable(json)
     return chosen_device(device)
 
 
-def _end(written: Path | None, lines: Sequence[str] = (), failures: Sequence[str] = (), failed: bool = False) -> None:
+def _end(written: Path, lines: Sequence[str] = (), failures: Sequence[str] = ()) -> None:
     """Do what every command does last: say what was found, what failed and where it stands; status 2 for failures."""
     from aesop.files import printable
 
@@ -278,9 +240,8 @@ def _end(written: Path | None, lines: Sequence[str] = (), failures: Sequence[str
         print(line)
     for failure in failures:
         print(failure, file=sys.stderr)
-    if written is not None:
-        print(printable(written))
-    if failures or failed:
+    print(printable(written))
+    if failures:
         raise typer.Exit(2)
 
 
