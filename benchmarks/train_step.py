@@ -24,10 +24,10 @@ from aesop.autoencoder import AutoEncoder
 from aesop.losses import adversarial
 from aesop.losses.artifact import artifact_loss
 from aesop.losses.perceptual import PerceptualLoss
+from aesop.losses.term import LossContext
 from aesop.networks.features import VGG19_LAYERS, FrozenFeatures, ImageNetNormalise
 from aesop.training.autoencoder import AutoEncoderStage
 from aesop.training.fidelity import FidelityStage
-from aesop.training.networks import required
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
@@ -42,7 +42,7 @@ def main() -> None:
     torch.manual_seed(0)
     print(f"{recipe.name}: {torch.get_num_threads()} threads, {fabric.device}, {recipe.precision}")
     generator = recipe.generator.build(recipe.scale)
-    fidelity = FidelityStage(fabric, recipe, copy.deepcopy(generator))
+    fidelity = FidelityStage(copy.deepcopy(generator), recipe.fidelity, fabric=fabric)
     autoencoder = None
     steps: dict[str, Callable[[], object]] = {"fidelity": with_batch(fabric, recipe, "fidelity", fidelity.step)}
     if recipe.autoencoder is not None:
@@ -52,9 +52,7 @@ def main() -> None:
             growth=recipe.autoencoder.growth,
             blocks=recipe.autoencoder.blocks,
         )
-        stage = AutoEncoderStage(
-            fabric, recipe, recipe.autoencoder, copy.deepcopy(autoencoder), copy.deepcopy(generator)
-        )
+        stage = AutoEncoderStage(copy.deepcopy(autoencoder), recipe.autoencoder, fabric=fabric)
         steps["autoencoder"] = with_batch(fabric, recipe, "autoencoder", stage.step)
     perceptual = perceptual_stage(fabric, recipe, generator, autoencoder)
     steps["perceptual"] = with_batch(fabric, recipe, "perceptual", perceptual.step)
@@ -133,42 +131,45 @@ class RandomVGG19(FrozenFeatures):
 def perceptual_stage(
     fabric: Fabric, recipe: Recipe, generator: nn.Module, autoencoder: AutoEncoder | None
 ) -> PerceptualStage:
-    config = required(recipe.perceptual, "perceptual")
+    config = recipe.perceptual
+    if config is None:
+        raise SystemExit(f"{recipe.name} has no perceptual stage")
     features = config.perceptual_loss.features
     if features.type == "vgg19":
         loss = PerceptualLoss(RandomVGG19(list(features.layers)), list(features.layers.values()))
     else:
         loss = PerceptualLoss(*features.build())
-    fidelity = config.fidelity_loss.build(recipe.scale, copy.deepcopy(autoencoder))
+    fidelity = config.fidelity_loss.build(LossContext(recipe.scale, copy.deepcopy(autoencoder)))
     discriminator = config.discriminator.build(config.crop)
-    return PerceptualStage(fabric, recipe, config, copy.deepcopy(generator), discriminator, fidelity, loss)
+    return PerceptualStage(copy.deepcopy(generator), discriminator, fidelity, loss, config, fabric=fabric)
 
 
 def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
     """Do the same iteration as the reference code does it."""
-    config, discriminator = stage.config, stage.adversary.network
+    adversary, weights = stage.adversaries[""], {term.name: term.weight for term in stage.terms}
+    discriminator = adversary.network
     discriminator.requires_grad_(False)
     sr = stage.network(lr)
     with torch.no_grad():
         ema_sr = stage.ema.model(lr)
     real = discriminator(hr).detach()
     total = (
-        config.fidelity_loss.weight * stage.fidelity_loss(sr, hr)
-        + config.perceptual_loss.weight * stage.perceptual_loss(sr, hr)
-        + config.artifact_loss.weight * artifact_loss(sr, hr, ema_sr)
-        + config.adversarial_loss.weight * adversarial.generator_loss(real, discriminator(sr))
+        stage.terms[0].weight * stage.fidelity_loss(sr, hr)
+        + weights["perceptual"] * stage.perceptual_loss(sr, hr)
+        + weights["artifact"] * artifact_loss(sr, hr, ema_sr)
+        + weights["adversarial"] * adversarial.generator_loss(real, discriminator(sr))
     )
     total.backward()
-    stage.optimizer_g.step()
-    stage.optimizer_g.zero_grad()
+    stage.optimizer.step()
+    stage.optimizer.zero_grad()
     discriminator.requires_grad_(True)
     fake = discriminator(sr.detach()).detach()
     real = discriminator(hr)
     nn.functional.softplus(fake.mean() - real).mean().mul(0.5).backward()
     fake = discriminator(sr.detach())
     nn.functional.softplus(fake - real.mean().detach()).mean().mul(0.5).backward()
-    stage.adversary.optimizer.step()
-    stage.adversary.optimizer.zero_grad()
+    adversary.optimizer.step()
+    adversary.optimizer.zero_grad()
     stage.ema.update(stage.network)
 
 
@@ -194,9 +195,9 @@ def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[s
             stage.ema.model(lr)
 
     def discriminator() -> None:
-        real, fake = stage.adversary.network(hr), stage.adversary.network(sr)
+        real, fake = stage.adversaries[""].network(hr), stage.adversaries[""].network(sr)
         adversarial.generator_loss(real, fake).backward(inputs=[sr], retain_graph=True)
-        adversarial.discriminator_loss(real, fake).backward(inputs=list(stage.adversary.network.parameters()))
+        adversarial.discriminator_loss(real, fake).backward(inputs=list(stage.adversaries[""].network.parameters()))
 
     def optimizers() -> None:
         for optimizer in stage.optimizers:
@@ -205,7 +206,7 @@ def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[s
 
     parts: dict[str, Callable[[], object]] = {
         "generator": generator,
-        f"{stage.config.fidelity_loss.type} loss (AE twice, once back)": lambda: stage.fidelity_loss(sr, hr).backward(),
+        f"{stage.terms[0].name} loss (AE twice, once back)": lambda: stage.fidelity_loss(sr, hr).backward(),
         "features (twice, once back)": lambda: stage.perceptual_loss(sr, hr).backward(),
         "discriminator (twice, back to both)": discriminator,
         "artifact loss": lambda: artifact_loss(sr, hr, ema_sr).backward(),

@@ -24,8 +24,9 @@ from aesop.training.adversary import Adversary
 from aesop.training.interruption import Interruption
 from aesop.training.loop import train_stage
 from aesop.training.perceptual import PerceptualStage
-from aesop.training.recipe import PerceptualConfig, Recipe
+from aesop.training.recipe import PerceptualConfig
 from aesop.training.recipe_files import load_recipe
+from aesop.training.spsr import SPSRStage
 from sections import perceptual_of
 
 SCALE, CROP, RATE, DECAY = 2, 16, 0.01, 0.9
@@ -83,14 +84,13 @@ class SeeingPixelLoss(PixelLoss):
         return super().forward(sr, hr)
 
 
-def recipe(system: str, *overrides: str) -> tuple[Recipe, PerceptualConfig]:
+def recipe(system: str, *overrides: str) -> PerceptualConfig:
     said = [f"scale={SCALE}", f"perceptual.crop={CROP}", f"perceptual.learning_rate={RATE}", f"perceptual.ema={DECAY}"]
     said += ["perceptual.betas=[0.9, 0.99]", "perceptual.perceptual_loss.features.type=efficientnet-lite0"]
     if system == "spsr-128":
         sizes = ["generator.features=4", "generator.blocks=4", "generator.growth=4"]
         said += [*sizes, *(f"perceptual.{size}" for size in sizes)]
-    loaded = load_recipe(system, [*said, *overrides])
-    return loaded, perceptual_of(loaded)
+    return perceptual_of(load_recipe(system, [*said, *overrides]))
 
 
 def batches(count: int = 3) -> list[tuple[Tensor, Tensor]]:
@@ -114,29 +114,28 @@ def slow_gradient_map(images: Tensor) -> Tensor:
 
 def spsr_stage(
     *overrides: str, sharpen: Any = None, features: Features | None = None, fidelity: nn.Module | None = None
-) -> tuple[PerceptualStage, list[Seeing]]:
+) -> tuple[SPSRStage, list[Seeing]]:
     torch.manual_seed(1)
-    said, config = recipe("spsr-128", *overrides)
+    config = recipe("spsr-128", *overrides)
     discriminators = [Seeing(), Seeing()]
     generator = SPSRNet(SCALE, features=4, blocks=4, growth=4)
     with torch.no_grad():  # its start is too small to tell its two outputs from zero
         for parameter in generator.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.05)
-    stage = PerceptualStage(
-        fabric(),
-        said,
-        config,
+    stage = SPSRStage(
         generator,
         discriminators[0],
         fidelity or PixelLoss(),
         PerceptualLoss(features or Features(), [1.0]),
-        discriminators[1],
-        **({"sharpen": sharpen} if sharpen else {}),
+        config,
+        gradient_discriminator=discriminators[1],
+        sharpen=sharpen,
+        fabric=fabric(),
     )
     return stage, discriminators
 
 
-def spsr_network(stage: PerceptualStage) -> SPSRNet:
+def spsr_network(stage: SPSRStage) -> SPSRNet:
     """Return a copy of the generator as it stands."""
     assert isinstance(stage.network, SPSRNet)
     return copy.deepcopy(stage.network)
@@ -223,13 +222,13 @@ def test_a_regulariser_joins_the_discriminators_loss_and_never_the_generators(ga
     torch.manual_seed(3)
     network = Regularised(always)
     reference = copy.deepcopy(network)
-    _, config = recipe("esrgan-rrdb-128", f"perceptual.adversarial_loss={{type: {gan}, weight: 0.25}}")
+    config = recipe("esrgan-rrdb-128", f"perceptual.adversarial_loss={{type: {gan}, weight: 0.25}}")
     _, hr = batches()[0]
     sr = (1 - hr).requires_grad_()
-    adversary = Adversary(fabric(), network, config.adversarial_loss, config.adversarial_loss.weight, config)
-    adversary.judge(sr, hr)
-    opposed = adversary.oppose(sr)
-    learned = adversary.learn()
+    adversary = Adversary(fabric(), network, config.adversarial_loss, config)
+    opposed = adversary.loss(sr, hr)
+    (0.25 * opposed).backward(inputs=[sr], retain_graph=True)
+    learned = adversary.learn()["discriminator"]
 
     fake_image = sr.detach().clone().requires_grad_()
     real, fake = (reference.scale * reference.conv(image) for image in (hr, fake_image))
@@ -283,12 +282,12 @@ def slow_discriminator(gan: str, real: Tensor, fake: Tensor) -> Tensor:
 def test_first_steps_of_other_gans_are_those_of_the_equations(gan: str):
     """Eq. 3 with another L_adv, batch norm included: a graph an equation, as reference codes do it."""
     torch.manual_seed(1)
-    _, config = said = recipe("esrgan-rrdb-128", f"perceptual.adversarial_loss.type={gan}")
+    config = recipe("esrgan-rrdb-128", f"perceptual.adversarial_loss.type={gan}")
     assert config.adversarial_loss.weight == GANS[gan]
     g = SRVGGConfig(type="srvgg", features=6, convs=1).build(SCALE)
     d, phi = VGGDiscriminator(CROP, features=4), Features()
     ours = copy.deepcopy((g, d, phi))
-    stage = PerceptualStage(fabric(), *said, ours[0], ours[1], PixelLoss(), PerceptualLoss(ours[2], [1.0]))
+    stage = PerceptualStage(ours[0], ours[1], PixelLoss(), PerceptualLoss(ours[2], [1.0]), config, fabric=fabric())
     adam_g = torch.optim.Adam(g.parameters(), lr=RATE, betas=(0.9, 0.99))
     adam_d = torch.optim.Adam(d.parameters(), lr=RATE, betas=(0.9, 0.99))
     ema = copy.deepcopy(g)
@@ -310,7 +309,7 @@ def test_first_steps_of_other_gans_are_those_of_the_equations(gan: str):
         expected = {"pixel": pixel, "perceptual": features, "adversarial": adversarial, "discriminator": loss}
         for name, value in expected.items():
             assert found[name].item() == pytest.approx(value.item(), rel=1e-9), name
-    for mine, theirs in ((stage.network, g), (stage.adversary.network, d), (stage.ema.model, ema)):
+    for mine, theirs in ((stage.network, g), (stage.adversaries[""].network, d), (stage.ema.model, ema)):
         for (name, parameter), other in zip(mine.named_parameters(), theirs.parameters(), strict=True):
             torch.testing.assert_close(parameter, other, rtol=1e-8, atol=1e-10, msg=name)
 
@@ -351,7 +350,7 @@ def test_sharpened_targets_reach_every_loss_but_the_discriminators():
 # SPSR's fusion, which is trained first.
 
 
-def train(folder: Path, iterations: int, waits: int = 2) -> PerceptualStage:
+def train(folder: Path, iterations: int, waits: int = 2) -> SPSRStage:
     """Train SPSR through the loop, or train it on, and return its stage."""
     settings = {"iterations": iterations, "checkpoint_every": 1, "validate_every": 2, "log_every": 2}
     settings |= {"gradient_loss.fusion_iterations": waits}
@@ -361,12 +360,12 @@ def train(folder: Path, iterations: int, waits: int = 2) -> PerceptualStage:
         for number in range(first, last):
             made = torch.Generator().manual_seed(number)
             sides = (CROP // SCALE, CROP)
-            lr, hr = (torch.randint(256, (2, 3, side, side), dtype=torch.uint8, generator=made) for side in sides)
+            lr, hr = (torch.rand(2, 3, side, side, generator=made) for side in sides)
             yield lr, hr
 
     pairs = [(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 16, 16))]
     files = StageFolder(folder / "perceptual")
-    train_stage(stage.fabric, stage, stage.config, iterations, stream, pairs, files, {}, Interruption())
+    train_stage(stage, iterations, stream, pairs, files, {}, Interruption())
     return stage
 
 

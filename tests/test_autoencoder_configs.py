@@ -24,11 +24,11 @@ from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from aesop.run import Run
 from aesop.training.autoencoder import AutoEncoderStage
-from aesop.training.networks import starting_network
+from aesop.training.build import build_stage, check_weights, starting_network
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
-from aesop.training.train import build_stage, check_weights, train
+from aesop.training.train import train
 from test_fidelity_losses import unseen_by
 from tiny_systems import tiny_recipe
 
@@ -121,8 +121,7 @@ def trained_to_copy(autoencoder: AutoEncoder) -> AutoEncoder:
     initialise_as_downscaler(autoencoder.encoder, autoencoder.scale)
     recipe = small_recipe("autoencoder.lr_weight=0", "autoencoder.learning_rate=0.01", scale=autoencoder.scale)
     assert recipe.autoencoder is not None
-    fabric = Fabric(accelerator="cpu", devices=1)
-    stage = AutoEncoderStage(fabric, recipe, recipe.autoencoder, autoencoder, copy.deepcopy(autoencoder.decoder))
+    stage = AutoEncoderStage(autoencoder, recipe.autoencoder)
     for number in range(3):
         stage.step(*batch(recipe, number))
     return autoencoder

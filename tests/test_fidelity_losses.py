@@ -17,10 +17,11 @@ from aesop.errors import RecipeError
 from aesop.losses.low_pass import LowPassLoss
 from aesop.losses.lr_consistency import LRConsistencyLoss
 from aesop.losses.pixel import PixelLoss
+from aesop.losses.term import LossContext
 from aesop.networks.state_dicts import write_state
 from aesop.run import Run
+from aesop.training.build import build_stage
 from aesop.training.recipe_files import load_recipe
-from aesop.training.train import build_stage
 from sections import perceptual_of
 from tiny_systems import tiny_recipe
 
@@ -81,7 +82,7 @@ def test_the_default_filter_blurs_as_bicubic_downscaling_by_four_does():
     assert config.type == "low-pass"
     # Crests at both borders, so that reflecting them continues the wave.
     finest = wave(8, size=65)
-    ours = (config.build(4, None)(finest, torch.full_like(finest, 0.5)) / (finest - 0.5).abs().mean()).item()
+    ours = (config.build(LossContext(4))(finest, torch.full_like(finest, 0.5)) / (finest - 0.5).abs().mean()).item()
     # Crests and troughs in the middle of LR pixels, so that these show how much is left of them.
     bicubic = (resize(wave(8, phase=1.5), 1 / 4) - 0.5).abs()[..., 2:-2].mean().item() / 0.4
     assert ours == pytest.approx(0.5, abs=0.02)
@@ -166,7 +167,7 @@ def test_a_crop_narrower_than_the_filter_is_refused_before_work():
     [
         "perceptual.fidelity_loss={type: 'aesop.networks.section:GeneratorSection'}",
         "perceptual.discriminator={type: 'aesop.networks.section:GeneratorSection'}",
-        "generator={type: 'aesop.losses.fidelity:FidelityLossConfig'}",
+        "generator={type: 'aesop.losses.term:LossSection'}",
         "degradation={type: 'aesop.networks.section:GeneratorSection'}",
     ],
 )

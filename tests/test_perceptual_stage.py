@@ -90,16 +90,22 @@ def batches() -> list[tuple[Tensor, Tensor]]:
 
 def stage(loss: str, nets: dict[str, Any], artifact: float = 1.0, fabric: Fabric | None = None) -> PerceptualStage:
     fidelity = AESOPLoss(nets["autoencoder"]) if loss == "aesop" else PixelLoss()
-    said = recipe(loss, artifact)
     return PerceptualStage(
-        fabric or Fabric(accelerator="cpu", devices=1, precision="64-true"),
-        said,
-        perceptual_of(said),
         nets["generator"],
         nets["discriminator"],
         fidelity,
         PerceptualLoss(nets["features"], WEIGHTS),
+        perceptual_of(recipe(loss, artifact)),
+        fabric=fabric or Fabric(accelerator="cpu", devices=1, precision="64-true"),
     )
+
+
+def parts_of(stage: PerceptualStage) -> dict[str, nn.Module]:
+    return {
+        "generator": stage.network,
+        "discriminator": stage.adversaries[""].network,
+        "ema": stage.result,
+    }
 
 
 def bce(logits: Tensor, real: bool) -> Tensor:
@@ -170,7 +176,11 @@ def test_first_steps_are_those_of_the_equations(loss: str):
         found = trained.step(lr, hr)
         for name, value in values.items():
             assert found[name].item() == pytest.approx(value, rel=1e-9), name
-    pairs = [("generator", trained.network), ("discriminator", trained.adversary.network), ("ema", trained.ema.model)]
+    pairs = [
+        ("generator", trained.network),
+        ("discriminator", trained.adversaries[""].network),
+        ("ema", trained.ema.model),
+    ]
     for name, network in pairs:
         for (key, parameter), (_, other) in zip(
             network.named_parameters(), theirs[name].named_parameters(), strict=True
@@ -198,7 +208,7 @@ def test_passes_of_an_iteration(artifact: float):
 
     count("generator", trained.network)
     count("ema", trained.ema.model)
-    count("discriminator", trained.adversary.network)
+    count("discriminator", trained.adversaries[""].network)
     count("autoencoder", nets["autoencoder"])
     count("features", nets["features"])
     trained.step(*batches()[0])
@@ -260,7 +270,9 @@ def test_resuming_from_state_continues_bit_for_bit():
         resumed.step(lr, hr)
     for mine, other in zip(straight.network.parameters(), resumed.network.parameters(), strict=True):
         assert torch.equal(mine, other)
-    for mine, other in zip(straight.adversary.network.buffers(), resumed.adversary.network.buffers(), strict=True):
+    for mine, other in zip(
+        straight.adversaries[""].network.buffers(), resumed.adversaries[""].network.buffers(), strict=True
+    ):
         assert torch.equal(mine, other)
 
 
@@ -275,7 +287,7 @@ def train_in_one_of_two(folder: Path, alike: bool) -> None:
             trained.step(lr, hr)
         else:
             trained.step(lr.flip(-1), hr.flip(-1))
-    pairs = {"generator": trained.network, "discriminator": trained.adversary.network, "ema": trained.ema.model}
+    pairs = parts_of(trained)
     parameters = {
         f"{name}.{key}": value.detach() for name, network in pairs.items() for key, value in network.named_parameters()
     }
@@ -312,7 +324,7 @@ def test_two_processes_average_their_gradients(tmp_path: Path, alike: bool):
     for lr, hr in batches():
         alone.step(lr, hr)
     expected = {f"generator.{key}": value for key, value in alone.network.named_parameters()}
-    expected |= {f"discriminator.{key}": value for key, value in alone.adversary.network.named_parameters()}
+    expected |= {f"discriminator.{key}": value for key, value in alone.adversaries[""].network.named_parameters()}
     for key, value in first.items():
         torch.testing.assert_close(second[key], value, rtol=0, atol=0)
         if key in expected and alike:
@@ -328,15 +340,7 @@ def test_bfloat16_autocast_trains():
     for precision in ("32-true", "bf16-mixed"):
         nets = {name: module.float() for name, module in networks().items()}
         before = [p.detach().clone() for p in nets["generator"].parameters()]
-        trained = PerceptualStage(
-            Fabric(accelerator="cpu", devices=1, precision=precision),
-            recipe("aesop"),
-            perceptual_of(recipe("aesop")),
-            nets["generator"],
-            nets["discriminator"],
-            AESOPLoss(nets["autoencoder"]),
-            PerceptualLoss(nets["features"], WEIGHTS),
-        )
+        trained = stage("aesop", nets, fabric=Fabric(accelerator="cpu", devices=1, precision=precision))
         losses = trained.step(*(images.float() for images in batches()[0]))
         assert all(torch.isfinite(value) for value in losses.values())
         assert all(p.dtype == torch.float32 for p in trained.network.parameters())

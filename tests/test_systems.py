@@ -19,9 +19,11 @@ from aesop.data.pictures import to_float
 from aesop.evaluation.evaluate import evaluate
 from aesop.networks.state_dicts import read_state, write_state
 from aesop.run import Run
+from aesop.training.build import build_stage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import recipe_names
-from aesop.training.train import build_stage, train, training_data
+from aesop.training.record import finished_iterations, open_run
+from aesop.training.train import train, training_data
 from aesop.upscaling.upscale import upscale
 from helpers import synthetic_pictures
 from tiny_systems import LARGE_CROP, crop_of, tiny_recipe
@@ -52,12 +54,12 @@ def test_trains_resumes_evaluates_and_upscales(name: str, pictures: Path, tmp_pa
     whole = run("whole", 4)
     stages = tiny_recipe(name).trained_stages()
     for stage in stages:
-        assert whole.iterations(stage) == 4
+        assert finished_iterations(whole, stage) == 4
     # The last stage once more, stopped half-way.
     shutil.copytree(tmp_path / "whole", tmp_path / "halves")
     shutil.rmtree(tmp_path / "halves" / stages[-1])
     halves = run_last_stage(name, 2, pictures, tmp_path / "halves")
-    assert halves.iterations(stages[-1]) == 2
+    assert finished_iterations(halves, stages[-1]) == 2
     run_last_stage(name, 4, pictures, tmp_path / "halves")
     output = whole.stage(stages[-1]).network.relative_to(tmp_path / "whole")
     assert same_files(tmp_path / "whole", tmp_path / "halves", str(output))
@@ -102,7 +104,7 @@ def test_losses_fall_on_a_fixed_batch(name: str, pictures: Path, tmp_path: Path)
         recipe = tiny_recipe(name, *silenced)
     fabric = Fabric(accelerator="cpu", devices=1)
     run = Run(tmp_path / "run")
-    run.open(recipe, "", 1)
+    open_run(run, recipe, "", 1)
     data = training_data(recipe, pictures / "photos", None, pictures / name, silent).training
     lr, hr = (to_float(images) for images in Crops(data, crop_of(name), seed=0).__getitems__([0, 1]))
     for stage_name in recipe.stages():

@@ -1,1 +1,1 @@
-"""The terms of eq. 3 and 9, one file each."""
+"""The terms of eq. 3 and 9, one file each, all of one form (`term.py`)."""

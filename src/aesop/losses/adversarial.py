@@ -31,16 +31,6 @@ def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
     return 0.5 * (F.softplus(real - fake.mean()).mean() + F.softplus(real.mean() - fake).mean())
 
 
-def plain_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """-log D(y) - log(1 - D(G(x))), both halves whole, as Real-ESRGAN steps (realesrgan/models/realesrgan_model.py)."""
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
-
-
-def plain_generator_loss(fake: Tensor) -> Tensor:
-    """-log D(G(x)) from the logits of SR images, (N, ...): a scalar."""
-    return F.softplus(-fake).mean()
-
-
 class RelativisticGANConfig(Config):
     """Relativistic average GAN, the paper's."""
 
@@ -57,27 +47,27 @@ class RelativisticGANConfig(Config):
 
 
 class PlainGANConfig(Config):
-    """Plain GAN: Real-ESRGAN's, and its weight (options/train_realesrgan_x4plus.yml)."""
+    """Plain GAN: Real-ESRGAN's (realesrgan/models/realesrgan_model.py, options/train_realesrgan_x4plus.yml)."""
 
     type: Literal["plain"]
     weight: float = Field(default=0.1, ge=0, description="of the generator's loss; the discriminator's has weight 1")
 
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002 - the other GAN compares
-        """Return the generator's loss from the logits of SR images, unweighted."""
-        return plain_generator_loss(fake)
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002
+        """Return -log D(G(x)) from the logits of SR images, unweighted."""
+        return F.softplus(-fake).mean()
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the discriminator's loss from the logits of HR and SR images."""
-        return plain_discriminator_loss(real, fake)
+        """Return -log D(y) - log(1 - D(G(x))) from the logits of HR and SR images."""
+        return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
 class LeastSquaresGANConfig(Config):
     """Least-squares GAN (Mao 2017): BSRGAN's, and its weight. Logits are drawn to 1 for HR and to 0 for SR."""
 
     type: Literal["least-squares"]
-    weight: float = Field(0.1, ge=0, description="of the generator's loss; the discriminator's has weight 1")
+    weight: float = Field(default=0.1, ge=0, description="of the generator's loss; the discriminator's has weight 1")
 
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002 - the relativistic GAN compares
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002
         """Return mean (D(G(x)) - 1)^2 from the logits of SR images, unweighted."""
         return ((fake - 1) ** 2).mean()
 

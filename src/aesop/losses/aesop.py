@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.autoencoder import AutoEncoder
-from aesop.losses.fidelity import FidelityLossConfig
+from aesop.losses.term import LossContext, LossSection
 
 
 class AESOPLoss(nn.Module):
@@ -32,7 +32,8 @@ class AESOPLoss(nn.Module):
 
         L_AESOP(clamp(sr), hr) + | sr - clamp(sr) |_1
 
-    Inside [0, 1] this is eq. 8 to the letter; outside, every pixel is drawn back.
+    Inside [0, 1], its bounds included, this is eq. 8 to the letter; outside, every pixel is drawn back. SR and HR
+    may be of any floating type, under autocast or not.
     """
 
     def __init__(self, autoencoder: AutoEncoder) -> None:
@@ -46,7 +47,7 @@ class AESOPLoss(nn.Module):
         return self
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """L_AESOP of SR and HR images, (N, 3, H, W), H and W multiples of the scale: a scalar.
+        """L_AESOP of SR and HR images, (N, 3, H, W), H and W multiples of the scale: a scalar, float32.
 
         Raises:
             ValueError: if the sizes differ or are no multiple of the scale.
@@ -54,24 +55,30 @@ class AESOPLoss(nn.Module):
         """
         if sr.shape != hr.shape:
             raise ValueError(f"SR is {tuple(sr.shape)} and HR {tuple(hr.shape)}; they must be of one size")
-        seen = sr.clamp(0, 1)
-        # Auto-encoded images differ by less than bfloat16 can tell apart near 1: no autocast here.
+        # Auto-encoded images differ by less than half precision can tell apart near 1: no autocast here.
         with torch.autocast(sr.device.type, enabled=False):
+            sr, hr = (images.to(self._dtype()) for images in (sr, hr))
+            # A clamp whose slope at 0 and 1 is 1 in every version of torch.
+            seen = torch.where((sr < 0) | (sr > 1), sr.detach().clamp(0, 1), sr)
             with torch.no_grad():
                 target = self.autoencoder(hr)
             return F.l1_loss(self.autoencoder(seen), target) + F.l1_loss(sr, seen.detach())
 
+    def _dtype(self) -> torch.dtype:
+        """Return the type of the auto-encoder's parameters, float32 unless the user has changed it."""
+        return next((parameter.dtype for parameter in self.autoencoder.parameters()), torch.get_default_dtype())
 
-class AESOPLossConfig(FidelityLossConfig):
+
+class AESOPLossConfig(LossSection):
     """AESOP loss as the fidelity loss: eq. 9. The auto-encoder is the recipe's."""
 
     uses_autoencoder: ClassVar[bool] = True
 
     type: Literal["aesop"]
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0)
 
-    def build(self, scale: int, autoencoder: AutoEncoder | None) -> AESOPLoss:
-        """Build the loss around the frozen `autoencoder`."""
-        if autoencoder is None or autoencoder.scale != scale:
-            raise ValueError(f"the AESOP loss needs an auto-encoder of scale {scale}")
-        return AESOPLoss(autoencoder)
+    def build(self, context: LossContext) -> AESOPLoss:
+        """Build the loss around the auto-encoder, which it freezes."""
+        if context.autoencoder is None or context.autoencoder.scale != context.scale:
+            raise ValueError(f"the AESOP loss needs an auto-encoder of scale {context.scale}")
+        return AESOPLoss(context.autoencoder)

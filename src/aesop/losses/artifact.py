@@ -6,8 +6,11 @@ An artefact is where the residual varies wildly and the EMA generator, which is 
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
+
+from aesop.config import Config
 
 #: Side of the window of the local variance (LDL's code).
 WINDOW = 7
@@ -34,3 +37,9 @@ def artifact_loss(sr: Tensor, hr: Tensor, ema_sr: Tensor) -> Tensor:
     """|M * sr - M * hr|_1 for images (N, 3, H, W): a scalar; the gradient flows through M too."""
     weight = artifact_map(sr, hr, ema_sr)
     return F.l1_loss(weight * sr, weight * hr)
+
+
+class ArtifactLossConfig(Config):
+    """L_art of LDL."""
+
+    weight: float = Field(default=1.0, ge=0)

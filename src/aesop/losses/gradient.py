@@ -18,13 +18,11 @@ def gradient_loss(sr: Tensor, hr: Tensor) -> Tensor:
 class GradientLossConfig(Config):
     """The gradient losses of SPSR; the weights are those of its code/options/train/train_spsr.json."""
 
-    weight: float = Field(0.01, ge=0, description="weight of the pixel loss between the gradient maps of SR and HR")
-    branch_weight: float = Field(
-        0.5, ge=0, description="weight of the mean absolute error of the gradient map that the generator's branch draws"
-    )
+    weight: float = Field(default=0.01, ge=0, description="of the pixel loss between gradient maps of SR and HR")
+    branch_weight: float = Field(default=0.5, ge=0, description="of the pixel loss of the map that G's branch draws")
     adversarial_weight: float = Field(
-        0.005, ge=0, description="weight of the adversarial loss of a second discriminator, which sees gradient maps"
+        default=0.005, ge=0, description="of the adversarial loss of a second discriminator, which sees gradient maps"
     )
     fusion_iterations: int = Field(
-        5000, ge=0, description="first iterations, in which nothing of the generator is trained but SPSR's fusion"
+        default=5000, ge=0, description="first iterations, in which nothing of G is trained but SPSR's fusion"
     )

@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.autoencoder import AutoEncoder
-from aesop.losses.fidelity import FidelityLossConfig
+from aesop.losses.term import LossContext, LossSection
 
 
 class LowPassLoss(nn.Module):
@@ -43,12 +42,12 @@ def _radius(sigma: float) -> int:
     return max(1, round(3 * sigma))
 
 
-class LowPassLossConfig(FidelityLossConfig):
+class LowPassLossConfig(LossSection):
     """Low-pass filtered pixel loss as the fidelity loss."""
 
     type: Literal["low-pass"]
-    weight: float = Field(0.01, ge=0)
-    sigma: float = Field(1.5, gt=0, le=16, description="standard deviation of the Gaussian, HR pixels")
+    weight: float = Field(default=0.01, ge=0)
+    sigma: float = Field(default=1.5, gt=0, le=16, description="standard deviation of the Gaussian, HR pixels")
 
     def check(self, crop: int) -> None:
         """Refuse a filter that reaches beyond the reflected border."""
@@ -57,6 +56,6 @@ class LowPassLossConfig(FidelityLossConfig):
                 f"sigma {self.sigma} reaches {_radius(self.sigma)} pixels; take a smaller one or larger crops"
             )
 
-    def build(self, scale: int, autoencoder: AutoEncoder | None = None) -> LowPassLoss:  # noqa: ARG002
+    def build(self, context: LossContext) -> LowPassLoss:  # noqa: ARG002
         """Build the loss."""
         return LowPassLoss(self.sigma)

@@ -8,9 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
-from aesop.losses.fidelity import FidelityLossConfig
+from aesop.losses.term import LossContext, LossSection
 
 
 class LRConsistencyLoss(nn.Module):
@@ -25,12 +24,12 @@ class LRConsistencyLoss(nn.Module):
         return F.l1_loss(resize(sr, 1 / self.scale), resize(hr, 1 / self.scale))
 
 
-class LRConsistencyLossConfig(FidelityLossConfig):
+class LRConsistencyLossConfig(LossSection):
     """LR consistency as the fidelity loss."""
 
     type: Literal["lr-consistency"]
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0)
 
-    def build(self, scale: int, autoencoder: AutoEncoder | None = None) -> LRConsistencyLoss:  # noqa: ARG002
+    def build(self, context: LossContext) -> LRConsistencyLoss:
         """Build the loss."""
-        return LRConsistencyLoss(scale)
+        return LRConsistencyLoss(context.scale)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.networks.features import FrozenFeatures
+from aesop.losses.term import LossContext, LossSection
+from aesop.networks.features import EfficientNetConfig, FrozenFeatures, VGG19Config
 
 
 class PerceptualLoss(nn.Module):
@@ -34,3 +37,18 @@ class PerceptualLoss(nn.Module):
             for weight, found, target in zip(self.weights, self.features(sr), targets, strict=True)
         ]
         return torch.stack(terms).sum()
+
+
+class PerceptualLossConfig(LossSection):
+    """L_percep of frozen features."""
+
+    type: Literal["features"] = "features"
+    features: Annotated[VGG19Config | EfficientNetConfig, Field(discriminator="type")]
+
+    def check(self, crop: int) -> None:
+        """Refuse crops that are too small for the features."""
+        self.features.check(crop)
+
+    def build(self, context: LossContext) -> PerceptualLoss:  # noqa: ARG002
+        """Build the loss with its frozen network."""
+        return PerceptualLoss(*self.features.build())

@@ -8,8 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.autoencoder import AutoEncoder
-from aesop.losses.fidelity import FidelityLossConfig
+from aesop.losses.term import LossContext, LossSection
 
 
 class PixelLoss(nn.Module):
@@ -20,12 +19,12 @@ class PixelLoss(nn.Module):
         return F.l1_loss(sr, hr)
 
 
-class PixelLossConfig(FidelityLossConfig):
+class PixelLossConfig(LossSection):
     """Pixel loss as the fidelity loss: eq. 3."""
 
     type: Literal["pixel"]
-    weight: float = Field(0.01, ge=0)
+    weight: float = Field(default=0.01, ge=0)
 
-    def build(self, scale: int = 1, autoencoder: AutoEncoder | None = None) -> PixelLoss:  # noqa: ARG002
+    def build(self, context: LossContext) -> PixelLoss:  # noqa: ARG002
         """Build the loss."""
         return PixelLoss()

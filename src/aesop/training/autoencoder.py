@@ -15,53 +15,44 @@ from torch.nn import functional as F
 
 from aesop.autoencoder import AutoEncoder
 from aesop.metrics.psnr import psnr
-from aesop.training.ema import EMA
-from aesop.training.fidelity import validation_psnr
-from aesop.training.recipe import AutoEncoderConfig, Recipe
-from aesop.training.stage import Pairs, adam
+from aesop.training.recipe import AutoEncoderConfig
+from aesop.training.stage import Pairs, Stage, validation_psnr
 
 #: By how many dB AE(HR) must be nearer to HR than the fidelity network's G(LR) before the bottleneck can be said to
 #: carry more than LR.
 LEAST_GAIN = 0.5
 
 
-class AutoEncoderStage:
-    """Train `autoencoder`, whose decoder starts as `fidelity`, a copy of the frozen fidelity network."""
+class AutoEncoderStage(Stage[AutoEncoder]):
+    """Train `autoencoder`, whose decoder is a fidelity network; validation compares it with `fidelity`, if given."""
 
     name = "autoencoder"
 
     def __init__(
         self,
-        fabric: Fabric,
-        recipe: Recipe,
-        config: AutoEncoderConfig,
         autoencoder: AutoEncoder,
-        fidelity: nn.Module,
+        config: AutoEncoderConfig | None = None,
+        *,
+        fidelity: nn.Module | None = None,
+        fabric: Fabric | None = None,
     ) -> None:
-        self.fabric, self.config, self.scale = fabric, config, recipe.scale
-        fabric.to_device(autoencoder)
+        config = config or AutoEncoderConfig()
         if config.freeze_decoder:
             autoencoder.decoder.requires_grad_(False).eval()
-        self.fidelity = fabric.to_device(fidelity).requires_grad_(False).eval()
-        self.fidelity_psnr: float | None = None
-        self.ema = EMA(autoencoder, self.config.ema)
-        self.network = autoencoder
         trained = [parameter for parameter in autoencoder.parameters() if parameter.requires_grad]
-        self.autoencoder, self.optimizer = fabric.setup(autoencoder, adam(trained, self.config))
-        self.autoencoder.mark_forward_method("bottleneck_and_output")
-        self.optimizers = [self.optimizer]
-        self.result = self.ema.model
-        self.parts = {"autoencoder": autoencoder, "ema": self.ema.model, "optimizer": self.optimizer}
+        super().__init__(autoencoder, config, fabric, trained)
+        self.trained.mark_forward_method("bottleneck_and_output")
+        self.scale, self.lr_weight, self.hr_weight = autoencoder.scale, config.lr_weight, config.hr_weight
+        self.fidelity = fidelity and self.fabric.to_device(fidelity).requires_grad_(False).eval()
+        self.fidelity_psnr: float | None = None
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Take one iteration."""
-        bottleneck, output = self.autoencoder.bottleneck_and_output(hr)
+        bottleneck, output = self.trained.bottleneck_and_output(hr)
         lr_loss = F.l1_loss(bottleneck, lr)  # eq. 4
         hr_loss = F.l1_loss(output, hr)  # eq. 5
-        self.fabric.backward(self.config.lr_weight * lr_loss + self.config.hr_weight * hr_loss)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.ema.update(self.network)
+        self.fabric.backward(self.lr_weight * lr_loss + self.hr_weight * hr_loss)
+        self._descend()
         return {"lr": lr_loss.detach(), "hr": hr_loss.detach()}
 
     @torch.no_grad()
@@ -69,16 +60,15 @@ class AutoEncoderStage:
         """Measure what makes an auto-encoder worth using, in dB: PSNR(AE(HR), HR), PSNR(G(LR), HR), PSNR(E(HR), LR)."""
         autoencoded, bottleneck = [], []
         for lr, hr in pairs:
-            squeezed, output = self.ema.model.bottleneck_and_output(hr)
+            squeezed, output = self.result.bottleneck_and_output(hr)
             autoencoded.append(psnr(output, hr, border=self.scale).item())
             bottleneck.append(psnr(squeezed, lr, border=1).item())
-        if self.fidelity_psnr is None:
-            self.fidelity_psnr = validation_psnr(self.fidelity, pairs, self.scale)
-        return {
-            "ae_psnr": sum(autoencoded) / len(pairs),
-            "fidelity_psnr": self.fidelity_psnr,
-            "bottleneck_psnr": sum(bottleneck) / len(pairs),
-        }
+        measured = {"ae_psnr": sum(autoencoded) / len(pairs), "bottleneck_psnr": sum(bottleneck) / len(pairs)}
+        if self.fidelity is None:
+            return measured
+        if self.fidelity_psnr is None:  # it does not change
+            self.fidelity_psnr = validation_psnr(self.fidelity, pairs)
+        return measured | {"fidelity_psnr": self.fidelity_psnr}
 
 
 def verdict(measured: dict[str, float], lr_weight: float) -> str:

@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from aesop.losses.pixel import PixelLoss
-from aesop.metrics.psnr import psnr
-from aesop.training.ema import EMA
-from aesop.training.recipe import Recipe
-from aesop.training.stage import Pairs, Sharpen, adam, as_it_is
+from aesop.training.recipe import FidelityConfig
+from aesop.training.stage import Sharpen, Stage
 
 
-class FidelityStage:
+class FidelityStage(Stage[nn.Module]):
     """Train `generator` with the pixel loss alone; `sharpen` makes its target (Real-ESRNet)."""
 
     name = "fidelity"
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, generator: nn.Module, sharpen: Sharpen = as_it_is) -> None:
-        config = recipe.fidelity
-        self.fabric, self.scale, self.sharpen = fabric, recipe.scale, sharpen
-        generator = fabric.to_device(generator)
-        self.ema = EMA(generator, config.ema)
-        self.network = generator
-        self.generator, self.optimizer = fabric.setup(generator, adam(generator.parameters(), config))
-        self.optimizers = [self.optimizer]
-        self.result = self.ema.model
-        self.parts = {"generator": generator, "ema": self.ema.model, "optimizer": self.optimizer}
-        self.loss = PixelLoss()
+    def __init__(
+        self,
+        generator: nn.Module,
+        config: FidelityConfig | None = None,
+        *,
+        sharpen: Sharpen | None = None,
+        fabric: Fabric | None = None,
+    ) -> None:
+        super().__init__(generator, config or FidelityConfig(), fabric)
+        self.sharpen = sharpen
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Take one iteration."""
-        loss = self.loss(self.generator(lr), self.sharpen(hr))
+        target = hr if self.sharpen is None else self.sharpen(hr)
+        loss = F.l1_loss(self.trained(lr), target)
         self.fabric.backward(loss)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.ema.update(self.network)
+        self._descend()
         return {"pixel": loss.detach()}
-
-    def validate(self, pairs: Pairs) -> dict[str, float]:
-        """PSNR of the EMA network on held-out pictures."""
-        return {"psnr": validation_psnr(self.ema.model, pairs, self.scale)}
-
-
-@torch.no_grad()
-def validation_psnr(generator: nn.Module, pairs: Pairs, scale: int) -> float:
-    """Mean PSNR of `generator` over held-out pairs, in dB (the protocol of `aesop.metrics.psnr`)."""
-    values = [psnr(generator(lr), hr, border=scale).item() for lr, hr in pairs]
-    return sum(values) / len(values)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from aesop.data.pictures import to_float
-from aesop.degradation import Degradation
 from aesop.errors import RunError
 from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
@@ -29,19 +25,6 @@ from aesop.training.stage import WAITS, Pairs, Stage
 Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
 
 
-@dataclass(frozen=True)
-class Degrading:
-    """A degradation, and the seed of the stage that it serves."""
-
-    degradation: Degradation
-    seed: int
-
-    def __call__(self, hr: Tensor, iteration: int, rank: int) -> tuple[Tensor, Tensor]:
-        """Degrade the crops of an iteration: the same way however often training was resumed."""
-        text = f"{self.seed} {iteration} {rank}".encode()
-        return self.degradation(hr, seed=int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "little"))
-
-
 def learning_rate(config: StageConfig, iteration: int, iterations: int) -> float:
     """Return the learning rate of iteration 0, 1, ...: warmup, halvings at the milestones, half a cosine."""
     rate = config.learning_rate * 0.5 ** sum(iteration >= milestone for milestone in config.milestones)
@@ -51,35 +34,29 @@ def learning_rate(config: StageConfig, iteration: int, iterations: int) -> float
 
 
 def train_stage(
-    fabric: Fabric,
     stage: Stage,
-    config: StageConfig,
     iterations: int,
     batches: Batches,
     pairs: Pairs,
     files: StageFolder,
     metadata: dict[str, object],
     interruption: Interruption,
-    degrading: Degrading | None = None,
 ) -> dict[str, float]:
     """Train `stage` to the end, from its checkpoint if there is one; return its last validation.
 
-    `batches(first, last)` yields the uint8 (LR, HR) batches of iterations first to last-1, the same ones however
-    often training was resumed. `degrading` makes LR anew from HR crops that are larger than the stage's.
+    `batches(first, last)` yields the (LR, HR) batches, in [0, 1], of iterations first to last-1, the same ones however
+    often training was resumed.
 
     Raises:
         Interrupted: after a signal, with a checkpoint written.
         RunError: if a loss is no longer finite, or files cannot be written.
 
     """
-    done = 0
-    parts = dict(stage.parts)
-    if degrading is not None:
-        parts["degradation"] = degrading.degradation
+    done, fabric, config = 0, stage.fabric, stage.config
     checkpoint = load_checkpoint(files.checkpoint, fabric.device)
     if checkpoint is not None:
         done, state = checkpoint
-        for name, part in parts.items():
+        for name, part in stage.parts.items():
             part.load_state_dict(state[name])
 
     def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
@@ -89,14 +66,11 @@ def train_stage(
     losses = _Means()
     measured: dict[str, float] = {}
     with log, progress(stage.name, iterations, done, shown=fabric.is_global_zero) as advance:
-        for iteration, batch in enumerate(batches(done, iterations), start=done + 1):
+        for iteration, (lr, hr) in enumerate(batches(done, iterations), start=done + 1):
             for optimizer in stage.optimizers:
                 for group in optimizer.param_groups:
                     waits = iteration <= group.get(WAITS, 0)
                     group["lr"] = 0.0 if waits else learning_rate(config, iteration - 1, iterations)
-            lr, hr = (to_float(fabric.to_device(images)) for images in batch)
-            if degrading is not None:
-                lr, hr = degrading(hr, iteration, fabric.global_rank)
             losses.add(stage.step(lr, hr))
             if iteration % config.log_every == 0 or iteration == iterations:
                 means = losses.take()
@@ -118,7 +92,7 @@ def train_stage(
                 _require_finite(losses.peek(), stage.name, iteration, files)
                 _require_finite({"the network": _sum(stage.result)}, stage.name, iteration, files)
                 if fabric.is_global_zero:
-                    state = {name: part.state_dict() for name, part in parts.items()}
+                    state = {name: part.state_dict() for name, part in stage.parts.items()}
                     save_checkpoint(files.checkpoint, iteration, state)
                 fabric.barrier()
             if stop and iteration < iterations:

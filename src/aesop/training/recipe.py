@@ -12,14 +12,15 @@ from aesop.config import Config, extendable
 from aesop.degradation import BSRGANDegradationConfig, DegradationSection, RealESRGANDegradationConfig
 from aesop.losses.adversarial import LeastSquaresGANConfig, PlainGANConfig, RelativisticGANConfig
 from aesop.losses.aesop import AESOPLossConfig
-from aesop.losses.fidelity import FidelityLossConfig as FidelityLossSection
+from aesop.losses.artifact import ArtifactLossConfig
 from aesop.losses.gradient import GradientLossConfig
 from aesop.losses.low_pass import LowPassLossConfig
 from aesop.losses.lr_consistency import LRConsistencyLossConfig
+from aesop.losses.perceptual import PerceptualLossConfig
 from aesop.losses.pixel import PixelLossConfig
+from aesop.losses.term import LossSection
 from aesop.networks.discriminators import DiscriminatorConfig
 from aesop.networks.discriminators.vgg import VGGDiscriminatorConfig
-from aesop.networks.features import EfficientNetConfig, VGG19Config
 from aesop.networks.generators import GeneratorConfig
 from aesop.networks.section import Scale
 from aesop.networks.spsr import SPSRConfig
@@ -32,7 +33,7 @@ FidelityLossConfig = Annotated[
             Field(discriminator="type"),
         ]
     ],
-    extendable(FidelityLossSection),
+    extendable(LossSection),
 ]
 AdversarialLossConfig = Annotated[
     RelativisticGANConfig | PlainGANConfig | LeastSquaresGANConfig, Field(discriminator="type")
@@ -41,7 +42,6 @@ DegradationConfig = Annotated[
     SerializeAsAny[Annotated[RealESRGANDegradationConfig | BSRGANDegradationConfig, Field(discriminator="type")]],
     extendable(DegradationSection),
 ]
-FeaturesConfig = Annotated[VGG19Config | EfficientNetConfig, Field(discriminator="type")]
 
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -51,109 +51,110 @@ class StageConfig(Config):
     """How to train one stage. What is not said is the paper's."""
 
     iterations: int = Field(ge=1)
-    crop: int = Field(128, ge=8, description="side of the HR crops, a multiple of the scale")
-    batch: int = Field(16, ge=1, description="crops an iteration on each device")
-    learning_rate: float = Field(1e-4, gt=0, description="Adam's, of every network of the stage")
-    betas: tuple[Beta, Beta] = Field((0.9, 0.99), description="Adam's")
-    warmup: int = Field(0, ge=0, description="iterations over which the learning rate rises from zero")
-    milestones: tuple[int, ...] = Field((), description="iterations at which the learning rate is halved")
-    cosine: bool = Field(False, description="let the learning rate fall to zero along half a cosine")
-    ema: float = Field(0.999, ge=0, lt=1, description="decay of the exponential moving average of the weights")
-    log_every: int = Field(100, ge=1, description="iterations between two log lines")
-    validate_every: int = Field(5000, ge=1, description="iterations between two validations, each with a snapshot")
-    checkpoint_every: int = Field(5000, ge=1, description="iterations between two checkpoints")
+    crop: int = Field(default=128, ge=8, description="side of the HR crops, a multiple of the scale")
+    batch: int = Field(default=16, ge=1, description="crops an iteration on each device")
+    learning_rate: float = Field(default=1e-4, gt=0, description="Adam's, of every network of the stage")
+    betas: tuple[Beta, Beta] = Field(default=(0.9, 0.99), description="Adam's")
+    warmup: int = Field(default=0, ge=0, description="iterations over which the learning rate rises from zero")
+    milestones: tuple[int, ...] = Field(default=(), description="iterations at which the learning rate is halved")
+    cosine: bool = Field(default=False, description="let the learning rate fall to zero along half a cosine")
+    ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the exponential moving average of the weights")
+    log_every: int = Field(default=100, ge=1, description="iterations between two log lines")
+    validate_every: int = Field(default=5000, ge=1, description="iterations between validations, each with a snapshot")
+    checkpoint_every: int = Field(default=5000, ge=1, description="iterations between two checkpoints")
 
 
 class FidelityConfig(StageConfig):
     """Stage 1: the fidelity network, trained with the pixel loss alone, or found in a file."""
 
-    weights: Path | None = Field(None, description="take the network from this file instead of training it")
-    iterations: int = Field(1_000_000, ge=1)
-    learning_rate: float = Field(2e-4, gt=0, description="Adam's")
+    weights: Path | None = Field(default=None, description="take the network from this file instead of training it")
+    iterations: int = Field(default=1_000_000, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0, description="Adam's")
 
 
 class AutoEncoderConfig(StageConfig):
     """Stage 2: the auto-encoder (eq. 4-6), or a file of one. Its decoder starts as the fidelity network."""
 
-    weights: Path | None = Field(None, description="take the auto-encoder from this file instead of training it")
-    iterations: int = Field(100_000, ge=1)
-    crop: int = Field(256, ge=8, description="side of the HR crops, a multiple of the scale")
+    weights: Path | None = Field(default=None, description="take it from this file instead of training it")
+    iterations: int = Field(default=100_000, ge=1)
+    crop: int = Field(default=256, ge=8, description="side of the HR crops, a multiple of the scale")
     encoder: Literal["learned", "bicubic"] = Field(
-        "learned",
+        default="learned",
         description="bicubic: a plain downscaler before the fidelity network, nothing to train (table 3, config (a))",
     )
-    features: int | None = Field(None, ge=1, description="width of the encoder's body; unset, the decoder's")
-    growth: int = Field(32, ge=1, description="growth of the encoder's RRDBs")
-    blocks: int = Field(2, ge=1, description="number of the encoder's RRDBs")
-    decoder: GeneratorConfig | None = Field(None, description="another decoder than the recipe's generator")
-    decoder_weights: Path | None = Field(None, description="fidelity network that the decoder starts as")
-    freeze_decoder: bool = Field(False, description="keep the decoder as it starts (the real-world auto-encoder)")
+    features: int | None = Field(default=None, ge=1, description="width of the encoder's body; unset, the decoder's")
+    growth: int = Field(default=32, ge=1, description="growth of the encoder's RRDBs")
+    blocks: int = Field(default=2, ge=1, description="number of the encoder's RRDBs")
+    decoder: GeneratorConfig | None = Field(default=None, description="another decoder than the recipe's generator")
+    decoder_weights: Path | None = Field(default=None, description="fidelity network that the decoder starts as")
+    freeze_decoder: bool = Field(default=False, description="train the encoder alone (the real-world one)")
     start: Literal["kaiming", "downscaler"] = Field(
-        "kaiming", description="the encoder's first weights: the paper's, or a bicubic downscaler's (short trainings)"
+        default="kaiming", description="first weights: the paper's, or a bicubic downscaler's (short trainings)"
     )
-    lr_weight: float = Field(1.0, ge=0, description="weight of |E(y) - x|_1 (eq. 4); 0 is table 3's config (b)")
-    hr_weight: float = Field(1.0, gt=0, description="weight of |D(E(y)) - y|_1 (eq. 5)")
-
-
-class PerceptualLossConfig(Config):
-    """L_percep."""
-
-    weight: float = Field(1.0, ge=0)
-    features: FeaturesConfig
-
-
-class ArtifactLossConfig(Config):
-    """L_art of LDL."""
-
-    weight: float = Field(1.0, ge=0)
+    lr_weight: float = Field(default=1.0, ge=0, description="weight of |E(y) - x|_1 (eq. 4); 0 is table 3's config (b)")
+    hr_weight: float = Field(default=1.0, gt=0, description="weight of |D(E(y)) - y|_1 (eq. 5)")
 
 
 class PerceptualConfig(StageConfig):
     """Stage 3: the perceptual network (eq. 9; eq. 3 with the pixel loss). It starts as the fidelity network."""
 
-    iterations: int = Field(300_000, ge=1)
+    iterations: int = Field(default=300_000, ge=1)
     generator: SPSRConfig | None = Field(
-        None, description="a network built around the recipe's generator; unset, that generator itself"
+        default=None, description="a network built around the recipe's generator; unset, that generator itself"
     )
     fidelity_loss: FidelityLossConfig
-    perceptual_loss: PerceptualLossConfig
+    perceptual_loss: Annotated[SerializeAsAny[PerceptualLossConfig], extendable(LossSection)]
     adversarial_loss: AdversarialLossConfig = RelativisticGANConfig()
     artifact_loss: ArtifactLossConfig = ArtifactLossConfig(weight=1.0)
-    gradient_loss: GradientLossConfig | None = Field(None, description="SPSR's losses on gradient maps")
+    gradient_loss: GradientLossConfig | None = Field(default=None, description="SPSR's losses on gradient maps")
     discriminator: DiscriminatorConfig = VGGDiscriminatorConfig()
-    discriminator_weights: Path | None = Field(None, description="file that the discriminator starts from")
+    discriminator_weights: Path | None = Field(default=None, description="file that the discriminator starts from")
+
+    @property
+    def uses_autoencoder(self) -> bool:
+        """Whether one of its losses needs the auto-encoder, which then is trained first."""
+        return self.fidelity_loss.uses_autoencoder or self.perceptual_loss.uses_autoencoder
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> PerceptualConfig:
+        losses = self.fidelity_loss, self.perceptual_loss, self.artifact_loss, self.adversarial_loss
+        if not any(loss.weight for loss in losses):
+            raise ValueError("all losses have weight 0; raise one of them")
+        return self
 
 
 class DataConfig(Config):
     """How the pictures are used."""
 
-    held_out: int = Field(10, ge=1, description="pictures kept from training for validation, where no folder is named")
-    validation_crop: int = Field(512, ge=32, description="largest side of the HR centre that is validated on")
-    shrink: int = Field(1, ge=1, le=8, description="downscale HR by this first: full-size JPEGs carry artefacts")
-    workers: int = Field(0, ge=0, description="processes that cut crops")
+    held_out: int = Field(default=10, ge=1, description="pictures kept for validation, where no folder is named")
+    validation_crop: int = Field(default=512, ge=32, description="largest side of the HR centre that is validated on")
+    shrink: int = Field(
+        default=1, ge=1, le=8, description="downscale HR by this first: full-size JPEGs carry artefacts"
+    )
+    workers: int = Field(default=0, ge=0, description="processes that cut crops")
 
 
 class Recipe(Config):
     """One system: everything that decides what is trained, but for the pictures."""
 
     name: str
-    about: str = Field("", description="one line: what it is and which row of which table")
+    about: str = Field(default="", description="one line: what it is and which row of which table")
     scale: Scale
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    steps: int | None = Field(None, ge=1, description="cut every stage to this many iterations: a trial")
+    steps: int | None = Field(default=None, ge=1, description="cut every stage to this many iterations: a trial")
     generator: GeneratorConfig
-    data: DataConfig = Field(default_factory=lambda: DataConfig.model_validate({}))
+    data: DataConfig = DataConfig()
     degradation: DegradationConfig | None = Field(
-        None, description="how LR is made of HR in the fidelity and perceptual stages; unset, as the pictures have it"
+        default=None, description="how LR is made of HR, but for the auto-encoder; unset, as the pictures have it"
     )
     fidelity: FidelityConfig
     autoencoder: AutoEncoderConfig | None = None
-    perceptual: PerceptualConfig | None = Field(None, description="unset, training ends with the stages before")
+    perceptual: PerceptualConfig | None = Field(default=None, description="unset, training ends with the stages before")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        if self.perceptual and self.perceptual.fidelity_loss.uses_autoencoder and self.autoencoder is None:
+        if self.perceptual and self.perceptual.uses_autoencoder and self.autoencoder is None:
             kind = self.perceptual.fidelity_loss.type
             raise ValueError(f"perceptual.fidelity_loss is {kind}, which needs a section `autoencoder`")
         _prefixed("generator", self.generator.check, self.scale)
@@ -187,7 +188,7 @@ class Recipe(Config):
 
     def _check_perceptual(self, perceptual: PerceptualConfig) -> None:
         _prefixed("perceptual.crop", perceptual.discriminator.check, perceptual.crop)
-        _prefixed("perceptual.crop", perceptual.perceptual_loss.features.check, perceptual.crop)
+        _prefixed("perceptual.crop", perceptual.perceptual_loss.check, perceptual.crop)
         _prefixed("perceptual.fidelity_loss", perceptual.fidelity_loss.check, perceptual.crop)
         if perceptual.generator is not None:
             around, within = (
@@ -205,7 +206,7 @@ class Recipe(Config):
         """Names of the stages that this recipe needs, in order: without the AESOP loss, no auto-encoder."""
         if self.perceptual is None:
             return ("fidelity", "autoencoder") if self.autoencoder else ("fidelity",)
-        return STAGES if self.perceptual.fidelity_loss.uses_autoencoder else ("fidelity", "perceptual")
+        return STAGES if self.perceptual.uses_autoencoder else ("fidelity", "perceptual")
 
     def weights(self, name: str) -> Path | None:
         """Return the file that a stage's network is taken from, None if it is trained."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
 import inspect
 import os
 import sys
@@ -14,27 +14,23 @@ import torch
 from lightning_fabric import Fabric, seed_everything
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
 from aesop.data.crops import Crops, batches
-from aesop.data.pictures import to_tensor
+from aesop.data.pictures import to_float, to_tensor
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
-from aesop.errors import DataError, ModelError, RunError
-from aesop.networks.discriminators.loading import load_discriminator
-from aesop.networks.rrdb import RRDBNet
+from aesop.errors import DataError, RunError
 from aesop.run import STAGES, Run
-from aesop.training.autoencoder import AutoEncoderStage, verdict
-from aesop.training.fidelity import FidelityStage
+from aesop.training.autoencoder import verdict
+from aesop.training.build import build_stage, check_weights
 from aesop.training.interruption import Interruption, caught_signals
-from aesop.training.loop import Degrading, train_stage
-from aesop.training.networks import perceptual_loss, required, starting_network
-from aesop.training.perceptual import PerceptualStage
+from aesop.training.loop import train_stage
 from aesop.training.recipe import AutoEncoderConfig, Recipe
+from aesop.training.recipe_files import load_recipe
 from aesop.training.record import check_pictures_of, check_recipe_of, finished_iterations, open_run
-from aesop.training.stage import Pairs, Sharpen, Stage, as_it_is
+from aesop.training.stage import Pairs
 from aesop.versions import versions
 
 #: What a training says to its user, a line at a time.
@@ -58,12 +54,12 @@ class TrainingData:
 
 
 def train(
-    recipe: Recipe,
-    data: Path,
-    run: Path,
+    recipe: Recipe | str,
+    data: Path | str,
+    run: Path | str,
     *,
-    validation: Path | None = None,
-    store: Path | None = None,
+    validation: Path | str | None = None,
+    store: Path | str | None = None,
     until: str | None = None,
     devices: int = 1,
     nodes: int = 1,
@@ -73,7 +69,7 @@ def train(
     """Train the stages of `recipe` that `run` has not finished yet on the pictures in `data`.
 
     Args:
-        recipe: what to train.
+        recipe: what to train: a recipe, the name of one or its .yaml file.
         data: folder of pictures, HR or HR and LR (see `aesop.data.prepare`).
         run: folder for all results; one that holds an interrupted run of this recipe is continued.
         validation: folder of held-out pictures; None holds some of `data` out.
@@ -90,11 +86,13 @@ def train(
         Interrupted: after SIGINT or SIGTERM, with a checkpoint written.
 
     """
-    folder = Run(run)
+    recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    folder = Run(Path(run))
     check_weights(recipe)
     check_recipe_of(folder, recipe)
     fabric = _fabric(device, devices, nodes, recipe)
-    pictures = training_data(recipe, data, validation, store, say)
+    held_out, store = (None if folder is None else Path(folder) for folder in (validation, store))
+    pictures = training_data(recipe, Path(data), held_out, store, say)
     # Every process checks before any is launched, so that none waits for one that has given up.
     check_pictures_of(folder, pictures.fingerprint, devices * nodes)
     fabric.launch()
@@ -118,30 +116,6 @@ def train(
     if pictures.unreadable and fabric.is_global_zero:
         raise DataError(f"trained without some pictures: {' '.join(pictures.unreadable)}")
     return folder
-
-
-def check_weights(recipe: Recipe) -> None:
-    """Load every network that `recipe` names by file, so that a wrong one is refused before any work is done.
-
-    Raises:
-        ModelError: naming the key and the file.
-
-    """
-    if recipe.fidelity.weights is not None:
-        starting_network(recipe.generator, recipe.scale, recipe.fidelity.weights)
-    autoencoder, perceptual = recipe.autoencoder, recipe.perceptual
-    if autoencoder is not None and "autoencoder" in recipe.stages():
-        if autoencoder.weights is not None and (scale := AutoEncoder.load(autoencoder.weights).scale) != recipe.scale:
-            raise ModelError(
-                f"autoencoder.weights: {autoencoder.weights} is of scale {scale}; the recipe wants {recipe.scale}."
-            )
-        if autoencoder.decoder_weights is not None:
-            section = recipe.network("autoencoder")
-            starting_network(section, recipe.scale, autoencoder.decoder_weights, "autoencoder.decoder")
-    if perceptual is not None:
-        if perceptual.discriminator_weights is not None:
-            load_discriminator(perceptual.discriminator.build(perceptual.crop), perceptual.discriminator_weights)
-        perceptual_loss(perceptual)
 
 
 def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Path | None, say: Say) -> TrainingData:
@@ -206,20 +180,19 @@ def _train_one(
         degradation = recipe.degradation.build(recipe.scale, config.crop)
         # Seeds of their own, the same ones at every validation.
         held_out = [(degradation.degrade_whole(hr, seed=index), hr) for index, (_, hr) in enumerate(held_out)]
-    stage = build_stage(fabric, run, recipe, name, degradation.sharpen if degradation else as_it_is)
+    stage = build_stage(fabric, run, recipe, name, degradation.sharpen if degradation else None)
+    if degradation is not None:
+        stage.parts["degradation"] = degradation
     seed = recipe.seed * len(STAGES) + number
     crops = Crops(pictures.training, recipe.source_crop(name), seed)
 
     def stream(first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches(
-            crops,
-            config.batch,
-            first,
-            last,
-            workers=recipe.data.workers,
-            rank=fabric.global_rank,
-            world=fabric.world_size,
-        )
+        rank, world = fabric.global_rank, fabric.world_size
+        cut = batches(crops, config.batch, first, last, workers=recipe.data.workers, rank=rank, world=world)
+        for iteration, images in enumerate(cut, start=first + 1):
+            lr, hr = (to_float(fabric.to_device(image)) for image in images)
+            # The same degradation of an iteration however often training was resumed.
+            yield (lr, hr) if degradation is None else degradation(hr, seed=_hashed(seed, iteration, rank))
 
     metadata: dict[str, object] = {
         "stage": name,
@@ -228,85 +201,19 @@ def _train_one(
         "versions": versions(),
     }
     pairs = [(fabric.to_device(lr), fabric.to_device(hr)) for lr, hr in held_out]
-    measured = train_stage(
-        fabric,
-        stage,
-        config,
-        recipe.iterations(name),
-        stream,
-        pairs,
-        run.stage(name),
-        metadata,
-        interruption,
-        degradation and Degrading(degradation, seed),
-    )
+    files = run.stage(name)
+    measured = train_stage(stage, recipe.iterations(name), stream, pairs, files, metadata, interruption)
     if fabric.is_global_zero:
-        numbers = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
-        told = (
-            numbers
-            if recipe.autoencoder is None or name != "autoencoder"
-            else verdict(measured, recipe.autoencoder.lr_weight)
-        )
-        say(f"{name}: {told}; {run.stage(name).network}{_peak_memory(fabric.device)}")
+        told = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
+        if isinstance(config, AutoEncoderConfig):
+            told = verdict(measured, config.lr_weight)
+        say(f"{name}: {told}; {files.network}{_peak_memory(fabric.device)}")
 
 
-def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sharpen = as_it_is) -> Stage:
-    """Build a stage with its networks, those of earlier stages taken from the recipe's files or from the run."""
-    if name == "fidelity":
-        return FidelityStage(fabric, recipe, recipe.generator.build(recipe.scale), sharpen)
-    fidelity = starting_network(
-        recipe.generator, recipe.scale, recipe.fidelity.weights or run.stage("fidelity").network
-    )
-    if name == "autoencoder":
-        config = required(recipe.autoencoder, "autoencoder")
-        autoencoder = AutoEncoder(
-            _decoder(recipe, config, fidelity), recipe.scale, config.features, config.growth, config.blocks
-        )
-        if config.start == "downscaler":
-            initialise_as_downscaler(autoencoder.encoder, recipe.scale)
-        return AutoEncoderStage(fabric, recipe, config, autoencoder, fidelity)
-    config = required(recipe.perceptual, "perceptual")
-    # Before the losses: the networks that they load draw random numbers too, and twins must get one discriminator.
-    discriminators = [config.discriminator.build(config.crop) for _ in range(1 + (config.gradient_loss is not None))]
-    if config.discriminator_weights is not None:
-        load_discriminator(discriminators[0], config.discriminator_weights)
-    loss = config.fidelity_loss
-    autoencoder = _autoencoder(run, recipe, fidelity) if loss.uses_autoencoder else None
-    fidelity_loss = loss.build(recipe.scale, autoencoder)
-    generator = fidelity
-    if config.generator is not None:
-        if not isinstance(fidelity, RRDBNet):
-            raise ModelError("fidelity.weights: SPSR starts from an RRDB in its present layout; name such a file.")
-        generator = config.generator.build(recipe.scale)
-        generator.start_from(fidelity)
-    return PerceptualStage(
-        fabric,
-        recipe,
-        config,
-        generator,
-        discriminators[0],
-        fidelity_loss,
-        perceptual_loss(config),
-        *discriminators[1:],
-        sharpen=sharpen,
-    )
-
-
-def _decoder(recipe: Recipe, config: AutoEncoderConfig, fidelity: nn.Module) -> nn.Module:
-    """Return the decoder's start: the fidelity network, or the network that the recipe names."""
-    section = recipe.network("autoencoder")
-    if config.decoder_weights is not None:
-        return starting_network(section, recipe.scale, config.decoder_weights, "autoencoder.decoder")
-    return copy.deepcopy(fidelity) if config.decoder is None else section.build(recipe.scale)
-
-
-def _autoencoder(run: Run, recipe: Recipe, fidelity: nn.Module) -> AutoEncoder:
-    config = required(recipe.autoencoder, "autoencoder")
-    if config.encoder == "bicubic":
-        return AutoEncoder.collapsed(_decoder(recipe, config, fidelity), recipe.scale)
-    if config.weights is not None:
-        return AutoEncoder.load(config.weights)
-    return AutoEncoder.load(run.stage("autoencoder").network, recipe.network("autoencoder").build(recipe.scale))
+def _hashed(*numbers: int) -> int:
+    """Return 32 bits that depend on all of `numbers`."""
+    text = " ".join(map(str, numbers)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "little")
 
 
 def _fabric(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:

@@ -1,0 +1,158 @@
+"""Stages with their networks: fresh ones, those of earlier stages, and those of the files that a recipe names."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
+from aesop.errors import ModelError
+from aesop.losses.term import LossContext
+from aesop.networks.discriminators.loading import load_discriminator
+from aesop.networks.generators import GeneratorConfig
+from aesop.networks.loading import load_generator
+from aesop.networks.rrdb import RRDBNet
+from aesop.run import Run
+from aesop.training.autoencoder import AutoEncoderStage
+from aesop.training.fidelity import FidelityStage
+from aesop.training.perceptual import PerceptualStage
+from aesop.training.recipe import AutoEncoderConfig, PerceptualConfig, Recipe
+from aesop.training.spsr import SPSRStage
+from aesop.training.stage import Sharpen, Stage
+
+
+def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sharpen | None = None) -> Stage:
+    """Build a stage with its networks, those of earlier stages taken from the recipe's files or from the run."""
+    config = recipe.stage(name)
+    if name == "fidelity":
+        return FidelityStage(recipe.generator.build(recipe.scale), recipe.fidelity, sharpen=sharpen, fabric=fabric)
+    weights = recipe.fidelity.weights or run.stage("fidelity").network
+    fidelity = starting_network(recipe.generator, recipe.scale, weights)
+    if isinstance(config, AutoEncoderConfig):
+        decoder = _decoder(recipe, config, fidelity)
+        autoencoder = AutoEncoder(decoder, recipe.scale, config.features, config.growth, config.blocks)
+        if config.start == "downscaler":
+            initialise_as_downscaler(autoencoder.encoder, recipe.scale)
+        return AutoEncoderStage(autoencoder, config, fidelity=fidelity, fabric=fabric)
+    if isinstance(config, PerceptualConfig):
+        return _perceptual_stage(fabric, run, recipe, config, fidelity, sharpen)
+    raise ValueError(f"recipe {recipe.name} has no stage {name}")
+
+
+def check_weights(recipe: Recipe) -> None:
+    """Load every network that `recipe` names by file, so that a wrong one is refused before any work is done.
+
+    Raises:
+        ModelError: naming the key and the file.
+
+    """
+    if recipe.fidelity.weights is not None:
+        starting_network(recipe.generator, recipe.scale, recipe.fidelity.weights)
+    autoencoder, perceptual = recipe.autoencoder, recipe.perceptual
+    if autoencoder is not None and "autoencoder" in recipe.stages():
+        if autoencoder.weights is not None and (scale := AutoEncoder.load(autoencoder.weights).scale) != recipe.scale:
+            raise ModelError(
+                f"autoencoder.weights: {autoencoder.weights} is of scale {scale}; the recipe wants {recipe.scale}."
+            )
+        if autoencoder.decoder_weights is not None:
+            section = recipe.network("autoencoder")
+            starting_network(section, recipe.scale, autoencoder.decoder_weights, "autoencoder.decoder")
+    if perceptual is not None:
+        if perceptual.discriminator_weights is not None:
+            load_discriminator(perceptual.discriminator.build(perceptual.crop), perceptual.discriminator_weights)
+        if perceptual.perceptual_loss.weight and not perceptual.perceptual_loss.uses_autoencoder:
+            perceptual.perceptual_loss.build(LossContext(recipe.scale))
+
+
+def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str = "generator") -> nn.Module:
+    """Build the network of `section` with the parameters of a file, ours or a released one.
+
+    Args:
+        section: what the network is.
+        scale: what the recipe upscales by.
+        path: the file, or a run, whose fidelity network is meant, whatever was trained after it.
+        key: the section's place in the recipe, for messages.
+
+    Raises:
+        ModelError: if the file holds another network, naming the key that says which is wanted.
+
+    """
+    weights = "fidelity.weights" if key == "generator" else f"{key}_weights"
+    if path.is_dir():
+        path = Run(path).stage("fidelity").network
+    # Released files may name their parameters otherwise; loading knows their layouts.
+    loaded = load_generator(path)
+    if loaded.scale != scale:
+        raise ModelError(f"{weights}: {path} is of scale {loaded.scale}; the recipe wants {scale}.")
+    network = section.build(scale)
+    shapes, expected = ([tuple(value.shape) for value in found.parameters()] for found in (loaded.model, network))
+    if shapes != expected:
+        held, asked = (sum(map(math.prod, found)) for found in (shapes, expected))
+        raise ModelError(
+            f"{weights}: {path} holds {loaded.architecture} of {held:,} parameters, not the recipe's {key} "
+            f"({section.type}, {asked:,}); set `{key}` to what the file holds."
+        )
+    with torch.no_grad():
+        for own, theirs in zip(network.parameters(), loaded.model.parameters(), strict=True):
+            own.copy_(theirs)
+        # Statistics of batch norm; attention masks may be of another size, and are computed anew.
+        held = dict(loaded.model.named_buffers())
+        for name, own in network.named_buffers():
+            if name in held and held[name].shape == own.shape:
+                own.copy_(held[name])
+        lr = torch.rand(1, 3, 9, 8, generator=torch.Generator().manual_seed(0))
+        ours, theirs = network.eval()(lr), loaded.model(lr)
+    if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max())):
+        raise ModelError(
+            f"{weights}: {path} holds {loaded.architecture} with other settings than the recipe's {key} "
+            f"({section.type}); set `{key}` to what the file holds."
+        )
+    return network.train()
+
+
+def _perceptual_stage(
+    fabric: Fabric, run: Run, recipe: Recipe, config: PerceptualConfig, fidelity: nn.Module, sharpen: Sharpen | None
+) -> PerceptualStage:
+    # Before the losses: the networks that they load draw random numbers too, and twins must get one discriminator.
+    gradient = config.gradient_loss
+    weights = config.adversarial_loss.weight, gradient.adversarial_weight if gradient else 0
+    first, second = (config.discriminator.build(config.crop) if weight else None for weight in weights)
+    if first is not None and config.discriminator_weights is not None:
+        load_discriminator(first, config.discriminator_weights)
+    autoencoder = None
+    if recipe.autoencoder is not None and config.uses_autoencoder:
+        autoencoder = _autoencoder(run, recipe, recipe.autoencoder, fidelity)
+    context = LossContext(recipe.scale, autoencoder)
+    fidelity_loss = config.fidelity_loss.build(context)
+    generator = fidelity
+    if config.generator is not None:
+        if not isinstance(fidelity, RRDBNet):
+            raise ModelError("fidelity.weights: SPSR starts from an RRDB in its present layout; name such a file.")
+        generator = config.generator.build(recipe.scale)
+        generator.start_from(fidelity)
+    perceptual_loss = config.perceptual_loss.build(context) if config.perceptual_loss.weight else None
+    networks = generator, first, fidelity_loss, perceptual_loss, config
+    if gradient is None:
+        return PerceptualStage(*networks, sharpen=sharpen, fabric=fabric)
+    return SPSRStage(*networks, gradient_discriminator=second, sharpen=sharpen, fabric=fabric)
+
+
+def _decoder(recipe: Recipe, config: AutoEncoderConfig, fidelity: nn.Module) -> nn.Module:
+    """Return the decoder's start: the fidelity network, or the network that the recipe names."""
+    section = recipe.network("autoencoder")
+    if config.decoder_weights is not None:
+        return starting_network(section, recipe.scale, config.decoder_weights, "autoencoder.decoder")
+    return copy.deepcopy(fidelity) if config.decoder is None else section.build(recipe.scale)
+
+
+def _autoencoder(run: Run, recipe: Recipe, config: AutoEncoderConfig, fidelity: nn.Module) -> AutoEncoder:
+    if config.encoder == "bicubic":
+        return AutoEncoder.collapsed(_decoder(recipe, config, fidelity), recipe.scale)
+    if config.weights is not None:
+        return AutoEncoder.load(config.weights)
+    return AutoEncoder.load(run.stage("autoencoder").network, recipe.network("autoencoder").build(recipe.scale))

@@ -1,0 +1,78 @@
+"""SPSR (Ma 2020): the perceptual stage with terms on gradient maps, a discriminator of those among them.
+
+A generator with a gradient branch draws the HR gradient map beside SR, and is supervised there; nothing of it but its
+fusion, which starts fresh, is trained in the first iterations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesop.losses.gradient import GradientLossConfig, gradient_loss
+from aesop.losses.term import Batch, Term
+from aesop.networks.gradient_map import gradient_map
+from aesop.networks.spsr import SPSRNet
+from aesop.training.perceptual import PerceptualStage
+from aesop.training.recipe import PerceptualConfig
+from aesop.training.stage import WAITS, Sharpen
+
+
+class SPSRStage(PerceptualStage):
+    """The perceptual stage of a recipe with a section `gradient_loss`."""
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module | None,
+        fidelity_loss: nn.Module,
+        perceptual_loss: nn.Module | None,
+        config: PerceptualConfig,
+        *,
+        gradient_discriminator: nn.Module | None = None,
+        sharpen: Sharpen | None = None,
+        fabric: Fabric | None = None,
+    ) -> None:
+        super().__init__(
+            generator, discriminator, fidelity_loss, perceptual_loss, config, sharpen=sharpen, fabric=fabric
+        )
+        weights = config.gradient_loss or GradientLossConfig()
+        self.branch_weight = weights.branch_weight
+        self._add_adversary("gradient_", gradient_discriminator, weights.adversarial_weight, config)
+        if isinstance(generator, SPSRNet):
+            self.trained.mark_forward_method("sr_and_gradient")
+        *others, adversarial = self.terms
+        self.terms = [
+            *others,
+            Term("gradient", weights.weight, lambda sr, y: gradient_loss(sr, y.target)),
+            adversarial,
+            Term("gradient_adversarial", weights.adversarial_weight, self._gradient_adversarial, keeps_graph=True),
+        ]
+
+    def _gradient_adversarial(self, sr: Tensor, batch: Batch) -> Tensor:
+        return self.adversaries["gradient_"].loss(gradient_map(sr), gradient_map(batch.hr))
+
+    def _parameters(self, generator: nn.Module, config: PerceptualConfig) -> list[Any]:
+        if not isinstance(generator, SPSRNet) or config.gradient_loss is None:
+            return super()._parameters(generator, config)
+        fusion = list(generator.fusion.parameters())
+        fresh = {id(parameter) for parameter in fusion}
+        others = [parameter for parameter in generator.parameters() if id(parameter) not in fresh]
+        return [{"params": fusion}, {"params": others, WAITS: config.gradient_loss.fusion_iterations}]
+
+    def _upscale(self, lr: Tensor) -> Tensor:
+        self.branch = None
+        if not isinstance(self.network, SPSRNet):
+            return super()._upscale(lr)
+        sr, self.branch = self.trained.sr_and_gradient(lr)
+        return sr
+
+    def _carry_on(self, output: Tensor, gradient: Tensor | None, batch: Batch) -> dict[str, Tensor]:
+        if self.branch is None or gradient is None:
+            return super()._carry_on(output, gradient, batch)
+        loss = F.l1_loss(self.branch, gradient_map(batch.target))
+        self.fabric.backward((output * gradient).sum() + self.branch_weight * loss)
+        return {"branch": loss.detach()}
