@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from aesop.data.pictures import write_picture
 from aesop.metrics import METRICS
+from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.state_dicts import write_state
 
 
 def synthetic_picture(height: int, width: int, seed: int) -> np.ndarray:
@@ -70,3 +73,13 @@ def without_access(folder: Path) -> Iterator[None]:
         folder.chmod(rights)
         for parent, mode in changed.items():
             parent.chmod(mode)
+
+
+def write_model(path: Path, scale: int = 4, plus: float = 0.0) -> Path:
+    """A model file that repeats every pixel (all else is 0) and adds `plus`."""
+    network = SRVGGConfig(type="srvgg", features=4, convs=0).build(scale)
+    state = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+    last = max((name for name in state if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))
+    state[last] += plus
+    write_state(path, state, {})
+    return path

@@ -35,7 +35,7 @@ from aesop.metrics.metric import Measure
 from aesop.metrics.psnr import psnr
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
-from helpers import prepared_by
+from helpers import prepared_by, write_model
 
 
 def picture(height: int = 48, width: int = 40, seed: int = 0) -> np.ndarray:
@@ -54,16 +54,6 @@ def bench(tmp_path: Path) -> Path:
     for seed, name in enumerate(("a", "b")):
         write_picture(tmp_path / "bench/HR" / f"{name}.png", picture(seed=seed))
     return tmp_path / "bench"
-
-
-def write_model(path: Path, scale: int = 4, plus: float = 0.0) -> Path:
-    """A model file that repeats every pixel (all else is 0) and adds `plus`."""
-    network = SRVGGConfig(type="srvgg", features=4, convs=0).build(scale)
-    state = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
-    last = max((name for name in state if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))
-    state[last] += plus
-    write_state(path, state, {})
-    return path
 
 
 @pytest.fixture
@@ -378,13 +368,6 @@ def test_a_metric_that_was_asked_for_and_cannot_be_had_is_a_failure(bench: Path)
     arguments = ["bicubic", "--benchmark", str(bench), "--metrics"]
     assert CliRunner().invoke(app, [*arguments, "psnr,ae-psnr"]).exit_code == 2
     assert CliRunner().invoke(app, [*arguments, "psnr"]).exit_code == 0
-
-
-def test_what_has_vanished_from_the_cache_is_named(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aesop.evaluation.store.Store.add", lambda *_: None)
-    found = evaluate(["bicubic"], [bench], metrics=["psnr", "ssim"])
-    assert [(f.picture, f.metric) for f in found.failures] == [(p, m) for p in ("a", "b") for m in ("psnr", "ssim")]
-    assert "vanished from the cache; call again" in found.failures[0].reason
 
 
 def test_models_are_called_by_their_titles(good: Path, bench: Path, tmp_path: Path) -> None:

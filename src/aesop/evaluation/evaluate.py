@@ -1,34 +1,26 @@
-"""Models on benchmarks by the paper's protocol (docs/evaluation.md): what `aesop evaluate` does.
-
-What an earlier call has computed is taken from the store; what is missing is computed picture by picture, in several
-processes if asked for; then everything is read back from the store.
-"""
+"""Models on benchmarks by the paper's protocol (docs/evaluation.md): what `aesop evaluate` does."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
-from aesop.data.pictures import to_picture, write_picture
 from aesop.data.sources import Source
 from aesop.device import choose_device
-from aesop.errors import AesopError, ModelError, RunError
-from aesop.evaluation.benchmarks import Picture, look_at, open_sets
-from aesop.evaluation.keys import Code, find_autoencoder, find_model, load_autoencoder, scale_of
+from aesop.errors import AesopError, ModelError
+from aesop.evaluation.benchmarks import Benchmark, Picture, look_at, open_sets
+from aesop.evaluation.cache import Cache, cache_file
+from aesop.evaluation.measure import Job, Measurer, Setup, run_jobs
 from aesop.evaluation.model_names import same_model, split_title, titled_models
+from aesop.evaluation.network import find_autoencoder, find_model
 from aesop.evaluation.pictures import sr_path
-from aesop.evaluation.plan import MetricsAtHand, Plan
 from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, PairedDifference, Result
-from aesop.evaluation.store import Store, default_folder
-from aesop.evaluation.worker import Job, Setup, Worker, run_jobs
-from aesop.files import printable
+from aesop.evaluation.values import BenchmarkValues
+from aesop.files import printable, require_writable
 from aesop.metrics import METRICS, metric_named
-from aesop.networks.loading import load_generator
 from aesop.progress import progress
 from aesop.versions import versions
 
@@ -72,9 +64,8 @@ def evaluate(
         autoencoder: AE-PSNR's: a file or a run.
         device: where networks run; `auto` for CUDA, else MPS, else the CPU.
         processes: how many to work with, each with one thread of torch; None for one a core, fewer for few pictures.
-            With more than one, a script that calls this needs Python's `if __name__ == "__main__"`. On an accelerator
-            always one.
-        cache: whether to take and keep values in the folder `aesop.evaluation.store.default_folder()`.
+            On an accelerator always one.
+        cache: whether to take values from, and keep them in, the file `aesop.evaluation.cache.cache_file()`.
         benchmarks_folder: where benchmarks lie that are given by name.
         against: the model that others are compared with; None for the first.
         imports: modules that the models' files refer to, to be imported in every process.
@@ -88,119 +79,68 @@ def evaluate(
     if not (models and benchmarks and names):
         raise AesopError("Nothing to evaluate: name a model, a benchmark folder and a metric.")
     if processes is not None and processes < 1:
-        raise AesopError(f"--processes {processes}: name at least 1.")
+        raise AesopError("`--processes` must be at least 1.")
     chosen = choose_device(device)
     labels = {t: str(m) for t, m in models.items()} if isinstance(models, Mapping) else titled_models(models)
     compared = _label_of(against, labels)
-    with _store(cache) as store:
-        code = Code(chosen)
-        networks = {label: find_model(model, code) for label, model in labels.items()}
-        scales = {
-            labels[label]: own
-            for label, network in networks.items()
-            if (own := scale_of(network, load_generator, store)) is not None
-        }
-        scale = _one_scale(scales, scale)
-        encoder = None if autoencoder is None else find_autoencoder(autoencoder, code)
-        if encoder is not None and (own := scale_of(encoder, load_autoencoder, store)) != scale:
-            raise ModelError(f"{autoencoder}: is an auto-encoder for scale {own}, not {scale}; name one of {scale}.")
-        sets = open_sets(benchmarks, scale, benchmarks_folder)
+    kept = Cache(cache_file() if cache else None)
+    networks = {label: find_model(model) for label, model in labels.items()}
+    scales = {labels[label]: network.scale(kept) for label, network in networks.items()}
+    scale = _one_scale({model: own for model, own in scales.items() if own is not None}, scale)
+    encoder = None if autoencoder is None else find_autoencoder(autoencoder)
+    if encoder is not None and (own := encoder.scale(kept)) != scale:
+        raise ModelError(f"{autoencoder}: is an auto-encoder for scale {own}, not {scale}; name one of {scale}.")
+    sets = open_sets(benchmarks, scale, benchmarks_folder)
+    if sr_folder is not None:
+        _require_sr_folder(sr_folder, sets, list(labels))
 
-        metric_keys = {
-            name: code.of_metric(name, *([encoder.key] if encoder and METRICS[name].needs_autoencoder else []))
-            for name in names
-        }
-        plans = [Plan(benchmark, networks, metric_keys, code.sr, store) for benchmark in sets]
-        jobs = [job for plan in plans for job in plan.jobs()]
-        metrics_at_hand = MetricsAtHand(scale, chosen, encoder)
-        wanted = {metric for job in jobs for work in job.work.values() for metric in work}
-        metrics_at_hand.prepare([name for name in names if name in wanted])
-        jobs = [feasible for job in jobs if (feasible := _feasible(job, metrics_at_hand.unavailable))]
-        setup = Setup(
-            networks,
-            scale,
-            str(chosen),
-            encoder,
-            {name: metric_keys[name] for name in metrics_at_hand.measures},
-            store.folder,
-            imports,
-        )
-        failures = _run(jobs, setup, processes, metrics_at_hand, sum(len(b.pictures) for b in sets) * len(labels))
-
-        evaluation = Evaluation(
-            list(labels),
-            [b.name for b in sets],
-            names,
-            failures=failures,
-            versions=versions(),
-            against=compared,
-            sets=sets,
-            sr_folder=sr_folder,
-            files={
-                label: ModelFile(printable(labels[label]), network.content)
-                for label, network in networks.items()
-                if network.file is not None
-            },
-            autoencoder=encoder and ModelFile(printable(str(autoencoder)), encoder.content),
-        )
-        for plan in plans:
-            evaluation.notes += look_at(plan.benchmark)
-            evaluation.results += plan.results(metrics_at_hand)
-        evaluation.failures += _lost(evaluation)
-        evaluation.failures.sort(key=_order(evaluation, plans))
-        if sr_folder is not None:
-            _write_sr(plans, setup, sr_folder)
-        store.tidy()
-    return evaluation
-
-
-@contextmanager
-def _store(cache: bool) -> Iterator[Store]:
-    if cache:
-        store = Store(default_folder())
-        store.require_writable()
-        yield store
-    else:
-        with TemporaryDirectory(prefix="aesop-evaluation-") as folder:
-            yield Store(Path(folder))
-
-
-def _run(
-    jobs: Sequence[Job], setup: Setup, processes: int | None, metrics: MetricsAtHand, everything: int
-) -> list[Failure]:
-    """Do the jobs; progress counts every model's picture, of which all that there are is `everything`."""
-    if not jobs:
-        return []
-    to_do = sum(len(job.work) for job in jobs)
-    if torch.device(setup.device).type != "cpu":
-        processes = 1
-    elif processes is None:
-        processes = min(_cores(), max(1, to_do // WORTH_A_PROCESS))
-    processes = min(processes, len(jobs))
-    if processes > 1:  # the largest first, so that no process works alone for long at the end
-        jobs = sorted(jobs, key=lambda job: _file_size(job.picture), reverse=True)
-    failures: list[Failure] = []
+    measurer = Measurer(Setup(networks, encoder, scale, str(chosen), imports))
+    values = [BenchmarkValues(benchmark, names, measurer.setup, kept) for benchmark in sets]
+    jobs = [job for number, found in enumerate(values) for job in found.jobs(number, measurer, sr_folder)]
+    everything = sum(len(benchmark.pictures) for benchmark in sets) * len(labels)
+    to_do = sum(len(job.metrics) for job in jobs)
     with progress("evaluate", everything, completed=everything - to_do, unit="pictures") as advance:
-        for job, failed in run_jobs(jobs, setup, processes, metrics.measures):
-            failures += failed
-            advance(len(job.work), f"{job.benchmark}/{job.picture.name}")
-    return failures
+        jobs, processes = _shared(jobs, to_do, chosen, processes)
+        for job, measured in run_jobs(jobs, measurer, processes):
+            values[job.benchmark].add(job, measured)
+            advance(len(job.metrics), f"{sets[job.benchmark].name}/{job.picture.name}")
+
+    return Evaluation(
+        list(labels),
+        [benchmark.name for benchmark in sets],
+        names,
+        [result for found in values for result in found.results(measurer)],
+        [failure for found in values for failure in found.failures()],
+        versions(),
+        [note for benchmark in sets for note in look_at(benchmark)],
+        compared,
+        {
+            label: ModelFile(printable(labels[label]), network.sha256)
+            for label, network in networks.items()
+            if network.file is not None
+        },
+        encoder and ModelFile(printable(str(autoencoder)), encoder.sha256),
+        sets,
+        sr_folder,
+    )
 
 
-def _write_sr(plans: Sequence[Plan], setup: Setup, folder: Path) -> None:
-    """Write all SR pictures; what the store has dropped is made again."""
-    worker = Worker(setup, {})
-    for plan in plans:
-        for index, picture in enumerate(plan.benchmark.pictures):
-            for model, keys in plan.sr_keys.items():
-                path = sr_path(folder, plan.benchmark.name, model, picture.name)
-                path.unlink(missing_ok=True)
-                try:
-                    write_picture(path, to_picture(worker.upscale(model, keys[index], picture.read(setup.scale)[1])))
-                except RunError:
-                    raise
-                except Exception:  # the measurement has told why
-                    continue
+def _shared(jobs: Sequence[Job], to_do: int, device: torch.device, processes: int | None) -> tuple[Sequence[Job], int]:
+    """How many processes do the jobs, and in which order: the largest first, so that none works alone at the end."""
+    if device.type != "cpu":
+        return jobs, 1
+    if processes is None:
+        processes = min(_cores(), max(1, to_do // WORTH_A_PROCESS))
+    processes = max(1, min(processes, len(jobs)))
+    return jobs if processes == 1 else sorted(jobs, key=lambda job: _file_size(job.picture), reverse=True), processes
+
+
+def _require_sr_folder(folder: Path, sets: Sequence[Benchmark], models: Sequence[str]) -> None:
+    """Raise RunError where SR pictures could not be written."""
+    for benchmark in sets:
+        longest = max((picture.name for picture in benchmark.pictures), key=lambda name: len(os.fsencode(name)))
+        for model in models:
+            require_writable(sr_path(folder, benchmark.name, model, longest))
 
 
 def _cores() -> int:
@@ -212,32 +152,6 @@ def _file_size(picture: Picture) -> int:
         return (picture.hr if isinstance(picture, Source) else picture.lr).stat().st_size
     except OSError:
         return 0
-
-
-def _feasible(job: Job, unavailable: Mapping[str, str]) -> Job | None:
-    """`job` without metrics that cannot be had; None if nothing is left."""
-    work = {model: [name for name in names if name not in unavailable] for model, names in job.work.items()}
-    work = {model: names for model, names in work.items() if names}
-    return Job(job.benchmark, job.picture, job.key, job.sr_keys, work) if work else None
-
-
-def _order(evaluation: Evaluation, plans: Sequence[Plan]) -> Callable[[Failure], tuple[int, ...]]:
-    """Order failures as benchmarks, pictures, models and metrics are."""
-    pictures = {
-        (plan.benchmark.name, picture.name): index
-        for plan in plans
-        for index, picture in enumerate(plan.benchmark.pictures)
-    }
-
-    def key(failure: Failure) -> tuple[int, ...]:
-        return (
-            evaluation.benchmarks.index(failure.benchmark),
-            pictures[failure.benchmark, failure.picture],
-            -1 if failure.model is None else evaluation.models.index(failure.model),
-            -1 if failure.metric is None else evaluation.metrics.index(failure.metric),
-        )
-
-    return key
 
 
 def _metric_names(asked: Sequence[str] | None, with_autoencoder: bool) -> list[str]:
@@ -266,19 +180,3 @@ def _label_of(against: str | Path | None, labels: Mapping[str, str]) -> str | No
     if found is None:
         raise AesopError(f"--against {against}: is none of the models; choose from {', '.join(labels)}.")
     return found
-
-
-def _lost(evaluation: Evaluation) -> list[Failure]:
-    """What has no value though nothing failed: somebody has removed files of the store meanwhile."""
-    failed = {(f.benchmark, f.picture, f.model, f.metric) for f in evaluation.failures}
-    lost = []
-    for result in evaluation.results:
-        if result.unavailable:
-            continue
-        there = {*result.of_pictures, *result.infinite}
-        for picture in result.pictures:
-            tried = ((None, None), (result.model, None), (result.model, result.metric))
-            if picture not in there and not any((result.benchmark, picture, *who) in failed for who in tried):
-                reason = "what was computed has vanished from the cache; call again"
-                lost.append(Failure(result.benchmark, picture, result.model, result.metric, reason))
-    return lost

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation, with what every model made of each."""
+"""The pictures of an evaluation, with what every model made of each, and the folder of SR pictures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 from torch import Tensor
 
-from aesop.data.pictures import read_picture, to_planes
+from aesop.data.pictures import read_picture, to_picture, to_planes
 from aesop.errors import AesopError, DataError
 from aesop.evaluation.results import Evaluation
+from aesop.files import atomic_path
+
+#: The text in a PNG file that says of which model and LR picture it was made.
+_RECORD = "aesop-sr"
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,37 @@ def pictures(evaluation: Evaluation) -> Iterator[EvaluatedPicture]:
                 hr, lr = picture.read(benchmark.scale)
             except (AesopError, OSError, RuntimeError):  # a failure of the evaluation
                 continue
-            sr = {}
-            for model in evaluation.models:
-                try:
-                    sr[model] = to_planes(read_picture(sr_path(folder, benchmark.name, model, picture.name)))
-                except DataError:  # likewise
-                    continue
+            paths = {model: sr_path(folder, benchmark.name, model, picture.name) for model in evaluation.models}
+            sr = {model: found for model, path in paths.items() if (found := read_sr(path)) is not None}
             yield EvaluatedPicture(benchmark.name, picture.name, benchmark.scale, hr, lr, sr)
 
 
 def sr_path(folder: Path, benchmark: str, model: str, picture: str) -> Path:
-    """Where a model's SR picture stands: `folder/benchmark/model/picture.png`."""
+    """Return where a model's SR picture stands: `folder/benchmark/model/picture.png`."""
+    # Titles and names never lead out of the folder.
     return folder.joinpath(*(f"./{part}".replace("/..", "/__") for part in (benchmark, model, f"{picture}.png")))
+
+
+def has_sr(path: Path, key: str | None) -> bool:
+    """Whether the SR picture with this key is there; None is the key of none."""
+    try:
+        with PngImageFile(path) as image:
+            return key is not None and image.info.get(_RECORD) == key
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def read_sr(path: Path) -> Tensor | None:
+    """Read an SR picture, uint8 (3, H, W); None where there is none, or a damaged one."""
+    try:
+        return to_planes(read_picture(path))
+    except DataError:
+        return None
+
+
+def write_sr(path: Path, picture: Tensor, key: str | None) -> None:
+    """Write an SR picture, uint8 (3, H, W), with its key, whole or not at all."""
+    record = PngInfo()
+    record.add_text(_RECORD, key or "")
+    with atomic_path(path) as temporary:
+        Image.fromarray(to_picture(picture)).save(temporary, "PNG", pnginfo=record)

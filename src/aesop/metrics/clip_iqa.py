@@ -32,6 +32,7 @@ class CLIPIQA(NetworkMetric):
 
     name, title = "clip-iqa", "CLIP-IQA"
     higher_is_better = True
+    packages = ("piq",)
     range = (0.0, 1.0)
     needs_hr = False
     unlike_paper = "the paper's tool averages five pairs of sentences, ours has one"

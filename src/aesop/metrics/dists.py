@@ -24,6 +24,7 @@ class DISTS(NetworkMetric):
 
     name, title = "dists", "DISTS"
     higher_is_better = False
+    packages = ("torchmetrics", "torchvision")
     range = (0.0, 1.0)
     protocol = "RGB, no border cropped"
 

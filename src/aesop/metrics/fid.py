@@ -88,6 +88,7 @@ class FID(SetMetric):
 
     name, title = "fid", "FID"
     higher_is_better = False
+    packages = ("torch-fidelity", "pillow")
     digits = 3
     protocol = "of all SR and all HR pictures, resized by antialiased bicubic; a set has one value"
 

@@ -28,6 +28,7 @@ class LPIPS(NetworkMetric):
 
     name, title = "lpips", "LPIPS"
     higher_is_better = False
+    packages = ("torchmetrics", "torchvision")
     protocol = "AlexNet, RGB, no border cropped"
 
     def load(self, device: torch.device) -> nn.Module:

@@ -118,6 +118,8 @@ class Described:
     unlike_paper: ClassVar[str] = ""
     #: To be raised with every change of its values: cached ones of another version are not used.
     version: ClassVar[int] = 1
+    #: The packages that it is computed by, beside torch: cached values of other versions of them are not used.
+    packages: ClassVar[tuple[str, ...]] = ()
 
     @property
     def arrow(self) -> str:

