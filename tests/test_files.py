@@ -42,9 +42,10 @@ def test_names_up_to_the_systems_limit_are_written_and_longer_ones_refused(tmp_p
             write_atomically(path, "")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_refused(tmp_path: Path):
     tmp_path.chmod(0o500)
+    if os.access(tmp_path, os.W_OK):
+        pytest.skip("root may write everywhere")
     for path in (tmp_path / "file", tmp_path / "none" / "file"):
         with pytest.raises(RunError, match="permission denied"):
             require_writable(path)

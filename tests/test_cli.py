@@ -1,0 +1,129 @@
+"""The command line: help, examples, and mistakes as sentences."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+import aesop
+from aesop.cli import app, main
+
+
+def commands(group: Any, *names: str) -> dict[tuple[str, ...], Any]:
+    """All commands and subcommands, by the words that call them."""
+    found = {}
+    for name, command in group.commands.items():
+        nested = hasattr(command, "commands")
+        found |= commands(command, *names, name) if nested else {(*names, name): command}
+    return found
+
+
+COMMANDS = commands(get_command(app))
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr("sys.argv", ["aesop", *map(str, arguments)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_every_command_has_examples_that_parse(names: tuple[str, ...]):
+    examples = [line for line in COMMANDS[names].epilog.splitlines() if line.startswith("  aesop ")]
+    assert examples
+    for example in examples:
+        words = shlex.split(example)[1:]
+        assert words[: len(names)] == [*names]
+        assert COMMANDS[names].make_context(" ".join(names), words[len(names) :])
+
+
+@pytest.mark.parametrize("names", [(), ("analyze",), *COMMANDS], ids=" ".join)
+def test_help_fits_and_shows_defaults_and_no_types_of_flags(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert called(monkeypatch, *names, "--help") == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.split("Example")[0].splitlines())) <= 80
+    assert "<bool>" not in shown
+    if names not in COMMANDS:
+        assert not re.search(r"^  .*\.\.\.$", shown, flags=re.MULTILINE)  # a summary that is cut ends in dots
+    if "--device " in shown:
+        assert "[default: auto]" in shown
+
+
+def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    assert called(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"aesop {aesop.__version__}\n"
+
+
+def test_names_that_are_too_long_are_refused_before_the_work(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for option in ("--json", "--csv", "--markdown", "--latex", "--report"):
+        output = tmp_path / (251 * "a" + ".html")
+        assert called(monkeypatch, "evaluate", "bicubic", "--benchmark", photos, option, output) == 2
+        said = capsys.readouterr()
+        assert said.err == f"aesop: {output}: the file name is too long; choose a shorter one.\n"
+        assert said.out == ""
+
+
+def test_files_without_permission_are_one_sentence(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    model = tmp_path / "model.pth"
+    model.touch(mode=0o000)
+    if os.access(model, os.R_OK):
+        pytest.skip("root may read every file")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    evaluate = ("evaluate", "bicubic", "--benchmark", photos)
+    for arguments in (
+        ("upscale", photos, "--model", model, "--output", tmp_path / "out"),
+        (*evaluate, model),
+        (*evaluate, "--autoencoder", model),
+        (*evaluate, "--json", tmp_path / "locked" / "values.json"),
+        ("train", model.rename(tmp_path / "recipe.yaml"), "--data", photos, "--run", tmp_path / "run"),
+        ("train", "laptop", "--data", photos, "--run", tmp_path / "locked" / "run"),
+    ):
+        assert called(monkeypatch, *arguments) == 2
+        said = capsys.readouterr().err
+        assert re.fullmatch(r"aesop: .*[Pp]ermission.*\.\n", said), said
+
+
+def test_an_error_of_the_system_that_nobody_expected_is_a_sentence(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "some/file")
+
+    monkeypatch.setattr("aesop.data.pictures.find_pictures", fails)
+    monkeypatch.setattr("aesop.upscaling.upscale.find_pictures", fails)
+    assert called(monkeypatch, "upscale", photos, "--model", "x", "--output", "y") == 2
+    assert capsys.readouterr().err == f"aesop: some/file: {os.strerror(errno.EIO)}.\n"
+
+
+def test_warnings_of_libraries_are_not_shown():
+    script = """
+import warnings, logging, subprocess, sys
+import aesop.cli as cli
+def told(*_, **__):
+    warnings.warn("a library's warning")
+    logging.getLogger("lightning_fabric").info("a tip")
+    subprocess.run([sys.executable, "-c", "import warnings; warnings.warn('of a worker')"])
+cli.app = told
+import lightning_fabric
+cli.main()
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("", "")
