@@ -7,30 +7,68 @@ import logging
 import os
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
+import aesop
 from aesop.cli import analyze, degrade, demo, evaluate, interpolate, recipes, train, upscale
+from aesop.cli.options import examples
 from aesop.errors import AesopError
 from aesop.files import explained
 
 app = typer.Typer(
     name="aesop",
-    help="Perceptual image super-resolution with auto-encoded supervision: train, evaluate, upscale.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # markup would swallow `[default: auto]`
+    context_settings={"max_content_width": 120},
 )
 
 
-app.command()(train.train)
-app.command()(recipes.recipes)
-app.command()(degrade.degrade)
-app.command()(demo.demo)
-app.command()(evaluate.evaluate)
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"aesop {aesop.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Perceptual image super-resolution with auto-encoded supervision: train, evaluate, upscale."""
+
+
+app.command(
+    epilog=examples(
+        "aesop train laptop --data photos/ --run runs/first",
+        "aesop train aesop-rrdb-128 perceptual.batch=8 --data DF2K --run runs/paper",
+    )
+)(train.train)
+app.command(epilog=examples("aesop recipes"))(recipes.recipes)
+app.command(epilog=examples("aesop degrade aesop-realesrgan photo.png --output degraded.png --count 9"))(
+    degrade.degrade
+)
+app.command(epilog=examples("aesop demo", "aesop demo --photos photos/ --run my-demo"))(demo.demo)
+app.command(
+    epilog=examples(
+        "aesop evaluate bicubic runs/first --benchmark Set14 --report report.html",
+        "aesop evaluate Old=old.pth New=new.pth --benchmark Set5 --csv values.csv",
+    )
+)(evaluate.evaluate)
 app.add_typer(analyze.app)
-app.command()(interpolate.interpolate)
-app.command()(upscale.upscale)
+app.command(epilog=examples("aesop interpolate old.pth new.pth --alpha 0.5 --output half.safetensors"))(
+    interpolate.interpolate
+)
+app.command(
+    epilog=examples(
+        "aesop upscale photos/ --model runs/first --output upscaled/",
+        "aesop upscale scan.tif --model 4x.pth --output upscaled/ --tile 256",
+    )
+)(upscale.upscale)
 
 
 def main() -> None:

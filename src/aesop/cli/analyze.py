@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aesop.cli.options import Device, Imports, NoCache, Processes, chosen_device, import_modules
+from aesop.cli.options import Device, Imports, NoCache, Processes, chosen_device, examples, import_modules
 from aesop.cores import share_cores
 
 if TYPE_CHECKING:
     import torch
 
-app = typer.Typer(name="analyze", help="The paper's analysis figures and numbers, for any model.", no_args_is_help=True)
+app = typer.Typer(name="analyze", help="Draw the paper's analysis figures for any model.", no_args_is_help=True)
 
-Picture = Annotated[Path, typer.Argument(help="An HR picture.")]
-Models = Annotated[list[str], typer.Argument(metavar="[TITLE=]MODEL...", help="bicubic, a run folder or a model file.")]
+Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="An HR picture.")]
+Models = Annotated[list[str], typer.Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")]
 LR = Annotated[
     Path | None, typer.Option(help="The picture's LR; unset, it is made by bicubic downscaling.", metavar="FILE")
 ]
@@ -27,7 +27,7 @@ Benchmarks = Annotated[
     typer.Option("--benchmark", help="A folder, or a known name, as for `aesop evaluate`. Repeatable.", metavar="DIR"),
 ]
 BenchmarksFolder = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Where benchmarks lie that are given by name, such as Set5.")
+    Path | None, typer.Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
 ]
 AutoEncoderPath = Annotated[
     Path, typer.Option("--autoencoder", help="An auto-encoder, or a run with one.", metavar="FILE|RUN")
@@ -35,12 +35,12 @@ AutoEncoderPath = Annotated[
 OptionalAutoEncoder = Annotated[
     Path | None, typer.Option("--autoencoder", help="An auto-encoder, or a run with one.", metavar="FILE|RUN")
 ]
-Output = Annotated[Path, typer.Option(help="The figure: .png, .svg or .pdf.", metavar="FILE")]
+Output = Annotated[Path, typer.Option(help="File for the figure: .png, .svg or .pdf.", metavar="FILE")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all values to this file.", metavar="FILE")]
-Sigma = Annotated[float, typer.Option(min=0.1, max=16, help="Standard deviation of the Gaussian, pixels.")]
+Sigma = Annotated[float, typer.Option(min=0.1, max=16, metavar="S", help="Deviation of the Gaussian in pixels.")]
 
 
-@app.command()
+@app.command(epilog=examples("aesop analyze spectra photo.png --autoencoder runs/first --output spectra.pdf"))
 def spectra(
     picture: Picture,
     *,
@@ -50,7 +50,10 @@ def spectra(
     device: Device = "auto",
     imports: Imports = None,
 ) -> None:
-    """Spectral magnitudes of a picture, auto-encoded and low-passed, and their difference (figures 6, 19)."""
+    """Draw spectra of a picture and its auto-encoding.
+
+    Log magnitudes of the picture, auto-encoded and low-passed, and their difference (figures 6 and 19).
+    """
     chosen = _begin(imports, device, output)
     from aesop.analysis import draw_spectra, measure_spectra
 
@@ -59,7 +62,7 @@ def spectra(
     _end(output, found.summary())
 
 
-@app.command()
+@app.command(epilog=examples("aesop analyze loss-maps photo.png gan.pth --autoencoder runs/first --output maps.pdf"))
 def loss_maps(
     picture: Picture,
     models: Models,
@@ -71,7 +74,10 @@ def loss_maps(
     device: Device = "auto",
     imports: Imports = None,
 ) -> None:
-    """Where in a picture the pixel, AESOP and high-pass losses penalise, and the fidelity biases (figures 3, 8)."""
+    """Draw where in a picture each loss penalises.
+
+    The pixel, AESOP and high-pass losses and the fidelity biases (figures 3 and 8).
+    """
     chosen = _begin(imports, device, output)
     from aesop.analysis import draw_loss_maps, measure_loss_maps
     from aesop.evaluation.model_names import titled_models
@@ -81,13 +87,13 @@ def loss_maps(
     _end(output, found.summary())
 
 
-@app.command()
+@app.command(epilog=examples("aesop analyze loss-scales runs/first Pixel=runs/pixel --output scales.pdf"))
 def loss_scales(
-    runs: Annotated[list[str], typer.Argument(metavar="[TITLE=]RUN...", help="Run folders with a perceptual stage.")],
+    runs: Annotated[list[str], typer.Argument(metavar="[TITLE=]RUN", help="Run folders with a perceptual stage.")],
     output: Output,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option(help="Measure all runs' snapshots on these pictures instead of reading logs.", metavar="DIR"),
+        typer.Option(help="Measure snapshots on these pictures instead of reading logs.", metavar="DIR"),
     ] = None,
     autoencoder: OptionalAutoEncoder = None,
     benchmarks_folder: BenchmarksFolder = None,
@@ -96,9 +102,9 @@ def loss_scales(
     no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
-    """Sizes of the pixel loss and the AESOP loss along trainings (figure 9).
+    """Draw pixel and AESOP losses along trainings.
 
-    Exit status 2 if a picture could not be measured; the figure is of the others.
+    Figure 9. Exit status 2 if a picture could not be measured; the figure is of the others.
     """
     chosen = _begin(imports, device, output)
     from aesop.analysis import draw_loss_scales, measure_loss_scales
@@ -118,7 +124,7 @@ def loss_scales(
     _end(output, found.summary(), found.failures)
 
 
-@app.command()
+@app.command(epilog=examples("aesop analyze crops photo.png old.pth new.pth --boxes 3 --output crops.pdf"))
 def crops(
     picture: Picture,
     models: Models,
@@ -128,19 +134,20 @@ def crops(
     box: Annotated[
         list[str] | None, typer.Option(metavar="TOP,LEFT,SIDE", help="A square, in HR pixels. Repeatable.")
     ] = None,
-    boxes: Annotated[int, typer.Option(min=1, max=9, help="How many squares are found, if none is given.")] = 2,
-    side: Annotated[int, typer.Option(min=8, help="The side of squares that are found, in HR pixels.")] = 64,
+    boxes: Annotated[int, typer.Option(min=1, max=9, metavar="N", help="Number of squares to find without --box.")] = 2,
+    side: Annotated[int, typer.Option(min=8, metavar="N", help="Side of the squares to find, in HR pixels.")] = 64,
     metrics: Annotated[
-        str | None, typer.Option(help="Names separated by commas, '' for none; unset, psnr where there is HR.")
+        str | None,
+        typer.Option(metavar="NAMES", help="Separated by commas, '' for none; unset, psnr."),
     ] = None,
     without_hr: Annotated[bool, typer.Option("--without-hr", help="PICTURE is LR; there is no HR.")] = False,
-    scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
+    scale: Annotated[int | None, typer.Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")] = None,
     autoencoder: OptionalAutoEncoder = None,
     device: Device = "auto",
     no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
-    """Crops of models side by side, with boxes and metric values (figures 5, 7, 20 to 23).
+    """Draw crops of models side by side.
 
     Exit status 2 if a model or a metric failed; the figure holds the others.
     """
@@ -168,21 +175,21 @@ def crops(
     _end(output, sheet.summary(), sheet.failures)
 
 
-@app.command()
+@app.command(epilog=examples("aesop analyze curves runs/first old.pth:new.pth --benchmark Set14 --output curves.pdf"))
 def curves(
     methods: Annotated[
         list[str],
         typer.Argument(
-            metavar="[TITLE=]METHOD...",
+            metavar="[TITLE=]METHOD",
             help="RUN (its checkpoints), A:B (the networks between two models), bicubic or a model file (a point).",
         ),
     ],
     benchmark: Benchmarks,
     output: Output,
-    alphas: Annotated[str, typer.Option(help="What the networks of A:B have of B, 0 to 1.")] = "0,0.2,0.4,0.6,0.8,1",
-    points: Annotated[int, typer.Option(min=1, help="At most how many checkpoints of a run.")] = 10,
-    x: Annotated[str, typer.Option("--x", help="The horizontal metric.")] = "psnr",
-    y: Annotated[str, typer.Option("--y", help="The vertical metric.")] = "lpips",
+    alphas: Annotated[str, typer.Option(metavar="A,B,...", help="Alphas of A:B, 0 to 1.")] = "0,0.2,0.4,0.6,0.8,1",
+    points: Annotated[int, typer.Option(min=1, metavar="N", help="Checkpoints of a run, at most.")] = 10,
+    x: Annotated[str, typer.Option("--x", metavar="METRIC", help="Horizontal metric.")] = "psnr",
+    y: Annotated[str, typer.Option("--y", metavar="METRIC", help="Vertical metric.")] = "lpips",
     json: Json = None,
     benchmarks_folder: BenchmarksFolder = None,
     autoencoder: OptionalAutoEncoder = None,
@@ -191,9 +198,9 @@ def curves(
     no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
-    """Perception-distortion curves of many methods, by any two metrics (figures 4, 12 to 18).
+    """Draw perception-distortion curves by any two metrics.
 
-    Exit status 2 if a picture could not be measured; the figure holds the others.
+    Figures 4 and 12 to 18. Exit status 2 if a picture could not be measured; the figure holds the others.
     """
     chosen = _begin(imports, device, output, json)
     from aesop.analysis import draw_curves, measure_curves

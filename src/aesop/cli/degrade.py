@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 
+from aesop.cli.options import RecipeName
+
 
 def degrade(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `aesop recipes`) or a .yaml file.")],
-    picture: Annotated[Path, typer.Argument(help="An HR picture; its middle is shown.")],
-    output: Annotated[Path, typer.Option(help="The file for the contact sheet.", metavar="FILE.png")],
-    count: Annotated[int, typer.Option(min=1, max=99, help="How many degradations.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="The first one's seed; the others count on from it.")] = 0,
+    recipe: RecipeName,
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="An HR picture; its centre is shown.")],
+    output: Annotated[Path, typer.Option(help="File for the contact sheet.", metavar="FILE.png")],
+    count: Annotated[int, typer.Option(min=1, max=99, metavar="N", help="Number of degradations.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first one; counts up.")] = 0,
 ) -> None:
-    """Show what a recipe's degradation makes of a picture, before training on it."""
+    """Show a recipe's degradation on a picture."""
     from aesop.degradation.sheet import write_sheet
     from aesop.files import printable
     from aesop.training.recipe_files import load_recipe

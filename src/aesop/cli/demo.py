@@ -13,14 +13,18 @@ from aesop.cores import share_cores
 
 def demo(
     photos: Annotated[
-        Path | None, typer.Option(help="A folder of your own pictures; unset, scikit-image's.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder of pictures; unset, scikit-image's photographs.", metavar="DIR"),
     ] = None,
-    run: Annotated[Path, typer.Option(help="Folder for all results; an interrupted demo continues.", metavar="DIR")] = (
+    run: Annotated[Path, typer.Option(help="Folder for all results; an interrupted demo resumes.", metavar="DIR")] = (
         Path("demo")
     ),
     quick: Annotated[bool, typer.Option("--quick", hidden=True, help="A trial of seconds.")] = False,
 ) -> None:
-    """Train AESOP and its pixel-loss twin on photographs, in minutes on a CPU, and write a report on both."""
+    """Train AESOP and its pixel-loss twin, and write a report.
+
+    Takes some minutes on a CPU. Both networks are trained on photographs and measured on others.
+    """
     share_cores()
     from aesop.demo.demo import QUICK
     from aesop.demo.demo import demo as run_demo
@@ -30,7 +34,7 @@ def demo(
     try:
         evaluation, report = run_demo(run, photos, overrides=QUICK if quick else ())
     except Interrupted as stopped:
-        print(f"{stopped}; call the same command again to resume.", file=sys.stderr)
+        print(f"{stopped}; run the same command again to resume.", file=sys.stderr)
         raise typer.Exit(128 + stopped.signum) from None
     print_tables(evaluation)
     print(report)

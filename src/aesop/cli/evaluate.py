@@ -16,28 +16,32 @@ from aesop.cores import share_cores
 
 def evaluate(
     models: Annotated[
-        list[str], typer.Argument(metavar="[TITLE=]MODEL...", help="bicubic, a run folder or a model file.")
+        list[str], typer.Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")
     ],
     benchmark: Annotated[
         list[str],
         typer.Option(
             metavar="DIR",
-            help="A folder with HRx4 (or HR) and, optionally, LRx4; or just pictures; a folder of known benchmarks; "
+            help="A folder of HR pictures, or with HRx4 (or HR) and LRx4; a folder of known benchmarks; "
             "or the name of a known one. Repeatable.",
         ),
     ],
     benchmarks_folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where benchmarks lie that are given by name, such as Set5.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write every picture's values to this file.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write means, intervals and differences to this file.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
-    latex: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every picture's values to this file.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write means, intervals and differences to this file.")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables to this file.")] = None,
+    latex: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table to this file.")] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write tables, plots and all pictures to this page.")
     ] = None,
     report_size: Annotated[
-        int, typer.Option(min=0, metavar="MB", help="Hold all pictures of the report together below this.")
+        int, typer.Option(min=0, metavar="MB", help="Limit to the size of all pictures in the report.")
     ] = 25,
     sr: Annotated[
         Path | None,
@@ -53,23 +57,28 @@ def evaluate(
         ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The model that others are compared with; unset, the first.")
+        str | None, typer.Option(metavar="MODEL", help="The model that the others are compared with; unset, the first.")
     ] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="Show what the paper prints for these benchmarks and metrics as well.")
+        bool, typer.Option("--published", help="Show the paper's values for these benchmarks and metrics too.")
     ] = False,
-    autoencoder: Annotated[Path | None, typer.Option(help="An auto-encoder, or a run with one, for AE-PSNR.")] = None,
-    scale: Annotated[int | None, typer.Option(min=2, help="Needed for bicubic alone, if not 4.")] = None,
-    metrics: Annotated[str | None, typer.Option(help="Names separated by commas: psnr,ssim,lr-psnr,... .")] = None,
+    autoencoder: Annotated[
+        Path | None, typer.Option(metavar="FILE|RUN", help="An auto-encoder, or a run with one, for AE-PSNR.")
+    ] = None,
+    scale: Annotated[int | None, typer.Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Separated by commas, such as psnr,ssim,lpips; unset, all.")
+    ] = None,
     device: Device = "auto",
     processes: Processes = None,
     no_cache: NoCache = False,
     imports: Imports = None,
 ) -> None:
-    """Measure models on benchmarks by the paper's protocol, with intervals and differences between models.
+    """Measure models on benchmarks by the paper's protocol.
 
-    What an earlier call has measured is not measured again; an interrupted call goes on. Exit status 2 if a picture
-    could not be read, upscaled or measured, or a metric of --metrics not be had; tables and files hold the others.
+    Means and differences between models have intervals. Values that an earlier call measured are reused. Exit status 2
+    if a picture could not be read, upscaled or measured or a metric of --metrics is not available; tables and files
+    hold the rest.
     """
     share_cores()
     from aesop.errors import AesopError, RunError

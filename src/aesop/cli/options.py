@@ -13,21 +13,26 @@ from aesop.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Name of a recipe (see `aesop recipes`) or a .yaml file.")
+]
 Imports = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE", help="A module with networks of your own. Repeatable."),
 ]
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="How many work at once; unset, one a core, fewer for few pictures.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Number of processes; unset, one per core at most."),
 ]
-NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing for the next call.")
-]
-
-
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything anew and store nothing.")]
 Device = Annotated[
     str, typer.Option(help="auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps, ...", metavar="DEVICE")
 ]
+
+
+def examples(*commands: str) -> str:
+    """Return what stands under a command's help: commands to copy."""
+    return "\n".join(("\b", "Examples:" if len(commands) > 1 else "Example:", *(f"  {line}" for line in commands)))
 
 
 def chosen_device(name: str) -> torch.device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def recipes() -> None:
-    """List the recipes that come with the package."""
+    """List the recipes in the package."""
     from aesop.training.recipe_files import load_recipe, recipe_names
 
     for name in recipe_names():

@@ -8,35 +8,40 @@ from typing import Annotated
 
 import typer
 
-from aesop.cli.options import Device
+from aesop.cli.options import Device, RecipeName
 from aesop.cores import share_cores
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="name of a recipe (see `aesop recipes`) or a .yaml file")],
+    recipe: RecipeName,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="e.g. perceptual.batch=4 or steps=3")
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Values that replace the recipe's, e.g. steps=3."),
     ] = None,
     *,
-    data: Annotated[Path, typer.Option(help="folder of pictures: HR, or HR and LR", metavar="DIR")],
+    data: Annotated[Path, typer.Option(help="Folder of pictures: HR, or HR and LR.", metavar="DIR")],
     # torchrun takes `--run` for one of its own options; the longer name passes it by.
     run: Annotated[
         Path,
         typer.Option(
-            "--run", "--run-folder", help="folder for all results; an interrupted run continues", metavar="DIR"
+            "--run", "--run-folder", help="Folder for all results; an interrupted run is resumed.", metavar="DIR"
         ),
     ],
     validation: Annotated[
-        Path | None, typer.Option(help="folder of held-out pictures; unset, some of the data", metavar="DIR")
+        Path | None, typer.Option(help="Folder of held-out pictures; unset, some of the data.", metavar="DIR")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(help="folder for the prepared pictures; unset, a cache folder", metavar="DIR")
+        Path | None, typer.Option(help="Folder for the prepared pictures; unset, a cache folder.", metavar="DIR")
     ] = None,
-    devices: Annotated[int, typer.Option(help="number of devices on each machine", min=1)] = 1,
-    nodes: Annotated[int, typer.Option(help="number of machines, started by torchrun or SLURM", min=1)] = 1,
+    devices: Annotated[int, typer.Option(help="Number of devices on each machine.", min=1, metavar="N")] = 1,
+    nodes: Annotated[int, typer.Option(help="Number of machines (torchrun or SLURM).", min=1, metavar="N")] = 1,
     device: Device = "auto",
 ) -> None:
-    """Train a recipe's stages: fidelity network, auto-encoder, perceptual network; finished ones are skipped."""
+    """Train a network by a recipe, stage by stage.
+
+    The stages are the fidelity network, the auto-encoder and the perceptual network. Finished stages are skipped; an
+    interrupted one is resumed from its last checkpoint.
+    """
     share_cores()
     from aesop.training.interruption import Interrupted
     from aesop.training.recipe_files import load_recipe
@@ -58,6 +63,6 @@ def train(
             device=device,
         )
     except Interrupted as stopped:
-        print(f"{stopped}; call the same command again to resume.", file=sys.stderr)
+        print(f"{stopped}; run the same command again to resume.", file=sys.stderr)
         raise typer.Exit(128 + stopped.signum) from None
     rank_zero_only(print)(run)

@@ -12,21 +12,26 @@ from aesop.cli.options import Device, Imports, chosen_device, import_modules
 
 
 def upscale(
-    inputs: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", help="Folders are searched whole.")],
-    model: Annotated[Path, typer.Option(help="A model file or a run folder.")],
-    output: Annotated[Path, typer.Option(help="The folder for the results, of the same relative names.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER", help="Folders are searched to any depth.")],
+    model: Annotated[Path, typer.Option(help="A model file or a run folder.", metavar="FILE|RUN")],
+    output: Annotated[Path, typer.Option(help="Folder for the results, named as the inputs.", metavar="DIR")],
     tile: Annotated[
-        int | None, typer.Option(help="A tile's side in pixels of the input; less needs less memory. [default: auto]")
+        int | None,
+        typer.Option(
+            metavar="N", help="Side of a tile in input pixels; smaller needs less memory. Unset, chosen by size."
+        ),
     ] = None,
     device: Device = "auto",
-    keep_format: Annotated[bool, typer.Option("--keep-format", help="Write each input's format, not PNG.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make results anew that exist already.")] = False,
+    keep_format: Annotated[
+        bool, typer.Option("--keep-format", help="Write each input's format instead of PNG.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
     imports: Imports = None,
 ) -> None:
     """Upscale pictures and folders of pictures.
 
-    Originals are never touched. Results that exist already are skipped. Exit status 2 if a picture could not be
-    upscaled; all others are written.
+    Inputs are never changed. Results that exist are skipped. Exit status 2 if a picture could not be upscaled; all
+    others are written.
     """
     from aesop.files import printable
     from aesop.upscaling.upscale import upscale as run
@@ -43,7 +48,7 @@ def upscale(
     )
     print(f"{len(report.written)} written to {printable(output)}")
     if report.skipped:
-        print(f"{len(report.skipped)} skipped: they exist already; --overwrite makes them anew")
+        print(f"{len(report.skipped)} skipped: they exist; --overwrite replaces them")
     if report.seams:
         print("This model looks at more of a picture than tiles can overlap: look for seams, or take a larger --tile.")
     for source, reason in report.failed.items():
