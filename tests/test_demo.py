@@ -237,7 +237,7 @@ main()
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 128 + signal.SIGINT
-        assert "call the same command again to resume" in said.splitlines()[-1]
+        assert "run the same command again to resume" in said.splitlines()[-1]
         for name in ("aesop", "pixel"):
             assert (run / name / "perceptual/checkpoint.pt").is_file()
             assert not (run / name / "perceptual/generator.safetensors").exists()

@@ -89,5 +89,5 @@ def test_ctrl_c_says_how_to_resume(photos: Path, tmp_path: Path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped by SIGINT" in errors
-    assert "call the same command again to resume" in errors
+    assert "run the same command again to resume" in errors
     assert (tmp_path / "run/fidelity/checkpoint.pt").is_file()

@@ -144,7 +144,7 @@ def evaluate(
                     except RunError as error:  # likewise
                         failed.append(error)
     except KeyboardInterrupt:
-        more = "" if no_cache else "; call the same command again to go on"
+        more = "" if no_cache else "; run the same command again to resume"
         print(f"interrupted{more}.", file=sys.stderr)
         raise typer.Exit(130) from None
     print_tables(evaluation, published=published)

@@ -123,7 +123,7 @@ def _reason(training: Training, status: int) -> str:
     if status < 0:
         return (
             f"{training.title}: its training was killed by signal {-status} (too little memory?); "
-            "close other programs and call the same command again to resume."
+            "close other programs and run the same command again to resume."
         )
     lines = training.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     said = lines[-1].removeprefix("aesop: ") if lines else f"its training ended with status {status}"
