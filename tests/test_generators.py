@@ -144,18 +144,6 @@ def test_a_copy_is_the_same_network(name: str):
     torch.testing.assert_close(run(copy.deepcopy(model), lr), run(model, lr))
 
 
-@tiny
-def test_the_meta_device_knows_every_shape(name: str):
-    with torch.device("meta"):
-        wanted = TINY[name].build(4)
-    built = TINY[name].build(4).state_dict()
-    assert {key: value.shape for key, value in wanted.state_dict().items()} == {
-        key: value.shape for key, value in built.items()
-    }
-    assert {value.device.type for value in wanted.state_dict().values()} == {"meta"}
-    assert {value.device.type for value in built.values()} == {"cpu"}
-
-
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
@@ -168,8 +156,7 @@ def test_the_meta_device_knows_every_shape(name: str):
     ],
 )
 def test_published_numbers_of_parameters(config: GeneratorSection, expected: float):
-    with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in config.build(4).parameters())
+    count = sum(parameter.numel() for parameter in config.build(4).parameters())
     assert count / 1e6 == pytest.approx(expected, abs=0.5e-2 if expected > 2 else 0.5e-6)
 
 

@@ -295,17 +295,17 @@ def test_other_mistaken_models_are_named(tmp_path: Path):
     with pytest.raises(ModelError, match="no such model file"):
         load_generator(tmp_path / "missing.pth")
     torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
-    with pytest.raises(ModelError, match="no architecture"):
+    with pytest.raises(ModelError, match=r"other\.pth is a network of no known architecture; a generator"):
         load_generator(tmp_path / "other.pth")
     with pytest.raises(ModelError, match="not a run folder"):
         load_generator(tmp_path)
     torch.save(official_rrdb(), tmp_path / "generator.pth")
-    with pytest.raises(ModelError, match=r"generator\.pth: is not an auto-encoder"):
+    with pytest.raises(ModelError, match=r"generator\.pth is a generator \(ESRGAN\); an auto-encoder is expected here"):
         AutoEncoder.load(tmp_path / "generator.pth")
     torch.save(official_autoencoder(), tmp_path / "ae.pth")
-    with pytest.raises(ModelError, match="is an auto-encoder, not a generator"):
+    with pytest.raises(ModelError, match="is an auto-encoder; a generator is expected here"):
         load_generator(tmp_path / "ae.pth")
-    torch.save(official_rrdb() | {"body.3000.rdb1.conv1.weight": torch.ones(1)}, tmp_path / "tall.pth")
+    torch.save(official_rrdb() | {"body.300.rdb1.conv1.weight": torch.ones(1)}, tmp_path / "tall.pth")
     with pytest.raises(ModelError, match="do not fit"):
         load_generator(tmp_path / "tall.pth")
     torch.save(official_rrdb() | {"conv_first.weight": torch.ones(3)}, tmp_path / "flat.pth")

@@ -267,8 +267,8 @@ def own_file(path: Path, own: str, scale: Any = 4, **settings: Any) -> Path:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"width": 10**9}, {"width": 20_000}, {"width": 10**30}, {"depth": 10**6}, {"depth": -1}],
-    ids=["width", "wide", "astronomical", "depth", "negative"],
+    [{"width": 10**9}, {"width": 20_000}, {"width": 10**30}, {"depth": -1}],
+    ids=["width", "wide", "astronomical", "negative"],
 )
 def test_a_record_that_asks_for_absurd_sizes_is_refused_before_they_are_made(
     tmp_path: Path, own: str, settings: dict[str, Any]

@@ -47,7 +47,7 @@ def test_three_stages_leave_everything_in_the_run_folder(photos: Path, tmp_path:
     }
     validation = [line for line in Run(run).stage("autoencoder").read_log() if line["kind"] == "validation"][-1]
     assert validation.keys() >= {"ae_psnr", "fidelity_psnr", "bottleneck_psnr"}
-    origin = json.loads(read_metadata(run / "perceptual/generator.safetensors")["recipe"])
+    origin = read_metadata(run / "perceptual/generator.safetensors")["recipe"]
     assert origin["perceptual"]["fidelity_loss"]["type"] == "aesop"
 
 

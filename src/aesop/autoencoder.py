@@ -8,6 +8,7 @@ regression can tell of an image and drops the rest: the textures (the perceptual
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 from aesop.data.bicubic import resize
 from aesop.errors import ModelError
 from aesop.networks.fitting import built_to_fit
-from aesop.networks.loading import generator_from_state
+from aesop.networks.kinds import kind_of_network
+from aesop.networks.loading import build_generator
 from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
 from aesop.networks.section import SCALES
-from aesop.networks.state_dicts import read_metadata, read_state
+from aesop.networks.state_dicts import WeightsFile
 from aesop.run import Run
 
 
@@ -94,12 +96,13 @@ class AutoEncoder(nn.Module):
         path = Path(path)
         if path.is_dir():
             path = Run(path).autoencoder()
-        state = _ours(read_state(path))
+        file = WeightsFile.read(path)
+        state = _ours(file.state)
         if not any(key.startswith("encoder.") for key in state):
-            raise ModelError(f"{path}: is not an auto-encoder, since it has no encoder; name one here.")
+            raise ModelError(f"{path} is {kind_of_network(state)}; an auto-encoder is expected here.")
         inner = {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}
         if decoder is None:
-            decoder = generator_from_state(inner, path, read_metadata(path))[0]
+            decoder = build_generator(replace(file, state=inner)).model
             inner = decoder.state_dict()
         encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
         try:
@@ -112,7 +115,9 @@ class AutoEncoder(nn.Module):
             autoencoder = cls(decoder, scale, features=1, growth=1, blocks=0)
             autoencoder.encoder = built_to_fit(lambda: _encoder(squeezed, scale, growth, blocks), encoder)
             with torch.no_grad():
-                undone = autoencoder.eval()(torch.zeros(1, 3, 8 * scale, 8 * scale)).shape[-1] == 8 * scale
+                # Whatever torch's default type is.
+                hr = torch.zeros(1, 3, 8 * scale, 8 * scale, dtype=torch.float32)
+                undone = autoencoder.eval().float()(hr).shape[-1] == 8 * scale
         except (ArithmeticError, IndexError, KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: is not an auto-encoder, or not one with that decoder; name one here.") from error
         if not undone:

@@ -21,12 +21,12 @@ class DRCTConfig(GeneratorSection):
     """DRCT generator."""
 
     type: Literal["drct"]
-    features: int = Field(180, ge=1, description="width")
-    groups: int = Field(6, ge=1, description="number of residual dense groups, of five attention blocks each")
+    features: int = Field(180, ge=1, le=400, description="width")
+    groups: int = Field(6, ge=1, le=16, description="number of residual dense groups, of five attention blocks each")
     heads: int = Field(6, ge=1, description="attention heads, fewer where they do not divide a block's width")
-    growth: int = Field(32, ge=1, description="channels that each block of a group adds")
+    growth: int = Field(32, ge=1, le=64, description="channels that each block of a group adds")
     window: int = Field(16, ge=2, le=32, multiple_of=2, description="side of the attention windows in LR pixels")
-    mlp_ratio: int = Field(2, ge=1, description="width of the perceptrons' hidden layer, in widths")
+    mlp_ratio: int = Field(2, ge=1, le=8, description="width of the perceptrons' hidden layer, in widths")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> DRCTConfig:

@@ -66,7 +66,7 @@ class VGG19Features(FrozenFeatures):
 
     """
 
-    def __init__(self, layers: Sequence[str], weights: Path | None = None) -> None:
+    def __init__(self, layers: Sequence[str], weights: Path | str | None = None) -> None:
         super().__init__()
         self.layers = {VGG19_LAYERS[layer]: position for position, layer in enumerate(layers)}
         self.normalise = ImageNetNormalise()
@@ -87,7 +87,7 @@ class VGG19Features(FrozenFeatures):
         return [found[position] for position in range(len(found))]
 
 
-def _vgg19(weights: Path | None) -> list[nn.Module]:
+def _vgg19(weights: Path | str | None) -> list[nn.Module]:
     """Return the layers of torchvision's `vgg19().features`; the classifier, six sevenths of the file, is not built."""
     from torchvision.models import VGG19_Weights
     from torchvision.models.vgg import cfgs, make_layers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,8 +10,10 @@ from torch import Tensor
 
 from aesop.errors import ModelError
 from aesop.files import printable, require_writable
-from aesop.networks.loading import load_generator
-from aesop.networks.state_dicts import read_metadata, read_state, write_state
+from aesop.networks.loading import build_generator
+from aesop.networks.recorded import recorded_section
+from aesop.networks.state_dicts import WeightsFile, write_state
+from aesop.run import Run
 
 
 def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
@@ -71,39 +71,27 @@ def interpolate_to_files(first: Path, second: Path, alphas: Mapping[Path, float]
         if output.suffix != ".safetensors":
             raise ModelError(f"{output}: cannot write {output.suffix or 'such'} models; end the name in .safetensors.")
         require_writable(output)
-    parents = [load_generator(path) for path in (first, second)]
-    taken = {parent.path.resolve() for parent in parents}
+    files = [WeightsFile.read(Run(path).generator() if path.is_dir() else path) for path in (first, second)]
+    parents = [build_generator(file) for file in files]
+    taken = {file.path.resolve() for file in files}
     if (replaced := next((output for output in alphas if output.resolve() in taken), None)) is not None:
         raise ModelError(f"{replaced}: is one of the two networks; name another file.")
     if parents[0].scale != parents[1].scale or parents[0].architecture != parents[1].architecture:
         kinds = " and ".join(f"{parent.architecture} x{parent.scale}" for parent in parents)
         raise ModelError(f"{first} and {second}: are of two architectures, {kinds}; name two of one.")
-    states = [read_state(parent.path) for parent in parents]
     origin = {
-        name: {"path": printable(given), "sha256": _sha256(parent.path)}
-        for name, given, parent in zip(("first", "second"), (first, second), parents, strict=True)
+        name: {"path": printable(given), "sha256": file.sha256}
+        for name, given, file in zip(("first", "second"), (first, second), files, strict=True)
     }
-    section = next(filter(None, (_section(parent.path) for parent in parents[::-1])), {})
+    section = next(filter(None, (recorded_section(file.metadata) for file in files[::-1])), None)
+    record = {"recipe": {"scale": parents[0].scale, "generator": section}, "stage": "interpolation"} if section else {}
     for output, alpha in alphas.items():
         try:
-            mixed = interpolate(states[0], states[1], alpha)
+            mixed = interpolate(files[0].state, files[1].state, alpha)
         except ValueError as error:
             raise ModelError(f"{first} and {second}: are of two architectures, {error}; name two of one.") from error
-        write_state(output, mixed, {**section, "interpolation": {**origin, "alpha": alpha}})
+        write_state(output, mixed, {**record, "interpolation": {**origin, "alpha": alpha}})
 
 
 def _alike(first: Tensor, second: Tensor) -> bool:
     return first.shape == second.shape and first.is_floating_point() == second.is_floating_point()
-
-
-def _section(path: Path) -> dict[str, object]:
-    """What of a file's metadata is true of a mixture: how its network is built; empty where it does not say."""
-    try:
-        recipe = json.loads(read_metadata(path)["recipe"])
-        return {"recipe": {key: recipe[key] for key in ("scale", "generator")}, "stage": "interpolation"}
-    except (KeyError, RecursionError, TypeError, ValueError):
-        return {}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 from torch import Tensor, nn
 
 from aesop.errors import ModelError
+from aesop.networks.kinds import kind_of_network
 from aesop.networks.recorded import recorded_generator
 from aesop.networks.rrdb import RRDBNet
-from aesop.networks.spandrel_any import prepare
+from aesop.networks.spandrel_any import prepare, read_by_spandrel
 from aesop.networks.spsr import SPSRNet, is_spsr
 from aesop.networks.srresnet import is_srresnet, srresnet_from_state
-from aesop.networks.state_dicts import read_metadata, read_state
+from aesop.networks.state_dicts import WeightsFile
 from aesop.run import Run
 
 
@@ -25,13 +25,14 @@ from aesop.run import Run
 class LoadedGenerator:
     """A generator in evaluation mode, float32, on the CPU.
 
-    `model` maps (N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w), not clamped.
+    `model` maps (N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w), not clamped. `sha256` is that of the file `path`.
     """
 
     model: nn.Module
     scale: int
     architecture: str
     path: Path
+    sha256: str
 
 
 def load_generator(path: Path | str) -> LoadedGenerator:
@@ -42,60 +43,69 @@ def load_generator(path: Path | str) -> LoadedGenerator:
 
     """
     path = Path(path)
-    if path.is_dir():
-        path = Run(path).generator()
-    state = read_state(path)
-    if any(key.startswith("decoder.") for key in state) and any("conv_first.0." in key for key in state):
-        raise ModelError(f"{path}: is an auto-encoder, not a generator; name a generator here.")
-    model, scale, architecture = generator_from_state(state, path, read_metadata(path))
-    return LoadedGenerator(model, scale, architecture, path)
+    return build_generator(WeightsFile.read(Run(path).generator() if path.is_dir() else path))
 
 
-def generator_from_state(
-    state: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
-) -> tuple[nn.Module, int, str]:
-    """Build the generator whose parameters `state` holds: (model, scale, architecture's name).
+def build_generator(file: WeightsFile) -> LoadedGenerator:
+    """Build the generator that a file holds.
 
-    RRDB in its present layout is ours, since spandrel fixes its growth, and so are the networks that it lacks; a file
-    of ours that records its network is built by that; all else is spandrel's.
+    By what the file records, if it is ours; else by its shapes: what spandrel does not know, or knows less of, is
+    ours, and all else is spandrel's.
 
     Raises:
-        ModelError: naming `path`, if no architecture fits.
+        ModelError: if no known architecture fits, or it is not for RGB pictures.
 
     """
-    for architecture, recognise, from_state in _OURS:
-        if recognise(state):
-            try:
-                model = from_state(state)
-            except (IndexError, KeyError, ValueError, RuntimeError) as error:
-                raise ModelError(
-                    f"{path}: looks like {architecture}, but its parameters do not fit together."
-                ) from error
-            return model.eval().float(), model.scale, architecture
-    if (recorded := recorded_generator(state, metadata or {}, path)) is not None:
-        return recorded
-    try:
-        descriptor = ModelLoader("cpu").load_from_state_dict(_as_spandrel_wants(state))
-    except UnsupportedModelError as error:
-        raise ModelError(f"{path}: no architecture known to spandrel has these parameters.") from error
-    except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: its parameters do not fit the architecture they look like ({error}).") from error
-    if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != 3:
-        raise ModelError(f"{path}: {descriptor.architecture.name} does not upscale RGB pictures.")
-    model = prepare(descriptor.model.eval().float(), descriptor.size_requirements, descriptor.scale)
-    return model, descriptor.scale, descriptor.architecture.name
+    found = recorded_generator(file) or _ours(file) or _spandrels(file)
+    model, scale, architecture = found
+    return LoadedGenerator(model.eval().float(), scale, _NAMES.get(architecture, architecture), file.path, file.sha256)
 
 
 def _is_rrdb(state: dict[str, Tensor]) -> bool:
     return {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"} <= state.keys()
 
 
-#: What spandrel does not know, or knows less of: name, recognition and construction.
+#: What spandrel does not know, or knows less of (it fixes RRDB's growth): name, recognition and construction.
 _OURS: tuple[tuple[str, Callable[[dict[str, Tensor]], bool], Callable[[dict[str, Tensor]], Any]], ...] = (
     ("RRDB", _is_rrdb, RRDBNet.from_state),
     ("SPSR", is_spsr, SPSRNet.from_state),
     ("SRResNet", is_srresnet, srresnet_from_state),
 )
+
+#: What spandrel or we call the architectures of a recipe's types.
+_NAMES = {
+    "rrdb": "RRDB",
+    "swinir": "SwinIR",
+    "drct": "DRCT",
+    "srresnet": "SRResNet",
+    "srvgg": "RealESRGAN Compact",
+    "span": "SPAN",
+}
+
+
+def _ours(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
+    for architecture, recognise, from_state in _OURS:
+        if recognise(file.state):
+            try:
+                model = from_state(file.state)
+            except (IndexError, KeyError, ValueError, RuntimeError) as error:
+                raise ModelError(
+                    f"{file.path}: looks like {architecture}, but its parameters do not fit together; get it anew."
+                ) from error
+            return model, model.scale, architecture
+    return None
+
+
+def _spandrels(file: WeightsFile) -> tuple[nn.Module, int, str]:
+    state = _as_spandrel_wants(file.state)
+    kind = kind_of_network(state)
+    if not kind.startswith("a generator"):
+        raise ModelError(f"{file.path} is {kind}; a generator is expected here.")
+    try:
+        read = read_by_spandrel(state)
+    except ValueError as error:
+        raise ModelError(f"{file.path} looks like {kind}, but {error}.") from error
+    return prepare(read.model.eval(), read.size_requirements, read.scale), read.scale, read.architecture.name
 
 
 def _as_spandrel_wants(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -145,7 +145,7 @@ class RRDBConfig(GeneratorSection):
 
     type: Literal["rrdb"]
     features: int = Field(64, ge=1, description="width of the trunk")
-    blocks: int = Field(23, ge=1, description="number of RRDBs")
+    blocks: int = Field(23, ge=1, le=200, description="number of RRDBs")
     growth: int = Field(32, ge=1, description="channels each dense layer adds; spandrel reads 32 only")
 
     def check(self, scale: int) -> None:

@@ -1,4 +1,4 @@
-"""spandrel's networks made fit for training and for pictures of every size; any of its architectures as a generator."""
+"""Any architecture of spandrel's as a generator: its network made fit for training and for pictures of every size."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import inspect
 import json
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal, TypeVar, get_args
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from pydantic import Field, JsonValue, field_validator, model_validator
-from spandrel import MAIN_REGISTRY, Architecture, ImageModelDescriptor, SizeRequirements
+from spandrel import MAIN_REGISTRY, ImageModelDescriptor, SizeRequirements
 from spandrel.architectures.DRCT import DRCT
 from spandrel.architectures.RCAN import RCAN
 from spandrel.architectures.SPAN import SPAN
@@ -23,24 +23,34 @@ from spandrel.architectures.SwinIR import SwinIR
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.networks.fitting import LinspaceOnCPU
 from aesop.networks.section import GeneratorSection
 
 Network = TypeVar("Network", bound=nn.Module)
+Built = TypeVar("Built")
 
 #: What spandrel's constructors call the scale.
 SCALE_NAMES = ("scale", "upscale", "up_scale", "upscale_factor", "upscaling_factor")
 
-#: What a constructor, a loader or a forward raises on arguments that do not fit together.
-_UNFIT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
-
-def construct(network: Callable[..., Network], **arguments: Any) -> Network:
-    """Construct a network of spandrel's with fresh weights, on the meta device too."""
-    with LinspaceOnCPU(), warnings.catch_warnings():
-        # torch's complaint about how SwinIR calls meshgrid is not the user's business.
+def construct(network: Callable[..., Built], *arguments: Any, **named: Any) -> Built:
+    """Call a constructor of spandrel's without torch's warnings about how it calls meshgrid."""
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.meshgrid")
-        return network(**arguments)
+        return network(*arguments, **named)
+
+
+def read_by_spandrel(state: dict[str, Tensor]) -> ImageModelDescriptor[nn.Module]:
+    """Build the network that spandrel takes these parameters for.
+
+    Raises:
+        ValueError: if it takes them for none, they do not fit, or the network does not upscale RGB pictures.
+
+    """
+    with _unfit("its parameters do not fit the architecture that they look like"):
+        read = construct(MAIN_REGISTRY.load, dict(state))
+    if not isinstance(read, ImageModelDescriptor) or (read.input_channels, read.output_channels) != (3, 3):
+        raise ValueError(f"{read.architecture.name} does not upscale RGB pictures")
+    return read
 
 
 def prepare(model: Network, requirements: SizeRequirements, scale: int) -> Network:
@@ -104,141 +114,37 @@ def _accept_every_size(model: nn.Module, requirements: SizeRequirements, scale: 
     model.register_forward_hook(cut)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One network class, by the names that a recipe may give it: its architecture's, unless that has several."""
+class _Entry(NamedTuple):
+    """A network class of spandrel's, by the names that a recipe may give it, and what its constructor takes."""
 
     names: tuple[str, ...]
-    architecture: Architecture[nn.Module]
     network: type[nn.Module]
-
-    @property
-    def name(self) -> str:
-        """The name that messages give it."""
-        return self.names[0]
-
-    @property
-    def parameters(self) -> dict[str, inspect.Parameter]:
-        """What the constructor takes."""
-        return dict(inspect.signature(self.network).parameters)
+    parameters: dict[str, inspect.Parameter]
 
 
+@cache
 def _entries() -> list[_Entry]:
     found = []
-    for support in MAIN_REGISTRY:
-        # `class HATArch(Architecture[HAT])`, or a union of classes.
-        for base in getattr(type(support.architecture), "__orig_bases__", ()):
-            for argument in get_args(base):
-                networks = get_args(argument) or (argument,)
-                for network in networks:
-                    own = (support.architecture.id, support.architecture.name)
-                    found.append(
-                        _Entry(own if len(networks) == 1 else (network.__name__,), support.architecture, network)
-                    )
+    for architecture in (support.architecture for support in MAIN_REGISTRY):
+        # `class HATArch(Architecture[HAT])`, or a union of classes, which then go by their own names.
+        for base in getattr(type(architecture), "__orig_bases__", ()):
+            networks = [network for argument in get_args(base) for network in get_args(argument) or (argument,)]
+            for network in networks:
+                names = (architecture.id, architecture.name) if len(networks) == 1 else (network.__name__,)
+                found.append(_Entry(names, network, dict(inspect.signature(network).parameters)))
     return found
 
 
 def _entry(name: str) -> _Entry:
-    """Find an architecture by its name in spandrel or its class's, whatever the case.
-
-    Raises:
-        ValueError: if there is none.
-
-    """
-    entries = _entries()
-    for entry in entries:
+    """Find an architecture by its name in spandrel or its class's, whatever the case; ValueError if there is none."""
+    for entry in _entries():
         if name.casefold() in map(str.casefold, entry.names):
             return entry
-    names = [entry.name for entry in entries]
-    near = difflib.get_close_matches(name.casefold(), [known.casefold() for known in names], cutoff=0.5)
-    near += [known.casefold() for known in names if name.casefold() in known.casefold()]
-    raise ValueError(
-        f"spandrel has no architecture {name}; "
-        f"{'the nearest are' if near else 'it has'} "
-        f"{', '.join(known for known in names if not near or known.casefold() in near)}"
-    )
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What trying a network out says of it."""
-
-    scale: int
-    requirements: SizeRequirements
-    unused: frozenset[str]
-
-
-def _build(entry: _Entry, arguments: dict[str, Any], scale: int) -> nn.Module:
-    name = next((name for name in SCALE_NAMES if name in entry.parameters), None)
-    scales = {} if name is None or any(known in arguments for known in SCALE_NAMES) else {name: scale}
-    try:
-        return construct(entry.network, **scales, **copy.deepcopy(arguments))
-    except _UNFIT as error:
-        raise ValueError(f"{entry.name} cannot be built from these arguments ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")
-
-
-@lru_cache
-def _try_out(name: str, arguments: str, scale: int) -> _Facts:
-    """Find out whether spandrel's network can be trained, and whether a file of it comes back as the same network.
-
-    Raises:
-        ValueError: if not.
-
-    """
-    entry = _entry(name)
-    # Cached or not, the caller's random numbers go on as they were.
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        network = _build(entry, json.loads(arguments), scale)
-        with torch.no_grad():
-            # Fresh weights may be zeros behind which a difference hides.
-            for parameter in network.parameters():
-                parameter.add_(torch.randn_like(parameter), alpha=0.02)
-        state = {key: value.clone() for key, value in network.state_dict().items()}
-        try:
-            read = entry.architecture.load(dict(state))
-        except _UNFIT as error:
-            raise ValueError(
-                f"spandrel cannot read files of a {entry.name} with these arguments ({_reason(error)})"
-            ) from error
-        if not isinstance(read, ImageModelDescriptor) or (read.input_channels, read.output_channels) != (3, 3):
-            raise ValueError(f"{entry.name} does not upscale RGB pictures with these arguments")
-        requirements = in_windows(read.model, read.size_requirements)
-        if read.scale != scale:
-            return _Facts(read.scale, requirements, frozenset())
-        lr = torch.rand(2, 3, 9, 7)
-        models = [prepare(model.eval(), read.size_requirements, read.scale) for model in (network, read.model)]
-        try:
-            with torch.no_grad():
-                built, back = (model(lr) for model in models)
-            network.train()
-            network(lr).mean().backward()
-        except _UNFIT as error:
-            raise ValueError(f"{entry.name} cannot be trained with these arguments ({_reason(error)})") from error
-    if built.shape != (2, 3, 9 * scale, 7 * scale):
-        raise ValueError(f"{entry.name} makes {tuple(built.shape)} of {tuple(lr.shape)} with these arguments")
-    if back.shape != built.shape or not torch.allclose(built, back, rtol=1e-3, atol=1e-4 * float(built.abs().max())):
-        raise ValueError(
-            f"spandrel would read files of this {entry.name} as another network"
-            f"{_difference(network, read.model)}; change its arguments"
-        )
-    unused = frozenset(key for key, parameter in network.named_parameters() if parameter.grad is None)
-    return _Facts(scale, requirements, unused)
-
-
-def _difference(built: nn.Module, read: nn.Module) -> str:
-    """Say which arguments spandrel does not find again in a file: `(img_range 1.0 instead of 255.0)`."""
-    ours, theirs = (getattr(model, "hyperparameters", {}) for model in (built, read))
-    changed = [
-        f"{key} {theirs[key]} instead of {value}"
-        for key, value in ours.items()
-        if key in theirs and json.dumps(theirs[key], default=str) != json.dumps(value, default=str)
-    ]
-    return f" ({', '.join(changed)})" if changed else ""
+    names = {entry.names[0].casefold(): entry.names[0] for entry in _entries()}
+    near = difflib.get_close_matches(name.casefold(), names, cutoff=0.5)
+    near += [known for known in names if name.casefold() in known]
+    listed = ", ".join(known for folded, known in names.items() if not near or folded in near)
+    raise ValueError(f"spandrel has no architecture {name}; {'the nearest are' if near else 'it has'} {listed}")
 
 
 class SpandrelConfig(GeneratorSection):
@@ -253,7 +159,7 @@ class SpandrelConfig(GeneratorSection):
     @field_validator("architecture")
     @classmethod
     def _known(cls, architecture: str) -> str:
-        return _entry(architecture).name
+        return _entry(architecture).names[0]
 
     @model_validator(mode="after")
     def _legal(self) -> SpandrelConfig:
@@ -270,11 +176,11 @@ class SpandrelConfig(GeneratorSection):
     @property
     def multiple(self) -> int:
         """What the sides of an LR crop must be a multiple of, as spandrel states it or as the windows demand."""
-        return self._try_out(4).requirements.multiple_of
+        return self._facts(4).requirements.multiple_of
 
     def check(self, scale: int) -> None:
         """Refuse what cannot be built, trained, saved and read again, or upscales by another factor."""
-        found = self._try_out(scale).scale
+        found = self._facts(scale).scale
         if found != scale:
             upsampler = _entry(self.architecture).parameters.get("upsampler")
             unset = upsampler is not None and upsampler.default == "" and "upsampler" not in self.arguments
@@ -288,25 +194,83 @@ class SpandrelConfig(GeneratorSection):
             ValueError: as `check` does.
 
         """
-        entry = _entry(self.architecture)
-        if torch.get_default_device().type == "meta":
-            return _on_meta(entry, self.arguments, scale)
         self.check(scale)
-        facts = self._try_out(scale)
-        network = _build(entry, self.arguments, scale)
+        facts = self._facts(scale)
+        network = _build(self.architecture, self.arguments, scale)
         for name, parameter in network.named_parameters():
             if name in facts.unused:
                 parameter.requires_grad_(False)
         return prepare(network, facts.requirements, scale)
 
-    def _try_out(self, scale: int) -> _Facts:
+    def _facts(self, scale: int) -> _Facts:
         return _try_out(self.architecture, json.dumps(self.arguments, sort_keys=True), scale)
 
 
-def _on_meta(entry: _Entry, arguments: dict[str, Any], scale: int) -> nn.Module:
+class _Facts(NamedTuple):
+    """What trying a network out says of it: its scale, its input's sizes, the parameters that no output depends on."""
+
+    scale: int
+    requirements: SizeRequirements
+    unused: frozenset[str] = frozenset()
+
+
+@lru_cache
+def _try_out(name: str, arguments: str, scale: int) -> _Facts:
+    """Build a network, train it for a step, and read it back as a file; ValueError if spandrel reads another."""
+    # Cached or not, the caller's random numbers go on as they were.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        network = _build(name, json.loads(arguments), scale)
+        with torch.no_grad():
+            # Fresh weights may be zeros behind which a difference hides.
+            for parameter in network.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.02)
+        with _unfit(f"spandrel cannot read files of a {name} with these arguments"):
+            read = read_by_spandrel({key: value.clone() for key, value in network.state_dict().items()})
+        facts = _Facts(read.scale, in_windows(read.model, read.size_requirements))
+        if read.scale != scale:
+            return facts
+        lr = torch.rand(2, 3, 9, 7)
+        with _unfit(f"{name} cannot be trained with these arguments"):
+            models = [prepare(model.eval(), read.size_requirements, scale) for model in (network, read.model)]
+            with torch.no_grad():
+                built, back = (model(lr) for model in models)
+            network.train()
+            network(lr).mean().backward()
+    if built.shape != (2, 3, 9 * scale, 7 * scale):
+        raise ValueError(f"{name} makes {tuple(built.shape)} of {tuple(lr.shape)} with these arguments")
+    if back.shape != built.shape or not torch.allclose(built, back, rtol=1e-3, atol=1e-4 * float(built.abs().max())):
+        raise ValueError(
+            f"spandrel would read files of this {name} as another network{_difference(network, read.model)}; "
+            "change its arguments"
+        )
+    return facts._replace(unused=frozenset(key for key, value in network.named_parameters() if value.grad is None))
+
+
+def _build(name: str, arguments: dict[str, Any], scale: int) -> nn.Module:
+    entry = _entry(name)
+    key = next((key for key in SCALE_NAMES if key in entry.parameters), None)
+    scales = {} if key is None or not arguments.keys().isdisjoint(SCALE_NAMES) else {key: scale}
+    with _unfit(f"{name} cannot be built from these arguments"):
+        return construct(entry.network, **scales, **copy.deepcopy(arguments))
+
+
+def _difference(built: nn.Module, read: nn.Module) -> str:
+    """Say which arguments spandrel does not find again in a file: ` (img_range 1.0 instead of 255.0)`."""
+    ours, theirs = (getattr(model, "hyperparameters", {}) for model in (built, read))
+    changed = [
+        f"{key} {theirs[key]} instead of {value}"
+        for key, value in ours.items()
+        if key in theirs and json.dumps(theirs[key], default=str) != json.dumps(value, default=str)
+    ]
+    return f" ({', '.join(changed)})" if changed else ""
+
+
+@contextmanager
+def _unfit(message: str) -> Iterator[None]:
+    """Raise ValueError with `message` for whatever a constructor, a loader or a forward trips over."""
     try:
-        return _build(entry, arguments, scale)
-    except ValueError:
-        # A few constructors look at the values of tensors.
-        with torch.device("cpu"):
-            return _build(entry, arguments, scale).to("meta")
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".rstrip(": ") if type(error) is not ValueError else str(error)
+        raise ValueError(f"{message} ({reason})") from error

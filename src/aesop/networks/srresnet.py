@@ -141,7 +141,7 @@ class SRResNetConfig(GeneratorSection):
 
     type: Literal["srresnet"]
     features: int = Field(64, ge=1, description="width")
-    blocks: int = Field(16, ge=1, description="number of residual blocks")
+    blocks: int = Field(16, ge=1, le=500, description="number of residual blocks")
     norm: bool = Field(False, description="SRGAN's network with batch norm, instead of BasicSR's without")
 
     def build(self, scale: int) -> MSRResNet | SRResNet:

@@ -18,7 +18,7 @@ class SRVGGConfig(GeneratorSection):
 
     type: Literal["srvgg"]
     features: int = Field(64, ge=1, description="width")
-    convs: int = Field(16, ge=0, description="convolutions between the first and the last")
+    convs: int = Field(16, ge=0, le=500, description="convolutions between the first and the last")
 
     def build(self, scale: int) -> Compact:
         """Build the network with fresh weights."""

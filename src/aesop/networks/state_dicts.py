@@ -2,71 +2,101 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
-import pickle
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from aesop.errors import ModelError
 from aesop.files import atomic_path
+from aesop.networks.kinds import HEAD, kind_of_archive, kind_of_file
 
 #: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
 _WRAPPERS = ("params_ema", "params", "params-ema", "state_dict", "model", "generator")
 
-#: What safetensors, zip and the restricted unpickler raise on files that are corrupt or hold more than tensors.
-_UNREADABLE = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-)
+#: Bytes that the format allows a header.
+_LONGEST_HEADER = 100_000_000
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a file's parameters by name, on the CPU.
+@dataclass(frozen=True)
+class WeightsFile:
+    """A model file, opened and read once.
 
-    Of a torch file that wraps them, `params_ema` is preferred to `params`; a `module.` prefix is dropped.
+    `state` holds the parameters by name, on the CPU: of a torch file that wraps them, `params_ema` rather than
+    `params`, without the prefixes `module.` and `netG.`. `metadata` is what a safetensors file says of itself, decoded
+    from JSON.
+    """
+
+    path: Path
+    state: dict[str, Tensor]
+    metadata: dict[str, Any]
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path | str) -> WeightsFile:
+        """Read a file.
+
+        Raises:
+            ModelError: if it is missing, unreadable, damaged, no model, would have to run code to load, or holds
+                whole numbers for weights.
+
+        """
+        path = Path(path)
+        data = _read(path)
+        try:
+            if data[8:9] == b"{":
+                state, metadata = dict(sorted(load(data).items())), _metadata(data)
+            else:
+                state, metadata = _torch_state(path, data), {}
+            state = {key.removeprefix("module.").removeprefix("netG."): value for key, value in state.items()}
+            _require_plausible(state, len(data))
+        except ModelError:
+            raise
+        except Exception as error:  # a restricted unpickler raises all sorts of things on a damaged file
+            if "GLOBAL" in str(error):
+                raise ModelError(
+                    f"{path}: holds Python objects, which might run code, and not parameters alone; save the model's "
+                    "state_dict() instead."
+                ) from error
+            raise ModelError(f"{path}: is damaged, or not a model file; get it anew.") from error
+        if not state:
+            raise ModelError(f"{path}: holds no parameters.")
+        whole = next((key for key, value in state.items() if _is_weight(key) and not value.is_floating_point()), None)
+        if whole is not None:
+            raise ModelError(
+                f"{path}: is quantised ({whole} is {str(state[whole].dtype).removeprefix('torch.')}); "
+                "get it in floating point."
+            )
+        return cls(path, state, metadata, hashlib.sha256(data).hexdigest())
+
+
+def read_state(path: Path | str) -> dict[str, Tensor]:
+    """Read a file's parameters by name, on the CPU; raises as `WeightsFile.read` does."""
+    return WeightsFile.read(path).state
+
+
+def read_metadata(path: Path | str) -> dict[str, Any]:
+    """Read what a safetensors file says of itself, from its header alone; {} for other files.
 
     Raises:
-        ModelError: if the file is missing, corrupt, holds anything but tensors, or would have to run code to load.
+        ModelError: if it cannot be read.
 
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model file; check the path.")
     try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-        else:
-            state = _unwrap(torch.load(path, map_location="cpu", weights_only=True))
-    except _UNREADABLE as error:
-        raise ModelError(
-            f"{path}: is not a readable model file, or holds more than parameters; get it anew."
-        ) from error
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}).") from error
-    if not state:
-        raise ModelError(f"{path}: holds no parameters.")
-    return {key.removeprefix("module."): value for key, value in state.items()}
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Read what a safetensors file says of itself; empty for other files and files that say nothing."""
-    if path.suffix != ".safetensors":
-        return {}
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+        with Path(path).open("rb") as file:
+            start = file.read(9)
+            if start[8:] != b"{":
+                return {}
+            return _metadata(start + file.read(min(int.from_bytes(start[:8], "little"), _LONGEST_HEADER)))
+    except (AttributeError, OSError, ValueError) as error:
         raise ModelError(f"{path}: is not a readable safetensors file ({error}); get it anew.") from error
 
 
@@ -81,24 +111,65 @@ def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     written = save(tensors, {key: json.dumps(value, default=str) for key, value in metadata.items()})
-    header, data = _sorted_header(written)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(header)
-        file.write(data)
-
-
-def _sorted_header(written: bytes) -> tuple[bytes, memoryview]:
-    """Sort the metadata of a safetensors file, which its library writes in random order: (beginning, data).
-
-    A file begins with the header's length in 8 bytes and the header, JSON; the header says where in the data each
-    tensor is, counted from the header's end.
-    """
-    start = 8 + int.from_bytes(written[:8], "little")
-    header = json.loads(written[8:start])
+    # The library writes metadata in random order: sort them. Data begins at a multiple of 8.
+    end, header = _header(written)
     header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # data begins at a multiple of 8
-    return len(text).to_bytes(8, "little") + text, memoryview(written)[start:]
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(memoryview(written)[end:])
+
+
+def _read(path: Path) -> bytes:
+    """Read a file that may be a model."""
+    try:
+        if not path.is_file():
+            if path.is_dir():
+                raise ModelError(f"{path} is a folder; a model file is expected here.")
+            raise ModelError(f"{path}: no such model file; check the path.")
+        with path.open("rb") as file:
+            if (kind := kind_of_file(file.read(HEAD), path.suffix)) is not None:
+                raise ModelError(f"{path} is {kind}; a .safetensors or .pth file is expected here.")
+            file.seek(0)
+            return file.read()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk.") from error
+    except MemoryError as error:
+        raise ModelError(f"{path}: is larger than the memory; name a model file.") from error
+
+
+def _header(data: bytes) -> tuple[int, dict[str, Any]]:
+    """Parse the JSON header of a safetensors file, whose length its first 8 bytes hold: (its end, the header)."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return end, json.loads(data[8:end])
+
+
+def _metadata(data: bytes) -> dict[str, Any]:
+    """Decode the values of a safetensors file that are JSON, as ours are; leave out the others."""
+    decoded = {}
+    for key, text in _header(data)[1].get("__metadata__", {}).items():
+        try:
+            decoded[key] = json.loads(text)
+        except (RecursionError, ValueError):
+            continue
+    return decoded
+
+
+def _torch_state(path: Path, data: bytes) -> dict[str, Tensor]:
+    kind = None
+    if data.startswith(b"PK"):
+        with ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+        kind = kind_of_archive([entry.filename for entry in entries])
+        if sum(entry.file_size for entry in entries) > len(data):
+            raise ValueError("its parts are larger than the file")
+    loaded = None if kind else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if isinstance(loaded, dict) and "rng" in loaded and "iteration" in loaded:
+        kind = "a training checkpoint"
+    if kind:
+        raise ModelError(f"{path} is {kind}; a .safetensors or .pth file of parameters is expected here.")
+    return _unwrap(loaded)
 
 
 def _unwrap(loaded: object) -> dict[str, Tensor]:
@@ -107,5 +178,21 @@ def _unwrap(loaded: object) -> dict[str, Tensor]:
             if isinstance(loaded.get(wrapper), dict):
                 return _unwrap(loaded[wrapper])
         if all(isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()):
-            return dict(loaded)
+            return {key: value.detach() for key, value in loaded.items()}
     raise ValueError("no dictionary of tensors")
+
+
+def _require_plausible(state: dict[str, Tensor], size: int) -> None:
+    """Raise ValueError for what only a forged or damaged file says: tensors without data, layers without end."""
+    if any(value.layout != torch.strided or value.is_quantized or value.is_meta for value in state.values()):
+        raise ValueError("its tensors are not plain")
+    # Tensors may share their data, as an official auto-encoder's do.
+    if sum(value.numel() * value.element_size() for value in state.values()) > 4 * size:
+        raise ValueError("its tensors are larger than the file")
+    numbers = (int(number[:9]) for key in state for number in re.findall(r"\d+", key))
+    if max(numbers, default=0) > 10 * len(state) + 1000:
+        raise ValueError("its layers have numbers that are too large")
+
+
+def _is_weight(key: str) -> bool:
+    return key.rpartition(".")[2].partition("_")[0] in ("weight", "bias")

@@ -29,13 +29,13 @@ class SwinIRConfig(GeneratorSection):
     """SwinIR generator."""
 
     type: Literal["swinir"]
-    features: int = Field(180, ge=1, description="width, shared out equally among the heads")
-    groups: int = Field(6, ge=1, description="number of residual groups")
-    blocks: int = Field(6, ge=1, description="attention blocks a group")
+    features: int = Field(180, ge=1, le=400, description="width, shared out equally among the heads")
+    groups: int = Field(6, ge=1, le=16, description="number of residual groups")
+    blocks: int = Field(6, ge=1, le=16, description="attention blocks a group")
     heads: int = Field(6, ge=1, description="attention heads")
     # spandrel takes a window of 7 for that of the JPEG models, whose pixels go to 255.
     window: int = Field(8, ge=2, le=32, multiple_of=2, description="side of the attention windows in LR pixels")
-    mlp_ratio: int = Field(2, ge=1, description="width of the perceptrons' hidden layer, in widths")
+    mlp_ratio: int = Field(2, ge=1, le=8, description="width of the perceptrons' hidden layer, in widths")
     upsampler: Literal["pixelshuffle", "pixelshuffledirect", "nearest+conv"] = Field(
         "pixelshuffle", description="classical, lightweight and real-world SR's way up"
     )

@@ -10,7 +10,7 @@ from aesop.errors import ModelError
 from aesop.networks.state_dicts import read_state
 
 
-def load_discriminator(discriminator: nn.Module, path: Path) -> None:
+def load_discriminator(discriminator: nn.Module, path: Path | str) -> None:
     """Load `path` into a built discriminator; every parameter and buffer must be there and fit.
 
     Raises:
