@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from aesop.evaluation.published import SCALE, published
 from aesop.evaluation.results import Evaluation
-from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Outcome, Row, heading, notes, tabulate
+from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Row, heading, notes, tabulate
 from aesop.metrics import METRICS
 
 CSV_COLUMNS: tuple[str, ...] = (
@@ -18,9 +17,9 @@ CSV_COLUMNS: tuple[str, ...] = (
     "against", "difference", "difference_low", "difference_high", "difference_count", "significant", "reason",
 )  # fmt: skip
 
-_LATEX_ESCAPES = {
+_LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "−": "$-$",
-    "<": "$<$", ">": "$>$",
+    "<": "$<$", ">": "$>$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
 } | {character: "\\" + character for character in "&%$#_{}"}  # fmt: skip
 
 
@@ -33,58 +32,50 @@ def to_csv(evaluation: Evaluation, *, paper: bool = False) -> str:
     text = io.StringIO()
     lines = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     lines.writeheader()
+    lines.writerows(_measured(evaluation))
+    if paper:
+        lines.writerows(_printed(evaluation))
+    return text.getvalue()
+
+
+def _measured(evaluation: Evaluation) -> Iterator[dict[str, object]]:
     differences = {(d.model, d.benchmark, d.metric): d for d in evaluation.differences()}
     for result in evaluation.results:
-        line = {
-            "source": "measured",
-            "benchmark": result.benchmark,
-            "scale": result.scale,
-            "model": result.model,
-            "metric": result.metric,
-            "mean": _number(result.mean),
-            "count": result.count,
-            "pictures": len(result.pictures),
-            "reason": result.unavailable or "",
-        }
-        if (interval := result.interval) is not None:
-            line |= {"low": _number(interval[0]), "high": _number(interval[1])}
+        line: dict[str, object] = {
+            "source": "measured", "benchmark": result.benchmark, "scale": result.scale, "model": result.model,
+            "metric": result.metric, "mean": result.mean, "count": result.count, "pictures": len(result.pictures),
+            "reason": result.unavailable,
+        }  # fmt: skip
+        line["low"], line["high"] = result.interval or (None, None)
         if found := differences.get((result.model, result.benchmark, result.metric)):
-            line |= {"against": found.against, "difference": _number(found.difference)}
-            line |= {"difference_count": found.count}
+            line |= {"against": found.against, "difference": found.difference, "difference_count": found.count}
             if found.interval is not None:
-                low, high = map(_number, found.interval)
-                line |= {"difference_low": low, "difference_high": high, "significant": found.significant}
-        lines.writerow(line)
-    if paper:
-        scales = {result.benchmark: result.scale for result in evaluation.results}
-        for number in published():
-            if scales.get(number.benchmark) == SCALE and number.metric in evaluation.metrics:
-                model = ", ".join(filter(None, (number.method, number.backbone, number.crop and f"crop {number.crop}")))
-                lines.writerow(
-                    {
-                        "source": f"paper, table {number.table}",
-                        "benchmark": number.benchmark,
-                        "scale": SCALE,
-                        "model": model,
-                        "metric": number.metric,
-                        "mean": number.text,
-                    }
-                )
-    return text.getvalue()
+                line["difference_low"], line["difference_high"] = found.interval
+                line["significant"] = found.significant
+        yield line
+
+
+def _printed(evaluation: Evaluation) -> Iterator[dict[str, object]]:
+    scales = {result.benchmark: result.scale for result in evaluation.results}
+    for number in published():
+        if scales.get(number.benchmark) == SCALE and number.metric in evaluation.metrics:
+            parts = (number.method, number.backbone, number.crop and f"crop {number.crop}")
+            yield {
+                "source": f"paper, table {number.table}", "benchmark": number.benchmark, "scale": SCALE,
+                "model": ", ".join(filter(None, parts)), "metric": number.metric, "mean": number.text,
+            }  # fmt: skip
 
 
 def to_markdown(evaluation: Evaluation, *, paper: bool = False) -> str:
     """A table a benchmark, the best bold, differences below, and all notes."""
     parts = []
     for table in tabulate(evaluation, published=paper):
-        if not table.metrics:
-            continue
-        parts.append(f"### {_markdown(table.title)}\n\n" + _markdown_table(table, table.models, table.published))
-        if table.differences:
-            parts.append(f"{_markdown(table.difference_title)}\n\n" + _markdown_table(table, table.differences))
-    told = notes(evaluation, published=paper)
-    if told:
-        parts.append("\n".join(f"- {_markdown(note)}" for note in told) + "\n")
+        if table.metrics:
+            parts.append(f"### {_markdown(table.title)}\n\n" + _markdown_table(table, table.models, table.published))
+            if table.differences:
+                parts.append(f"{_markdown(table.difference_title)}\n\n" + _markdown_table(table, table.differences))
+    if lines := notes(evaluation, published=paper):
+        parts.append("".join(f"- {_markdown(line)}\n" for line in lines))
     return "\n".join(parts)
 
 
@@ -99,8 +90,7 @@ def _markdown_table(table: BenchmarkTable, rows: Sequence[Row], paper: Sequence[
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = " ".join(filter(None, (cell.text, cell.part)))
-    text = f"**{text}**" if cell.marked else text
+    text = f"**{cell.whole}**" if cell.marked else cell.whole
     return f"{text}<br>{cell.interval}" if cell.interval else text
 
 
@@ -115,51 +105,45 @@ def to_latex(evaluation: Evaluation, *, paper: bool = False) -> str:
     value have no column; they, and all notes, stand in comments above.
     """
     tables = tabulate(evaluation, published=paper)
-    metrics = [
+    filled = {
         metric
-        for metric in evaluation.metrics
-        if any(_has(row, table, metric) for table in tables for row in (*table.models, *table.published))
-    ]
+        for table in tables
+        for row in (*table.models, *table.published)
+        for metric, cell in zip(table.metrics, row.cells, strict=True)
+        if cell.text != NOTHING
+    }
+    metrics = [metric for metric in evaluation.metrics if metric in filled]
     against = evaluation.against or evaluation.models[0]
     marks = f"superscript + or -: better or worse than {against}, the 95 % interval of the paired difference excludes 0"
-    told = [marks, *notes(evaluation, published=paper)]
     lines = [
-        *("% " + " ".join(note.split()) for note in told),
+        *("% " + " ".join(note.split()) for note in (marks, *notes(evaluation, published=paper))),
         r"\begin{tabular}{l" + "r" * len(metrics) + "}",
         r"\toprule",
-        _latex_line(["Model", *(_latex_heading(metric) for metric in metrics)]),
+        _latex_line(["Model", *map(_latex_heading, metrics)]),
     ]
     for table in tables:
         lines += [r"\midrule", rf"\multicolumn{{{len(metrics) + 1}}}{{l}}{{{_latex(table.title)}}} \\"]
-        differences = {row.title: row for row in table.differences}
+        differences = {row.title: row.cells for row in table.differences}
         for row in table.models:
-            difference = differences.get(row.title)
-            cells = {
-                metric: _latex_cell(cell, "open" if difference is None else difference.cells[index].outcome)
-                for index, (metric, cell) in enumerate(zip(table.metrics, row.cells, strict=True))
-            }
+            against_it = differences.get(row.title, [Cell()] * len(row.cells))
+            cells = dict(zip(table.metrics, map(_latex_cell, row.cells, against_it), strict=True))
             lines.append(_latex_line([_latex(row.title), *(cells.get(metric, "--") for metric in metrics)]))
-        for index, row in enumerate(table.published):
-            lines += [rf"\cmidrule{{1-{len(metrics) + 1}}}"] if index == 0 else []
-            texts = dict(zip(table.metrics, (_latex(cell.text) for cell in row.cells), strict=True))
-            lines.append(_latex_line([f"Paper: {_latex(row.title)}", *(texts.get(metric, "--") for metric in metrics)]))
+        lines += [rf"\cmidrule{{1-{len(metrics) + 1}}}"] if table.published else []
+        for row in table.published:
+            cells = dict(zip(table.metrics, (_latex(cell.text) for cell in row.cells), strict=True))
+            lines.append(_latex_line([f"Paper: {_latex(row.title)}", *(cells.get(metric, "--") for metric in metrics)]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def _latex_heading(metric: str) -> str:
     described = METRICS[metric]
-    arrow = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}.get(described.arrow)
-    return " ".join(filter(None, (_latex(described.title), arrow, f"({described.unit})" if described.unit else "")))
+    unit = f"({described.unit})" if described.unit else ""
+    return _latex(" ".join(filter(None, (described.title, described.arrow, unit))))
 
 
-def _has(row: Row, table: BenchmarkTable, metric: str) -> bool:
-    return metric in table.metrics and row.cells[table.metrics.index(metric)].text != NOTHING
-
-
-def _latex_cell(cell: Cell, outcome: Outcome) -> str:
-    text = _latex(" ".join(filter(None, (cell.text, cell.part))))
-    text = rf"\textbf{{{text}}}" if cell.marked else text
-    return text + {"better": "$^+$", "worse": "$^-$"}.get(outcome, "")
+def _latex_cell(cell: Cell, difference: Cell) -> str:
+    text = rf"\textbf{{{_latex(cell.whole)}}}" if cell.marked else _latex(cell.whole)
+    return text + {"better": "$^+$", "worse": "$^-$"}.get(difference.outcome, "")
 
 
 def _latex_line(cells: Sequence[str]) -> str:
@@ -168,10 +152,4 @@ def _latex_line(cells: Sequence[str]) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX_ESCAPES.get(character, character) for character in text)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return repr(value) if math.isfinite(value) else "inf"
+    return "".join(_LATEX.get(character, character) for character in text)

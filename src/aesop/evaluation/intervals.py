@@ -1,11 +1,9 @@
 """Intervals of means over pictures, and of paired differences of two models: seeded bootstrap.
 
-A bootstrap interval takes its ends from the means of resampled pictures. The plain percentile interval is too narrow
-for few pictures: resampling knows nothing of the pictures that
-are not there. The *expanded* percentile interval (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015,
-section 5.1) takes percentiles further out, by as much as Student's t with n - 1 degrees of freedom and the factor
-sqrt(n / (n - 1)) widen a normal interval; for a hundred pictures the two are the same. It was preferred to BCa, which
-mends skewness but not narrowness. tests/test_evaluate_intervals.py checks how often it holds the true mean.
+The plain percentile interval is too narrow for few pictures. The *expanded* one (Hesterberg, "What Teachers Should Know
+About the Bootstrap", 2015, section 5.1) takes percentiles further out, by as much as Student's t with n - 1 degrees of
+freedom and the factor sqrt(n / (n - 1)) widen a normal interval. tests/test_evaluate_intervals.py checks how often it
+holds the true mean. BCa mends skewness, not narrowness.
 """
 
 from __future__ import annotations
@@ -17,11 +15,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-#: An interval holds the mean of all pictures of this kind in this share of all cases.
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-#: No interval of fewer values holds their mean that often: even their whole range does so in 1 - 2 * 0.5^4 = 87.5 % of
-#: all cases for four.
+#: Even the whole range of four values holds their mean in 1 - 2 * 0.5^4 = 87.5 % of all cases only.
 FEWEST = 5
 
 Interval = tuple[float, float]
@@ -34,7 +30,7 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
 @lru_cache(maxsize=1 << 14)
 def _mean_interval(values: tuple[float, ...]) -> Interval | None:
-    """Several outputs of one evaluation want the same ones."""
+    # Several outputs of one evaluation ask for the same ones.
     data = np.asarray(values, np.float64)
     if len(data) < FEWEST or not np.isfinite(data).all():
         return None
@@ -45,13 +41,13 @@ def _mean_interval(values: tuple[float, ...]) -> Interval | None:
 
 @lru_cache(maxsize=2)
 def _draws(count: int) -> np.ndarray:
-    """Indices (RESAMPLES, count) of resampled pictures, the same for one count always."""
+    """Indices (RESAMPLES, count) of resampled pictures."""
     return np.random.default_rng(0).integers(0, count, (RESAMPLES, count), np.int32)
 
 
 @lru_cache
 def _tail(count: int) -> float:
-    """What to leave out on either side of the resampled means of `count` values."""
+    """The part of the resampled means of `count` values to leave out on either side."""
     t = _student_quantile(1 - (1 - CONFIDENCE) / 2, count - 1)
     return NormalDist().cdf(-math.sqrt(count / (count - 1)) * t)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -14,7 +14,7 @@ SCALE = 4
 
 @dataclass(frozen=True)
 class Published:
-    """A number as the paper prints it; `backbone` and `crop` are empty where its table does not tell."""
+    """A number as the paper prints it; `backbone` and `crop` are empty where its table has none."""
 
     table: int
     backbone: str
@@ -24,28 +24,13 @@ class Published:
     metric: str
     text: str
 
-    @property
-    def value(self) -> float:
-        """The number."""
-        return float(self.text)
-
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A method of the paper on one benchmark: the tables that tell of it, and its numbers by metric, as printed."""
+    """A method of the paper on one benchmark, such as `AESOP RRDB-128, tables 1, 7`: its numbers by metric."""
 
-    method: str
-    backbone: str
-    crop: str
-    tables: tuple[int, ...]
-    values: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """`AESOP RRDB-128, tables 1, 7`."""
-        network = "-".join(filter(None, (self.backbone, self.crop)))
-        tables = f"table{'s' if len(self.tables) > 1 else ''} {', '.join(map(str, self.tables))}"
-        return f"{' '.join(filter(None, (self.method, network)))}, {tables}"
+    title: str
+    values: dict[str, str]
 
 
 @cache
@@ -65,14 +50,11 @@ def published_rows(benchmark: str, scale: int, metrics: Iterable[str]) -> list[P
     for number in published():
         if scale == SCALE and number.benchmark == benchmark and number.metric in wanted:
             rows.setdefault((number.backbone, number.crop, number.method), []).append(number)
-    return [
-        PublishedRow(
-            method,
-            backbone,
-            crop,
-            tuple(sorted({number.table for number in numbers})),
-            # Tables that repeat a number agree, but for the digits of table 8; the first table is the finer one.
-            {number.metric: number.text for number in reversed(numbers)},
-        )
-        for (backbone, crop, method), numbers in rows.items()
-    ]
+    found = []
+    for (backbone, crop, method), numbers in rows.items():
+        tables = sorted({number.table for number in numbers})
+        network = " ".join(filter(None, (method, "-".join(filter(None, (backbone, crop))))))
+        title = f"{network}, table{'s' if len(tables) > 1 else ''} {', '.join(map(str, tables))}"
+        # Tables that repeat a number agree, but for the digits of table 8; the first table is the finer one.
+        found.append(PublishedRow(title, {number.metric: number.text for number in reversed(numbers)}))
+    return found

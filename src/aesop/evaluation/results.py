@@ -1,4 +1,4 @@
-"""What an evaluation finds: values of every picture, their means with intervals, differences of models, JSON."""
+"""What an evaluation finds: values of every picture, means with intervals, differences between models, JSON."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ NO_GROUND_TRUTH = "compares with HR pictures, which this benchmark has not"
 class Result:
     """One metric of one model on one benchmark; None for pictures that could not be measured.
 
-    A metric of whole sets (FID) has no value for a picture: its `pictures` are all None, `set_value` is its value over
-    `set_pictures`.
+    A metric of whole sets, such as FID, has `set_value` over `set_pictures` instead.
     """
 
     model: str
@@ -37,17 +36,17 @@ class Result:
 
     @property
     def finite(self) -> dict[str, float]:
-        """The pictures' values that a mean can be of: the PSNR of equal pictures is infinite."""
+        """The values that the mean is of."""
         return {name: value for name, value in self.pictures.items() if value is not None and math.isfinite(value)}
 
     @property
     def infinite(self) -> list[str]:
-        """The pictures that are left out of the mean since they equal what they are compared with."""
+        """The pictures that equal what they are compared with (PSNR), which are left out of the mean."""
         return [name for name, value in self.pictures.items() if value is not None and not math.isfinite(value)]
 
     @property
     def of_pictures(self) -> tuple[str, ...]:
-        """The pictures that the mean, or the set's value, is of."""
+        """The pictures that the mean or the set's value is of."""
         return tuple(self.finite or self.infinite) if self.set_value is None else self.set_pictures
 
     @property
@@ -57,12 +56,12 @@ class Result:
 
     @property
     def count(self) -> int:
-        """How many pictures the mean, or the set's value, is of."""
+        """How many pictures those are."""
         return len(self.of_pictures)
 
     @property
     def mean(self) -> float | None:
-        """Mean over the finite values, or the set's value; None if there is none, infinite if all are."""
+        """The set's value or the mean of the finite ones; None if there is none, infinite if all are."""
         if self.set_value is not None:
             return self.set_value
         values = self.finite.values()
@@ -70,7 +69,7 @@ class Result:
 
     @property
     def interval(self) -> Interval | None:
-        """The mean's 95 % bootstrap interval over pictures; None for fewer than five, and for metrics of sets."""
+        """The mean's 95 % bootstrap interval; None for fewer than five pictures, and for metrics of sets."""
         return mean_interval(list(self.finite.values()))
 
 
@@ -96,7 +95,7 @@ class Note:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """By how much a model's mean exceeds another's, over the pictures that have a finite value of both."""
+    """A model's mean less another's, over the pictures that have a finite value of both."""
 
     model: str
     against: str
@@ -114,7 +113,7 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """Which network was measured: its path as it was named, and what its file (a run's generator) holds."""
+    """A network's path as the user named it, and the SHA-256 of its file."""
 
     path: str
     sha256: str
@@ -122,7 +121,7 @@ class ModelFile:
 
 @dataclass
 class Evaluation:
-    """Everything that was measured: a result for every model, benchmark and metric, in this order."""
+    """All that was measured: a result for every benchmark, model and metric, in this order."""
 
     models: list[str]
     benchmarks: list[str]
@@ -141,12 +140,12 @@ class Evaluation:
     sr_folder: Path | None = field(default=None, compare=False)
 
     def result(self, model: str, benchmark: str, metric: str) -> Result:
-        """Return the one result of these three names; KeyError if there is none."""
+        """Return the result of these three names; KeyError if there is none."""
         wanted = (model, benchmark, metric)
-        for result in self.results:
-            if (result.model, result.benchmark, result.metric) == wanted:
-                return result
-        raise KeyError(wanted)
+        found = (result for result in self.results if (result.model, result.benchmark, result.metric) == wanted)
+        if (result := next(found, None)) is None:
+            raise KeyError(wanted)
+        return result
 
     def differences(self) -> list[PairedDifference]:
         """Compare every other model with `against`, picture by picture; metrics of sets have no interval."""
@@ -168,20 +167,7 @@ class Evaluation:
         return found
 
     def to_json(self, path: Path | None = None) -> str:
-        """Return the evaluation as JSON and write it to `path`, atomically, if there is one.
-
-        {"models": [name], "benchmarks": [name], "metrics": [name],
-         "results": [{"model", "benchmark", "scale", "metric", "mean", "interval": [low, high] or null, "count",
-                      "pictures": {name: value}, "unavailable": reason or null, "set_value", "set_pictures"}],
-         "differences": [{"model", "against", "benchmark", "metric", "difference", "interval", "count", "significant"}],
-         "failures": [{"benchmark", "picture", "model" or null, "metric" or null, "reason"}],
-         "notes": [{"benchmark", "picture" or null, "text"}],
-         "versions": {package: version}, "against": name,
-         "files": {name: {"path", "sha256"}}, "autoencoder": {"path", "sha256"} or null}
-
-        A value is a number, null (not measured) or the string "inf" (the PSNR of equal pictures); `mean` is that of
-        the `count` numbers.
-        """
+        """Return the evaluation as JSON (docs/evaluation.md), and write it to `path`, atomically, if there is one."""
         document = asdict(replace(self, sets=[]))
         del document["sets"], document["sr_folder"]
         for entry, result in zip(document["results"], self.results, strict=True):

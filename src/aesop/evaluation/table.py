@@ -64,6 +64,5 @@ def _table(metrics: Sequence[str], rows: Sequence[Row], published: Sequence[Row]
 
 
 def _text(cell: Cell) -> str:
-    text = " ".join(filter(None, (cell.text, cell.part)))
-    text = f"[bold]{text} *[/bold]" if cell.marked else text
+    text = f"[bold]{cell.whole} *[/bold]" if cell.marked else cell.whole
     return f"{text}\n[dim]{cell.interval}[/dim]" if cell.interval else text

@@ -1,4 +1,4 @@
-"""An evaluation as tables of texts, a table a benchmark: what the terminal, Markdown and LaTeX show alike."""
+"""An evaluation as tables of texts, one a benchmark: what the terminal, Markdown, LaTeX and the report show alike."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from aesop.words import first_few
 #: What stands where nothing was measured.
 NOTHING = "–"
 
-#: What a difference says of a model: nobody can tell where its interval holds 0 (`even`) or there is none (`open`).
+#: What a difference says of a model: `even` where its interval holds 0, `open` where it has none.
 Outcome = Literal["better", "worse", "even", "open"]
 OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "even", "open")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as printed, how much of the benchmark it tells of (`(2 of 3)`, or nothing), and its interval.
+    """A value as printed, the part of the benchmark it is of, such as `(2 of 3)`, and its interval.
 
-    `marked` is the best of a column, or a difference that is significant; `outcome` is a difference's.
+    `marked` is the best of a column, or a significant difference; `outcome` is a difference's.
     """
 
     text: str = NOTHING
@@ -31,6 +31,11 @@ class Cell:
     interval: str = ""
     marked: bool = False
     outcome: Outcome = "open"
+
+    @property
+    def whole(self) -> str:
+        """`27.12 (2 of 3)`."""
+        return f"{self.text} {self.part}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class BenchmarkTable:
-    """One benchmark: its metrics, models, what the paper prints, and differences from one of the models."""
+    """One benchmark: its metrics, models, what the paper prints, and differences from the model `against`."""
 
     benchmark: str
     scale: int
@@ -73,12 +78,11 @@ def tabulate(evaluation: Evaluation, *, published: bool = False) -> list[Benchma
     differences = {(d.benchmark, d.model, d.metric): d for d in evaluation.differences()}
     tables = []
     for benchmark in evaluation.benchmarks:
+        some = evaluation.result(evaluation.models[0], benchmark, evaluation.metrics[0])
         columns = {
-            metric: [evaluation.result(model, benchmark, metric) for model in evaluation.models]
-            for metric in evaluation.metrics
+            m: [evaluation.result(model, benchmark, m) for model in evaluation.models] for m in evaluation.metrics
         }
-        some = next(iter(columns.values()))[0]
-        columns = {m: results for m, results in columns.items() if not _without_ground_truth(results)}
+        columns = {m: results for m, results in columns.items() if not results[0].no_ground_truth}
         cells = {metric: _cells(results) for metric, results in columns.items()}
         models = [Row(model, [cells[m][row] for m in columns]) for row, model in enumerate(evaluation.models)]
         others = [
@@ -104,21 +108,29 @@ def heading(metric: str) -> str:
 
 
 def notes(evaluation: Evaluation, *, published: bool = False) -> list[str]:
-    """What a reader must know beside the tables (and beside what the paper prints), and everything that went wrong."""
-    told: dict[str, None] = {}
+    """What a reader must know beside the tables (and beside what the paper prints), and all that went wrong."""
+    lines: list[str] = []
     for result in evaluation.results:
-        if result.unavailable and not _without_ground_truth([result]):
+        if result.unavailable and not result.no_ground_truth:
             title = METRICS[result.metric].title
             named = result.unavailable.startswith(f"{title} ")
-            told[result.unavailable if named else f"{title}: {result.unavailable}"] = None
+            lines.append(result.unavailable if named else f"{title}: {result.unavailable}")
     for benchmark in evaluation.benchmarks:
-        lacking = [r.metric for r in evaluation.results if r.benchmark == benchmark and _without_ground_truth([r])]
+        lacking = [r.metric for r in evaluation.results if r.benchmark == benchmark and r.no_ground_truth]
         if lacking:
             titles = ", ".join(METRICS[metric].title for metric in dict.fromkeys(lacking))
-            told[f"{benchmark}: has no HR pictures, so there is no {titles}"] = None
+            lines.append(f"{benchmark}: has no HR pictures, so there is no {titles}")
     measured = [METRICS[result.metric] for result in evaluation.results if result.mean is not None]
-    told |= {f"{metric.title}: {metric.caution}": None for metric in measured if metric.caution}
-    return [*told, *(_beside_the_paper(evaluation) if published else ()), *_infinite(evaluation), *_grouped(evaluation)]
+    lines += [f"{metric.title}: {metric.caution}" for metric in measured if metric.caution]
+    if published:
+        lines += _beside_the_paper(evaluation)
+    lines += [
+        f"{result.benchmark}/{first_few(result.infinite)} ({result.model} {result.metric}): equal and so infinite; "
+        "left out of the mean and of differences"
+        for result in evaluation.results
+        if result.infinite and result.finite
+    ]
+    return list(dict.fromkeys([*lines, *_grouped(evaluation)]))
 
 
 def _beside_the_paper(evaluation: Evaluation) -> list[str]:
@@ -131,16 +143,6 @@ def _beside_the_paper(evaluation: Evaluation) -> list[str]:
     return lines + [f"{metric.title}: {metric.unlike_paper}" for metric in described if metric.unlike_paper]
 
 
-def _infinite(evaluation: Evaluation) -> list[str]:
-    """Pictures that equal what they are compared with."""
-    return [
-        f"{result.benchmark}/{first_few(result.infinite)} ({result.model} {result.metric}): equal and so infinite; "
-        "left out of the mean and of differences"
-        for result in evaluation.results
-        if result.infinite and result.finite
-    ]
-
-
 def _grouped(evaluation: Evaluation) -> list[str]:
     """Notes and failures, those that say the same of several pictures in one line."""
     pictures: dict[tuple[str, str, str], list[str]] = {}
@@ -149,19 +151,22 @@ def _grouped(evaluation: Evaluation) -> list[str]:
         named += [note.picture] if note.picture is not None else []
     for failure in evaluation.failures:
         what = " ".join(filter(None, (failure.model, failure.metric)))
-        pictures.setdefault((failure.benchmark, what, failure.reason), []).append(failure.picture)
-    lines = []
-    for (benchmark, what, text), names in pictures.items():
-        shown = f"/{first_few(names)}" if names else ""
-        lines.append(f"{benchmark}{shown}{f' ({what})' if what else ''}: {text}")
-    return lines
+        pictures.setdefault((failure.benchmark, f" ({what})" if what else "", failure.reason), []).append(
+            failure.picture
+        )
+    return [
+        f"{benchmark}{f'/{first_few(names)}' if names else ''}{what}: {text}"
+        for (benchmark, what, text), names in pictures.items()
+    ]
 
 
 def outcome_of(found: PairedDifference) -> Outcome:
     """Whether a model is better or worse than the one it is compared with, by the interval of their difference."""
     higher_is_better = METRICS[found.metric].higher_is_better
-    if not found.significant or higher_is_better is None:
-        return "open" if found.interval is None or higher_is_better is None else "even"
+    if found.interval is None or higher_is_better is None:
+        return "open"
+    if not found.significant:
+        return "even"
     return "better" if (found.difference > 0) == higher_is_better else "worse"
 
 
@@ -171,8 +176,8 @@ def signed(number: float, digits: int) -> str:
     return text if float(text) else text[1:]
 
 
-def _without_ground_truth(results: Sequence[Result]) -> bool:
-    return all(result.no_ground_truth for result in results)
+def _part(count: int, pictures: int) -> str:
+    return f"({count} of {pictures})" if count < pictures else ""
 
 
 def _cells(results: Sequence[Result]) -> list[Cell]:
@@ -180,8 +185,8 @@ def _cells(results: Sequence[Result]) -> list[Cell]:
     metric = METRICS[results[0].metric]
     rounded = [None if result.mean is None else round(result.mean, metric.digits) for result in results]
     # Means over different pictures do not compare: only models that were measured on the most pictures can be best.
-    measured = [(result.count, frozenset(result.of_pictures)) for result in results]
-    most = max(measured, key=lambda found: found[0])
+    measured = [frozenset(result.of_pictures) for result in results]
+    most = max(measured, key=len)
     compared = [value for value, found in zip(rounded, measured, strict=True) if value is not None and found == most]
     best = metric.best(compared) if len(compared) > 1 else None
     return [
@@ -189,7 +194,7 @@ def _cells(results: Sequence[Result]) -> list[Cell]:
         if value is None
         else Cell(
             f"{value:.{metric.digits}f}",
-            f"({result.count} of {len(result.pictures)})" if result.count < len(result.pictures) else "",
+            _part(result.count, len(result.pictures)),
             " … ".join(f"{end:.{max(metric.digits - 1, 0)}f}" for end in result.interval or ()),
             value == best and found == most,
         )
@@ -202,5 +207,5 @@ def _difference_cell(found: PairedDifference | None, pictures: int) -> Cell:
         return Cell()
     digits = METRICS[found.metric].digits
     interval = " … ".join(signed(end, digits) for end in found.interval or ())
-    part = f"({found.count} of {pictures})" if found.count < pictures else ""
-    return Cell(signed(found.difference, digits), part, interval, found.significant, outcome_of(found))
+    text = signed(found.difference, digits)
+    return Cell(text, _part(found.count, pictures), interval, found.significant, outcome_of(found))
