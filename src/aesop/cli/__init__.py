@@ -95,4 +95,4 @@ def _silence_libraries() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
         os.environ["PYTHONWARNINGS"] = "ignore"
-    logging.disable(logging.INFO)
+    logging.disable(logging.WARNING)
