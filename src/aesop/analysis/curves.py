@@ -205,6 +205,7 @@ def _draw_panel(
             ]
     line(axes)
     axes.margins(0.14)
+    axes.locator_params(nbins=6)
     axes.set(xlabel=_axis(found.x), ylabel=_axis(found.y))
     axes.set_title(f"\noutside: {'; '.join(outside)}" if outside else "")
     _mark_better(axes, METRICS[found.x].higher_is_better, METRICS[found.y].higher_is_better)

@@ -29,6 +29,7 @@ def place_labels(axes: Any, labels: Sequence[Label]) -> None:
     The axes must have been laid out (`Figure.draw_without_rendering`).
     """
     renderer = axes.figure.canvas.get_renderer()
+    curves = [curve.get_path().transformed(axes.transData) for curve in axes.get_lines()]
     taken = [text.get_window_extent(renderer) for text in axes.texts]
     for at in dict.fromkeys(label.at for label in labels):
         own = [label for label in labels if label.at == at]
@@ -41,8 +42,9 @@ def place_labels(axes: Any, labels: Sequence[Label]) -> None:
         ]
         boxes = [drawing.get_window_extent(renderer) for drawing in drawings]
         costs = [
-            2 * sum(box.overlaps(other) for other in taken)
-            + (box.x0 < axes.bbox.x0 or box.x1 > axes.bbox.x1 or box.y0 < axes.bbox.y0 or box.y1 > axes.bbox.y1)
+            9 * sum(box.overlaps(other) for other in taken)
+            + 3 * (box.x0 < axes.bbox.x0 or box.x1 > axes.bbox.x1 or box.y0 < axes.bbox.y0 or box.y1 > axes.bbox.y1)
+            + any(curve.intersects_bbox(box, filled=False) for curve in curves)
             for box in boxes
         ]
         best = costs.index(min(costs))

@@ -132,12 +132,8 @@ def draw_loss_scales(found: LossScales, path: Path) -> None:
                 axes.plot(curve.iterations, curve.values, label=titles[curve.loss], **style)
                 if curve.weight != 1:
                     weighted = [curve.weight * value for value in curve.values]
-                    label = f"{titles[curve.loss]}, weighted"
+                    label = f"{curve.weight:g} x {titles[curve.loss]}"
                     axes.plot(curve.iterations, weighted, label=label, linestyle="--", **style)
-                    axes.annotate(
-                        f"x {curve.weight:g}", (curve.iterations[-1], weighted[-1]), (0, 4),
-                        textcoords="offset points", fontsize=7, color=style["color"], horizontalalignment="right",
-                    )  # fmt: skip
             line(axes)
             axes.set(title=title, xlabel="iteration", yscale="log")
         recorded = any(curve.recorded for curves in found.runs.values() for curve in curves)
