@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 from aesop.autoencoder import AutoEncoder
+from aesop.data.benchmarks import open_benchmark
 from aesop.data.pictures import to_float
-from aesop.evaluation.benchmarks import open_benchmark
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.metrics import METRICS
 from aesop.metrics.psnr import psnr

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -48,11 +48,14 @@ def test_evaluation_names_every_key_and_option():
     from typer.main import get_command
 
     from aesop.cli import app
-    from aesop.evaluation.evaluate import Evaluation, Failure, Result
+    from aesop.evaluation.results import Evaluation, Failure, Result
 
     text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    for key in (field.name for kind in (Evaluation, Result, Failure) for field in fields(kind) if field.compare):
-        assert f'"{key}"' in text
+    found = Evaluation(["a"], ["b"], ["psnr"], [Result("a", "b", 4, "psnr", {"c": 1.0})], [Failure("b", "c", *"ade")])
+    document = json.loads(found.to_json())
+    for entry in (document, *document["results"], *document["failures"]):
+        for key in entry:
+            assert f'"{key}"' in text
     for name in ("evaluate", "upscale"):
         synopsis = next(line for line in text.splitlines() if line.startswith(f"aesop {name} "))
         command = get_command(app).commands[name]  # type: ignore[attr-defined]

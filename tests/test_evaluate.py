@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from aesop.cli import main
 from aesop.cli.evaluate import evaluate as evaluate_command
+from aesop.data.benchmarks import open_benchmark
 from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, to_planes, to_tensor, write_picture
 from aesop.errors import AesopError, DataError, ModelError
-from aesop.evaluation.benchmarks import open_benchmark
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import titled_models
 from aesop.evaluation.results import ModelFile
@@ -218,13 +218,13 @@ def test_mistakes_are_named_before_work_starts(bench: Path, tmp_path: Path) -> N
         evaluate(["none.pth"], [bench])
     with pytest.raises(DataError, match="no such benchmark folder"):
         evaluate(["bicubic"], [tmp_path / "none"])
-    with pytest.raises(DataError, match=r"several benchmarks; name one, such as .*bench"):
+    with pytest.raises(DataError, match=r"has pictures in folders of no known layout; name"):
         evaluate(["bicubic"], [tmp_path])
     (tmp_path / "x2/HRx2").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"has HRx2, but neither HRx4 nor HR .* choose another scale"):
+    with pytest.raises(DataError, match=r"has HRx2, which is no known layout for scale 4; .* choose another scale"):
         evaluate(["bicubic"], [tmp_path / "x2"])
     write_picture(bench / "LRx4/c.png", half(picture()))
-    with pytest.raises(DataError, match=r"none of its pictures has an LR picture in .*LRx4 \(for a\.png .* a or ax4\)"):
+    with pytest.raises(DataError, match=r"none of its pictures has an LR picture in .*LRx4 \(a, for instance\)"):
         evaluate(["bicubic"], [bench])
     with pytest.raises(AesopError, match="Nothing to evaluate"):
         evaluate([], [bench])
@@ -255,15 +255,6 @@ def test_names_may_be_any_bytes(bench: Path) -> None:
     assert "caf\\xe9" in evaluation.result("bicubic", "bench", "psnr").finite
     assert evaluation.failures == []
     (table(evaluation) + evaluation.to_json()).encode()
-
-
-def test_one_name_twice_and_a_folder_of_pictures_called_hr(bench: Path, tmp_path: Path) -> None:
-    for name in ("nested/HR1.png", "nested/sub/HR2.png"):
-        write_picture(tmp_path / name, picture())
-    assert [pair.name for pair in open_benchmark(tmp_path / "nested", 4).pairs] == ["HR1", "sub/HR2"]
-    write_picture(bench / "HR/a.tif", picture())
-    with pytest.raises(DataError, match=r"a\.png and a\.tif are one name"):
-        open_benchmark(bench, 4)
 
 
 def test_ae_psnr_with_an_auto_encoder(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

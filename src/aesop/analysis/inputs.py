@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aesop.autoencoder import AutoEncoder
-from aesop.data.sources import Source
+from aesop.data.pairs import Pair
 
 
 def load_autoencoder(path: Path, device: torch.device | str = "cpu") -> AutoEncoder:
@@ -21,7 +21,7 @@ def read_pair(picture: Path, scale: int, lr: Path | None = None) -> tuple[Tensor
 
     Raises DataError if one cannot be read, or they do not pair.
     """
-    return Source(picture.name, picture, lr, "").read(scale)
+    return Pair(picture.name, picture, lr, "").read(scale)
 
 
 @torch.inference_mode()

@@ -19,13 +19,17 @@ def evaluate(
         list[str], typer.Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")
     ],
     benchmark: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             metavar="DIR",
             help="A folder of HR pictures, or with HRx4 (or HR) and LRx4; a folder of known benchmarks; "
             "or the name of a known one. Repeatable.",
         ),
-    ],
+    ] = None,
+    hr: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A benchmark of any layout: its HR pictures; unset, it has none.")
+    ] = None,
+    lr: Annotated[Path | None, typer.Option(metavar="DIR", help="Its LR pictures; unset, made from HR.")] = None,
     benchmarks_folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
     ] = None,
@@ -81,6 +85,7 @@ def evaluate(
     hold the rest.
     """
     share_cores()
+    from aesop.data.pairs import named_folders
     from aesop.errors import AesopError, RunError
     from aesop.evaluation.curves import MeasuredCurve, evaluate_curves, open_curves
     from aesop.evaluation.evaluate import evaluate as run
@@ -101,7 +106,7 @@ def evaluate(
         require_writable(path)
     measure = partial(
         run,
-        benchmarks=benchmark,
+        benchmarks=[*(benchmark or ()), *([named_folders(hr, lr)] if hr or lr else [])],
         metrics=names,
         autoencoder=autoencoder,
         device=str(chosen_device(device)),

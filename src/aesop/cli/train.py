@@ -19,7 +19,9 @@ def train(
         typer.Argument(metavar="KEY=VALUE", help="Values that replace the recipe's, e.g. steps=3."),
     ] = None,
     *,
-    data: Annotated[Path, typer.Option(help="Folder of pictures: HR, or HR and LR.", metavar="DIR")],
+    data: Annotated[Path | None, typer.Option(help="Folder of pictures: HR, or HR and LR.", metavar="DIR")] = None,
+    hr: Annotated[Path | None, typer.Option(help="Instead of --data: folder of HR pictures.", metavar="DIR")] = None,
+    lr: Annotated[Path | None, typer.Option(help="Folder of the LR pictures of --hr.", metavar="DIR")] = None,
     # torchrun takes `--run` for one of its own options; the longer name passes it by.
     run: Annotated[
         Path,
@@ -43,9 +45,13 @@ def train(
     interrupted one is resumed from its last checkpoint.
     """
     share_cores()
+    from aesop.errors import DataError
     from aesop.training.interruption import Interrupted
     from aesop.training.recipe_files import load_recipe
 
+    pictures = hr or data
+    if pictures is None or (hr is None) != (lr is None) or (hr is not None) == (data is not None):
+        raise DataError("Name the pictures: either --data DIR, or --hr DIR and --lr DIR.")
     loaded = load_recipe(recipe, overrides or [])
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
@@ -54,8 +60,9 @@ def train(
     try:
         train_run(
             loaded,
-            data,
+            pictures,
             run,
+            lr=lr,
             validation=validation,
             store=store,
             devices=devices,

@@ -45,6 +45,11 @@ class PictureAccessError(DataError):
     """A picture that the system does not give (permissions, a failing disk): the file itself may be as it should."""
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is called as pictures are, and not hidden."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+
+
 def find_pictures(folder: Path, unreadable: list[str] | None = None) -> list[Path]:
     """The picture files in `folder` and its subfolders, sorted by path, without hidden ones; links are followed.
 
@@ -67,7 +72,7 @@ def find_pictures(folder: Path, unreadable: list[str] | None = None) -> list[Pat
             continue
         seen.add(inside.resolve())
         subfolders[:] = [s for s in subfolders if not s.startswith(".")]
-        found += [inside / f for f in files if not f.startswith(".") and Path(f).suffix.lower() in PICTURE_SUFFIXES]
+        found += [inside / name for name in files if is_picture(inside / name)]
     if refused and (unreadable is None or not found):
         raise PictureAccessError(refused[0])
     if not found:

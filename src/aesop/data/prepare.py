@@ -22,9 +22,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from aesop.data.pairs import Pair, find_folders, find_pairs, named_folders
 from aesop.data.pictures import PictureAccessError, is_transparent, read_header, to_picture
 from aesop.data.prepared import Entry, PreparedData
-from aesop.data.sources import Source, find_sources
 from aesop.errors import DataError
 from aesop.files import atomic_path, printable, write_atomically
 from aesop.progress import progress
@@ -74,11 +74,12 @@ def prepare(
     """Prepare the pictures in `source` in the folder `store`; what an earlier call has done is not done again.
 
     Args:
-        source: folder of HR pictures, or of folders HR and LR (or HRx<scale> and LRx<scale>) that pair by name.
+        source: folder of HR pictures, or of folders of HR and LR pictures in one of `aesop.data.pairs.LAYOUTS`.
         store: where the prepared pictures go, `default_store` for instance; made if need be.
         scale: HR pictures are cropped to a multiple of it, bottom and right.
         minimum: HR pixels a side that a picture must have to be usable, the largest crop.
-        lr: folder of LR pictures; None takes the source's, or makes them by `aesop.data.bicubic.resize`, rounded once.
+        lr: folder of LR pictures, with `source` that of the HR pictures; None takes those of the layout, or makes them
+            by `aesop.data.bicubic.resize`, rounded once.
         shrink: HR pictures are downscaled by this whole number first, which rids photographs of JPEG artefacts.
 
     Returns:
@@ -91,19 +92,20 @@ def prepare(
 
     """
     unreadable: list[str] = []
-    sources, unpaired = find_sources(source, scale, lr, unreadable)
-    if shrink > 1 and any(s.lr for s in sources):
+    folders = find_folders(source, scale) if lr is None else named_folders(source, lr)
+    pairs, _ = find_pairs(folders, scale, unreadable)
+    if shrink > 1 and folders.lr:
         raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
     _clear_leftovers(store)
     known = _read_index(store, scale, shrink)
-    jobs = [_Job(s, store, scale, shrink) for s in sources]
-    results = {job.source.name: known[job.key] for job in jobs if job.key in known}
-    pending = [job for job in jobs if job.source.name not in results]
+    jobs = [_Job(pair, store, scale, shrink) for pair in pairs]
+    results = {job.pair.name: known[job.key] for job in jobs if job.key in known}
+    pending = [job for job in jobs if job.pair.name not in results]
     if pending:
         results |= _run(pending, len(jobs) - len(pending))
-        _write_index(store, scale, shrink, {job.key: results[job.source.name] for job in jobs})
+        _write_index(store, scale, shrink, {job.key: results[job.pair.name] for job in jobs})
 
-    left_out = dict(unpaired)
+    left_out: dict[str, str] = {}
     entries = []
     for name, result in results.items():
         if isinstance(result, LeftOut):
@@ -131,7 +133,7 @@ def prepare(
 class _Job:
     """One picture to prepare."""
 
-    source: Source
+    pair: Pair
     store: Path
     scale: int
     shrink: int
@@ -139,11 +141,11 @@ class _Job:
     @property
     def key(self) -> str:
         """What the result depends on."""
-        return f"{self.source.name} {self.source.stamp}"
+        return f"{self.pair.name} {self.pair.stamp}"
 
     @property
     def file(self) -> str:
-        return f"{self.source.name}.{_hash(FORMAT, self.scale, self.shrink, self.source.stamp)}.npy"
+        return f"{self.pair.name}.{_hash(FORMAT, self.scale, self.shrink, self.pair.stamp)}.npy"
 
     def paths(self) -> tuple[Path, Path]:
         return self.store / "hr" / self.file, self.store / "lr" / self.file
@@ -152,13 +154,13 @@ class _Job:
         """Disk space that `run` will take, from the picture's header; raises DataError where there is no picture."""
         if all(path.is_file() for path in self.paths()):
             return 0
-        header = read_header(self.source.hr)
+        header = read_header(self.pair.hr)
         height, width = header.height // self.shrink, header.width // self.shrink
         return 3 * height * width + 3 * height * width // self.scale**2 + 2 * 4096
 
     def run(self) -> Entry:
         """Prepare the picture, or take up what an interrupted run has left; raises DataError where it is unusable."""
-        files = [path for path in (self.source.hr, self.source.lr) if path is not None]
+        files = self.pair.files
         headers = [read_header(path) for path in files]
         if any(header.alpha and is_transparent(path) for path, header in zip(files, headers, strict=True)):
             raise DataError(TRANSPARENT)
@@ -166,13 +168,13 @@ class _Job:
         try:
             hr, lr = np.load(hr_path), np.load(lr_path)
         except (OSError, ValueError, EOFError):  # not there, or damaged
-            hr, lr = map(to_picture, self.source.read(self.scale, self.shrink))
+            hr, lr = map(to_picture, self.pair.read(self.scale, self.shrink))
             _save(hr_path, hr)
             _save(lr_path, lr)
         digest = hashlib.sha256(hr.tobytes())
         digest.update(lr.tobytes())
         return Entry(
-            self.source.name,
+            self.pair.name,
             hr.shape[0],
             hr.shape[1],
             self.file,
@@ -186,7 +188,7 @@ def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | LeftOut]:
     """Prepare all pictures on all cores; gives an entry, or the reason why there is none, for each name."""
     sizes = _in_parallel(_Job.bytes_needed, pending, "Reading sizes", 0)
     results: dict[str, Entry | LeftOut] = {name: size for name, size in sizes.items() if isinstance(size, LeftOut)}
-    pending = [job for job in pending if job.source.name not in results]
+    pending = [job for job in pending if job.pair.name not in results]
     if pending:
         _check_space(pending[0].store, sum(size for size in sizes.values() if isinstance(size, int)))
     return results | _in_parallel(_Job.run, pending, "Preparing pictures", completed + len(results))
@@ -207,13 +209,13 @@ def _in_parallel(
         futures = {executor.submit(work, job): job for job in jobs}
         try:
             for future in as_completed(futures):
-                source = futures.pop(future).source
+                pair = futures.pop(future).pair
                 try:
-                    results[source.name] = future.result()
+                    results[pair.name] = future.result()
                 except DataError as error:
-                    reason = str(error).removeprefix(f"{printable(source.hr)}: ")
-                    results[source.name] = LeftOut(reason, passing=isinstance(error, PictureAccessError))
-                advance(note=source.name)
+                    reason = str(error).removeprefix(f"{printable(pair.hr)}: ")
+                    results[pair.name] = LeftOut(reason, passing=isinstance(error, PictureAccessError))
+                advance(note=pair.name)
         except BaseException:  # a full disk, Ctrl-C: those not begun yet must not hold up the message
             executor.shutdown(wait=False, cancel_futures=True)
             raise

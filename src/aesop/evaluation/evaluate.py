@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from aesop.data.sources import Source
+from aesop.data.benchmarks import Benchmark, Picture, look_at, open_sets
+from aesop.data.pairs import Folders, Pair
 from aesop.device import choose_device
 from aesop.errors import AesopError, ModelError
-from aesop.evaluation.benchmarks import Benchmark, Picture, look_at, open_sets
 from aesop.evaluation.cache import Cache, cache_file
 from aesop.evaluation.measure import Job, Measurer, Setup, run_jobs
 from aesop.evaluation.model_names import same_model, split_title, titled_models
@@ -33,7 +33,7 @@ WORTH_A_PROCESS = 4
 
 def evaluate(
     models: Sequence[str | Path] | Mapping[str, str | Path],
-    benchmarks: Sequence[Path | str],
+    benchmarks: Sequence[Path | str | Folders],
     *,
     scale: int | None = None,
     metrics: Sequence[str] | None = None,
@@ -57,8 +57,8 @@ def evaluate(
 
     Args:
         models: what is measured, perhaps as `TITLE=MODEL`, or by title.
-        benchmarks: folders; a folder of known benchmarks stands for all of them, and the name of a known one for the
-            folder of this name in `benchmarks_folder`.
+        benchmarks: folders; a folder of known benchmarks stands for all of them, the name of a known one for the folder
+            of this name in `benchmarks_folder`, `aesop.data.pairs.named_folders` for one of any other layout.
         scale: needed for bicubic alone, where it is not 4.
         metrics: see above.
         autoencoder: AE-PSNR's: a file or a run.
@@ -112,7 +112,7 @@ def evaluate(
         [result for found in values for result in found.results(measurer)],
         [failure for found in values for failure in found.failures()],
         versions(),
-        [note for benchmark in sets for note in look_at(benchmark)],
+        [Note(benchmark.name, *found) for benchmark in sets for found in look_at(benchmark)],
         compared,
         {
             label: ModelFile(printable(labels[label]), network.sha256)
@@ -149,7 +149,7 @@ def _cores() -> int:
 
 def _file_size(picture: Picture) -> int:
     try:
-        return (picture.hr if isinstance(picture, Source) else picture.lr).stat().st_size
+        return (picture.hr if isinstance(picture, Pair) else picture.lr).stat().st_size
     except OSError:
         return 0
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from aesop.config import import_here
+from aesop.data.benchmarks import Picture
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float
 from aesop.errors import AesopError, RunError
-from aesop.evaluation.benchmarks import Picture
 from aesop.evaluation.cache import Value
 from aesop.evaluation.network import Network
 from aesop.evaluation.pictures import has_sr, read_sr, write_sr

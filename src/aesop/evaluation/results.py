@@ -12,7 +12,7 @@ from aesop.evaluation.intervals import Interval, mean_interval
 from aesop.files import write_atomically
 
 if TYPE_CHECKING:
-    from aesop.evaluation.benchmarks import Benchmark
+    from aesop.data.benchmarks import Benchmark
 
 #: Why a metric has no column for a benchmark of LR pictures alone.
 NO_GROUND_TRUTH = "compares with HR pictures, which this benchmark has not"

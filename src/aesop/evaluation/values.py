@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aesop.evaluation.benchmarks import Benchmark, Picture
+from aesop.data.benchmarks import Benchmark, Picture
 from aesop.evaluation.cache import Cache, Value, digest, sha256_of
 from aesop.evaluation.measure import Job, Measured, Measurer, Setup
 from aesop.evaluation.pictures import has_sr, sr_path

@@ -58,6 +58,7 @@ def train(
     data: Path | str,
     run: Path | str,
     *,
+    lr: Path | str | None = None,
     validation: Path | str | None = None,
     store: Path | str | None = None,
     until: str | None = None,
@@ -71,6 +72,7 @@ def train(
     Args:
         recipe: what to train: a recipe, the name of one or its .yaml file.
         data: folder of pictures, HR or HR and LR (see `aesop.data.prepare`).
+        lr: folder of LR pictures, where `data` is the folder of HR pictures itself.
         run: folder for all results; one that holds an interrupted run of this recipe is continued.
         validation: folder of held-out pictures; None holds some of `data` out.
         store: where the prepared pictures go; None takes a cache folder.
@@ -91,8 +93,8 @@ def train(
     check_weights(recipe)
     check_recipe_of(folder, recipe)
     fabric = _fabric(device, devices, nodes, recipe)
-    held_out, store = (None if folder is None else Path(folder) for folder in (validation, store))
-    pictures = training_data(recipe, Path(data), held_out, store, say)
+    held_out, store, lr = (None if folder is None else Path(folder) for folder in (validation, store, lr))
+    pictures = training_data(recipe, Path(data), held_out, store, say, lr)
     # Every process checks before any is launched, so that none waits for one that has given up.
     check_pictures_of(folder, pictures.fingerprint, devices * nodes)
     fabric.launch()
@@ -118,17 +120,20 @@ def train(
     return folder
 
 
-def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Path | None, say: Say) -> TrainingData:
+def training_data(
+    recipe: Recipe, data: Path, validation: Path | None, store: Path | None, say: Say, lr: Path | None = None
+) -> TrainingData:
     """Prepare the pictures and hold some out."""
     minimum = max((recipe.source_crop(name) for name in recipe.trained_stages()), default=8 * recipe.scale)
     shrink = recipe.data.shrink
 
-    def prepared(source: Path, least: int, target: Path | None) -> PreparedData:
+    def prepared(source: Path, least: int, target: Path | None, lr: Path | None = None) -> PreparedData:
         found = prepare(
             source,
             target or default_store(source, recipe.scale, shrink),
             recipe.scale,
             minimum=least,
+            lr=lr,
             shrink=shrink,
         )
         for line in (found.not_rgb, *found.unreadable):
@@ -138,7 +143,7 @@ def training_data(recipe: Recipe, data: Path, validation: Path | None, store: Pa
             say(f"left out: {name}: {reason}")
         return found
 
-    everything = prepared(data, minimum, store)
+    everything = prepared(data, minimum, store, lr)
     if validation is not None:
         training, held_out = everything, prepared(validation, 8 * recipe.scale, store and store / "validation")
     else:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aesop.evaluation.layouts import Layout
+from aesop.data.pairs import Layout
 
 #: HR pictures are cropped to multiples of the scale, or of 12 or 16, by at most so many pixels a side.
 CROP = 15
@@ -67,7 +67,10 @@ KNOWN = (
         frozenset({"div2kval", "div2kvalid", "div2kvalidation", "div2k100", "div2kvalidhr"}),
         longer=(2040, 2040),
         # DIV2K_train_HR may lie beside it.
-        layouts=(Layout("DIV2K_valid_HR", ("DIV2K_valid_LR_bicubic/X{scale}",)),),
+        layouts=(
+            Layout("DIV2K_valid_HR", "DIV2K_valid_LR_bicubic/X{scale}"),
+            Layout(".", "../DIV2K_valid_LR_bicubic/X{scale}"),
+        ),
     ),
     KnownBenchmark("BSD100", 100, _SELFEXSR, frozenset({"b100", "bsds100"}), longer=(481, 481), shorter=(321, 321)),
     KnownBenchmark(
@@ -76,7 +79,7 @@ KNOWN = (
         "https://github.com/ofsoundof/LSDIR (val1)",
         frozenset({"lsdirval", "lsdirval1", "lsdirvalid"}),
         # HR/train may lie beside it.
-        layouts=(Layout("HR/val", ("X{scale}/val",)), Layout("val1/HR/val", ("val1/X{scale}/val",))),
+        layouts=(Layout("HR/val", "X{scale}/val"), Layout("val1/HR/val", "val1/X{scale}/val")),
     ),
     KnownBenchmark("RealSRv3", 100, "https://github.com/csjcai/RealSR (version 3)", frozenset({"realsr"}), real=True),
     KnownBenchmark(

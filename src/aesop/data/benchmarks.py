@@ -1,0 +1,219 @@
+"""Benchmarks: folders of HR pictures, and of the LR pictures that belong to them, or of LR pictures alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from aesop.data.known_benchmarks import KNOWN, KnownBenchmark, recognise
+from aesop.data.pairs import Folders, Pair, find_folders, find_lr, find_pairs, is_lr_side, subfolders
+from aesop.data.pictures import Header, find_pictures, read_header, read_picture, to_planes
+from aesop.errors import DataError
+from aesop.files import printable
+from aesop.words import first_few
+
+
+@dataclass(frozen=True)
+class Unreferenced:
+    """An LR picture without ground truth, and its name."""
+
+    name: str
+    lr: Path
+
+    def read(self, scale: int) -> tuple[None, Tensor]:
+        """None in HR's place, and LR, uint8 (3, h, w); DataError where it cannot be read."""
+        del scale
+        return None, to_planes(read_picture(self.lr))
+
+
+Picture = Pair | Unreferenced
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A named set of pictures for one scale, in the order of their names (relative paths without suffix).
+
+    A set has HR pictures, in `pairs`, or it has none: then its LR pictures are `unreferenced`. `remarks` are what a
+    reader of the means must know of how it was found.
+    """
+
+    name: str
+    scale: int
+    pairs: list[Pair]
+    unreferenced: list[Unreferenced] = field(default_factory=list)
+    known: KnownBenchmark | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> Sequence[Picture]:
+        """All pictures, with ground truth or without."""
+        return self.pairs or self.unreferenced
+
+
+def open_sets(given: Sequence[Path | str | Folders], scale: int, folder: Path | None = None) -> list[Benchmark]:
+    """Open all benchmarks that `given` names.
+
+    Each is the folder of a benchmark, a folder of known benchmarks, all of which are opened, the name of a known one in
+    `folder`, or a pair of folders from `aesop.data.pairs.named_folders`.
+
+    Raises DataError where one is missing (for a known one with where it is had), as `open_benchmark` does, and where
+    two folders are one benchmark by name.
+    """
+    unique = {str(one): one for one in given}.values()
+    opened = [benchmark for one in unique for benchmark in _open_each(one, scale, folder)]
+    names = [benchmark.name for benchmark in opened]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"--benchmark: two of them are called {twice}; take them one by one.")
+    return opened
+
+
+def _open_each(given: Path | str | Folders, scale: int, folder: Path | None) -> list[Benchmark]:
+    if isinstance(given, Folders):
+        name = printable(_own_name([*given.hr, *given.lr][0]))
+        return [_with_pairs(name, scale, given) if given.hr else _unreferenced(name, scale, given.lr[0])]
+    path = Path(given)
+    if path.is_dir():
+        return _open_inside(path, scale) or [open_benchmark(path, scale)]
+    known = recognise(str(given))
+    if known is None:
+        names = ", ".join(benchmark.name for benchmark in KNOWN)
+        raise DataError(f"{path}: there is no such benchmark folder; check the path (known by name are {names}).")
+    if folder is None:
+        raise DataError(
+            f"{path}: there is no such folder; name the one that holds {known.name} with --benchmarks-folder, "
+            f"or {known.instructions()}."
+        )
+    found = [sub for sub in (subfolders(folder) if folder.is_dir() else []) if recognise(sub.name) == known]
+    if not found:
+        raise DataError(f"{known.name}: is not in {folder}; {known.instructions()}.")
+    return [open_benchmark(found[0], scale)]
+
+
+def _open_inside(folder: Path, scale: int) -> list[Benchmark]:
+    """All known benchmarks in a folder that is none itself, with a remark on the other folders; perhaps none."""
+    inside = subfolders(folder)
+    known = [sub for sub in inside if recognise(sub.name)]
+    if not known or _recognise(folder):
+        return []
+    opened = [open_benchmark(sub, scale) for sub in known]
+    if others := [printable(sub.name) for sub in inside if sub not in known]:
+        remark = f"{first_few(others)} beside it left out: no known benchmark; name it by itself"
+        opened[-1] = replace(opened[-1], remarks=(*opened[-1].remarks, remark))
+    return opened
+
+
+def open_benchmark(folder: Path, scale: int) -> Benchmark:
+    """Find the pictures of the benchmark in `folder` by `aesop.data.pairs.LAYOUTS`; none is read yet.
+
+    A folder that has LR pictures, but no HR folder, is a set without ground truth; one that has neither, and no folders
+    in it, holds HR pictures. An HR picture that lacks its LR picture, though others have theirs, is there and cannot be
+    read.
+
+    Raises DataError where the folder or its pictures are missing, two pictures have one name, no HR picture has its LR
+    picture, or it is not clear which pictures are HR.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such benchmark folder; check the path.")
+    known = _recognise(folder)
+    name = known.name if known else printable(_own_name(folder))
+    lr = find_lr(folder, scale) or (folder if known and known.unreferenced else None)
+    if lr is not None:
+        return _unreferenced(name, scale, lr, known)
+    folders = find_folders(folder, scale, known.layouts if known else ())
+    if known and known.real and not folders.lr:
+        raise DataError(f"{folder}: {known.name} is nothing without its LR pictures; {known.instructions()}.")
+    if folders.plain and (is_lr_side(folder) or any(path.parent != folder for path in find_pictures(folder))):
+        why = "is called as LR pictures are" if is_lr_side(folder) else "has pictures in folders of no known layout"
+        raise DataError(f"{folder}: {why}; name the folders of HR and LR pictures with --hr DIR and --lr DIR.")
+    return _with_pairs(name, scale, folders, known, [sub for sub in subfolders(folder) if is_lr_side(sub)])
+
+
+def _unreferenced(name: str, scale: int, folder: Path, known: KnownBenchmark | None = None) -> Benchmark:
+    found = {printable(path.relative_to(folder).with_suffix("").as_posix()): path for path in find_pictures(folder)}
+    return Benchmark(name, scale, [], [Unreferenced(stem, found[stem]) for stem in sorted(found)], known)
+
+
+def _with_pairs(
+    name: str, scale: int, folders: Folders, known: KnownBenchmark | None = None, not_taken: Sequence[Path] = ()
+) -> Benchmark:
+    """A benchmark of HR pictures; LR folders that are `not_taken` are told where LR is made."""
+    found, without_hr = find_pairs(folders, scale)
+    if folders.lr and not any(pair.lr and pair.lr.is_file() for pair in found):
+        lacking = found[0].lr.stem if found and found[0].lr else ""
+        raise DataError(
+            f"{folders.hr[0]}: none of its pictures has an LR picture in {folders.lr[0]} ({lacking}, for instance); "
+            "rename them or remove that folder."
+        )
+    end = folders.layout.hr_end.format(scale=scale)
+    pairs: dict[str, Pair] = {}
+    for pair in found:
+        stem = Path(pair.name).with_suffix("").as_posix().removesuffix(end)
+        if stem in pairs:
+            raise DataError(f"{pairs[stem].hr} and {pair.hr} have one name; remove one of them.")
+        pairs[stem] = replace(pair, name=stem)
+    remarks = [f"LR pictures without HR: {first_few(without_hr)}, not measured"] if without_hr else []
+    if not folders.lr:
+        others = f" for this scale; {printable(first_few([sub.name for sub in not_taken]))} not taken"
+        remarks.append(f"LR pictures made by bicubic downscaling (the folder has none{others if not_taken else ''})")
+    return Benchmark(name, scale, [pairs[stem] for stem in sorted(pairs)], known=known, remarks=tuple(remarks))
+
+
+def look_at(benchmark: Benchmark) -> list[tuple[str | None, str]]:
+    """Look at the headers of all pictures: what a reader of the means must know, of a picture or of the set (None).
+
+    Where LR pictures come from, and those that no HR picture belongs to; another number of pictures or other sizes than
+    the benchmark is published with; greyscale pictures among colour, 16 bit, alpha. Pictures that cannot be read are
+    left to the measurement to name.
+    """
+    known, pictures = benchmark.known, benchmark.pictures
+    notes: list[tuple[str | None, str]] = [(None, remark) for remark in benchmark.remarks]
+    count = known.count_at(benchmark.scale) if known else None
+    if count is not None and len(pictures) != count:
+        text = f"{len(pictures)} pictures instead of {count}; not comparable with others"
+        notes.append((None, text))
+    with ThreadPoolExecutor() as threads:
+        hr = list(threads.map(_header, (pair.hr for pair in benchmark.pairs)))
+        lr = list(threads.map(_header, (picture.lr for picture in pictures)))
+    colour = any(header is not None and not header.grey for header in (*hr, *lr))
+    for index, picture in enumerate(pictures):
+        own = hr[index] if hr else lr[index]
+        if known and hr and own and not known.has_size(own.height, own.width):
+            size = f"{own.width} x {own.height} pixels"
+            notes.append((picture.name, f"has {size}, unlike {known.name}'s"))
+        told = _oddities(own, colour) if own else []
+        notes += [(picture.name, oddity) for oddity in told]
+        if hr and (partner := lr[index]):
+            news = [oddity for oddity in _oddities(partner, colour) if oddity not in told]
+            notes += [(picture.name, f"its LR picture {oddity}") for oddity in news]
+    return notes
+
+
+def _oddities(header: Header, colour: bool) -> list[str]:
+    """What is unusual about a picture, if there are colour pictures beside it."""
+    found = {
+        "is greyscale among colour; measured as RGB": header.grey and colour,
+        "has an alpha channel, which is dropped": header.alpha,
+        "has 16 bit; rounded to 8": header.deep,
+    }
+    return [text for text, is_so in found.items() if is_so]
+
+
+def _header(path: Path | None) -> Header | None:
+    """What the header of a picture says; None where there is none that can be read."""
+    try:
+        return None if path is None else read_header(path)
+    except DataError:
+        return None
+
+
+def _recognise(folder: Path) -> KnownBenchmark | None:
+    """The known benchmark that a folder, or what a link leads to, is called by."""
+    return recognise(_own_name(folder)) or recognise(folder.resolve().name)
+
+
+def _own_name(folder: Path) -> str:
+    return folder.resolve().name if folder.name in ("", "..") else folder.name
