@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -12,15 +13,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from typer import Typer
-from typer.testing import CliRunner
 
-from aesop.cli.upscale import upscale as upscale_command
+from aesop.cli import main
 from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, write_picture
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.networks.loading import LoadedGenerator
-from aesop.upscaling import tiles
+from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.state_dicts import write_state
 from aesop.upscaling.tiles import STEP, Upscaler, measure_overlap, spans, upscale_tiled
 from aesop.upscaling.upscale import upscale
 
@@ -99,13 +99,13 @@ def test_a_model_that_sees_everything_is_reported() -> None:
     assert upscaler.seams
 
 
-@pytest.mark.parametrize("tile", [16, 32, 64, None])
-def test_8_bit_result_does_not_depend_on_the_tile(tile: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 1000)
-    monkeypatch.setattr(tiles, "DEFAULT_TILE", 32)
+@pytest.mark.parametrize(("tile", "height"), [(16, 75), (32, 75), (64, 75), (None, 75), (None, 4400)])
+def test_8_bit_result_does_not_depend_on_the_tile(tile: int | None, height: int) -> None:
+    """Unset, pictures of more than 512 * 512 pixels are cut up."""
     torch.manual_seed(1)
     model = SmallNet(6).eval()
-    picture = torch.randint(0, 256, (3, 75, 61), dtype=torch.uint8)
+    picture = torch.randint(0, 256, (3, height, 61), dtype=torch.uint8)
+    assert Upscaler(model, 2, tile).needs_tiles(height, 61) is (tile in (16, 32, 64) or height == 4400)
     with torch.no_grad():
         whole = model(picture.unsqueeze(0) / 255)[0].clamp(0, 1) * 255
     result = Upscaler(model, 2, tile)(picture)
@@ -152,152 +152,166 @@ def test_known_architectures_are_the_same_in_tiles(architecture: str, tile: int)
     assert (whole.int() - tiled.int()).abs().max() <= 1
 
 
-@pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
-    """What every model file holds: x2 by repeating pixels."""
+class Repeat(nn.Module):
+    """x2 by repeating pixels."""
 
-    class Repeat(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            return images.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
+    def forward(self, images: Tensor) -> Tensor:
+        return images.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
 
-    loaded = LoadedGenerator(Repeat(), 2, "repeat", Path("model.pth"))
-    monkeypatch.setattr("aesop.upscaling.upscale.load_generator", lambda path: loaded)
-    return loaded.model
+
+MODEL = LoadedGenerator(Repeat(), 2, "repeat", Path("model.pth"), "")
 
 
 def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-MODEL = Path("model.pth")
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.usefixtures("model")
 def test_folder_keeps_its_names(tmp_path: Path) -> None:
     first, second = picture(12, 9), picture(7, 8, seed=1)
     write_picture(tmp_path / "in/a.png", first)
     write_picture(tmp_path / "in/deep/er/b.tif", second)
     write_picture(tmp_path / "alone.png", first)
-    report = upscale([tmp_path / "in", tmp_path / "alone.png"], MODEL, tmp_path / "out")
-    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in report.written) == [
-        "a.png", "alone.png", "deep/er/b.png",
-    ]  # fmt: skip
-    assert np.array_equal(read_picture(tmp_path / "out/a.png"), first.repeat(2, 0).repeat(2, 1))
-    assert np.array_equal(read_picture(tmp_path / "out/deep/er/b.png"), second.repeat(2, 0).repeat(2, 1))
-    kept = upscale([tmp_path / "in"], MODEL, tmp_path / "kept", keep_format=True)
-    assert sorted(p.name for p in kept.written) == ["a.png", "b.tif"]
+    out = tmp_path / "out"
+    report = upscale([str(tmp_path / "in"), tmp_path / "alone.png"], MODEL, str(out))
+    assert sorted(report.written) == [out / "a.png", out / "alone.png", out / "deep/er/b.png"]
+    assert np.array_equal(read_picture(out / "a.png"), first.repeat(2, 0).repeat(2, 1))
+    assert np.array_equal(read_picture(out / "deep/er/b.png"), second.repeat(2, 0).repeat(2, 1))
+    upscale(tmp_path / "in", MODEL, tmp_path / "kept", keep_format=True)
+    assert names(tmp_path / "kept") == ["a.png", "deep/er/b.tif"]
 
 
-@pytest.mark.usefixtures("model")
 def test_alpha_is_kept(tmp_path: Path) -> None:
     original = picture(16, 20, channels=4)
     write_picture(tmp_path / "a.png", original)
-    upscale([tmp_path / "a.png"], MODEL, tmp_path / "out")
+    upscale(tmp_path / "a.png", MODEL, tmp_path / "out")
     result = read_picture(tmp_path / "out/a.png", alpha=True)
     assert result.shape == (32, 40, 4)
     assert np.array_equal(result[..., :3], original[..., :3].repeat(2, 0).repeat(2, 1))
     assert np.array_equal(result[..., 3], resize(torch.from_numpy(original[None, ..., 3]), 2)[0].numpy())
 
 
-@pytest.mark.usefixtures("model")
-def test_a_bad_picture_costs_nothing_but_itself(tmp_path: Path) -> None:
-    for name in ("a.png", "c.png"):
+def test_what_cannot_be_upscaled_costs_nothing_but_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "x" * 251 + ".bmp"
+    for name in ("a.png", "c.png", "locked/d.png"):
         write_picture(tmp_path / "in" / name, picture(8, 8))
     (tmp_path / "in/b.png").write_bytes(b"not a picture")
-    report = upscale([tmp_path / "in"], MODEL, tmp_path / "out")
-    assert [p.name for p in report.written] == ["a.png", "c.png"]
-    assert list(report.failed) == [tmp_path / "in/b.png"]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    (tmp_path / "in/dangling.png").symlink_to("nowhere.png")
+    for name in ("x" * 251 + ".png", long):  # both would be that PNG; with its suffix, the second is too long
+        write_picture(tmp_path / "in" / name, picture(8, 8))
+    listed = os.scandir
+
+    def scandir(path: object) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("os.scandir", scandir)
+    report = upscale(tmp_path / "in", MODEL, tmp_path / "out")
+    assert [path.name for path in report.written] == ["a.png", "c.png", "x" * 251 + ".png"]
+    assert {path.name: reason for path, reason in report.failed.items()}.keys() == {"b.png", "dangling.png", long}
+    assert "file name is too long; choose a shorter one" in report.failed[tmp_path / "in" / long]
+    assert len(report.unreadable) == 1
+    assert str(tmp_path / "in/locked") in report.unreadable[0]
+    assert len(names(tmp_path / "out")) == 3
+    with pytest.raises(DataError, match="locked"):  # nothing is left to do
+        upscale(tmp_path / "in/locked", MODEL, tmp_path / "out")
 
 
-def test_a_full_memory_is_named_with_its_mend(tmp_path: Path, model: nn.Module) -> None:
+def test_a_full_memory_is_named_with_its_mend(tmp_path: Path) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
+    model = Repeat()
     model.register_forward_pre_hook(full)
     write_picture(tmp_path / "a.png", picture(8, 8))
-    report = upscale([tmp_path / "a.png"], MODEL, tmp_path / "out")
+    report = upscale(tmp_path / "a.png", dataclasses.replace(MODEL, model=model), tmp_path / "out")
     assert report.failed == {tmp_path / "a.png": "not enough memory; take a smaller --tile."}
 
 
-@pytest.mark.usefixtures("model")
 def test_existing_results_are_skipped_unless_overwritten(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", picture(8, 8))
     write_picture(tmp_path / "out/a.png", picture(3, 3))
-    assert upscale([tmp_path / "a.png"], MODEL, tmp_path / "out").skipped == [tmp_path / "out/a.png"]
+    assert upscale(tmp_path / "a.png", MODEL, tmp_path / "out").skipped == [tmp_path / "out/a.png"]
     assert read_picture(tmp_path / "out/a.png").shape == (3, 3, 3)
-    upscale([tmp_path / "a.png"], MODEL, tmp_path / "out", overwrite=True)
+    upscale(tmp_path / "a.png", MODEL, tmp_path / "out", overwrite=True)
     assert read_picture(tmp_path / "out/a.png").shape == (16, 16, 3)
 
 
-@pytest.mark.usefixtures("model")
-def test_originals_are_safe(tmp_path: Path) -> None:
+def test_originals_are_safe_and_results_are_no_inputs(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", picture(8, 8))
     before = (tmp_path / "a.png").read_bytes()
     with pytest.raises(DataError, match="replace an original"):
-        upscale([tmp_path / "a.png"], MODEL, tmp_path, overwrite=True)
+        upscale(tmp_path / "a.png", MODEL, tmp_path, overwrite=True)
     with pytest.raises(DataError, match="input folder"):
-        upscale([tmp_path], MODEL, tmp_path)
+        upscale(tmp_path, MODEL, tmp_path)
+    for _ in range(2):
+        upscale(tmp_path, MODEL, tmp_path / "out", overwrite=True)
+    assert names(tmp_path) == ["a.png", "out/a.png"]
     assert (tmp_path / "a.png").read_bytes() == before
 
 
-@pytest.mark.usefixtures("model")
-def test_results_within_the_input_folder_are_no_inputs(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.png", picture(8, 8))
-    for _ in range(2):
-        upscale([tmp_path], MODEL, tmp_path / "out", overwrite=True)
-    assert [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*.png"))] == ["a.png", "out/a.png"]
-
-
-@pytest.mark.usefixtures("model")
-def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
-    for name in ("a.png", "a.tif"):
-        write_picture(tmp_path / "in" / name, picture(8, 8))
-    with pytest.raises(DataError, match=r"would both become .*--keep-format"):
-        upscale([tmp_path / "in"], MODEL, tmp_path / "out")
-    assert len(upscale([tmp_path / "in"], MODEL, tmp_path / "out", keep_format=True).written) == 2
+def test_pictures_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
+    for name in ("in/a.png", "in/a.bmp", "other/a.png"):
+        write_picture(tmp_path / name, picture(8, 8))
+    report = upscale(tmp_path / "in", MODEL, tmp_path / "out")
+    assert names(tmp_path / "out") == ["a.bmp.png", "a.png"]
+    assert report.renamed == [tmp_path / "out/a.bmp.png"]
+    upscale(tmp_path / "in", MODEL, tmp_path / "kept", keep_format=True)
+    assert names(tmp_path / "kept") == ["a.bmp", "a.png"]
+    with pytest.raises(DataError, match=r"would both become .*a\.png; give their folders one by one"):
+        upscale([tmp_path / "in", tmp_path / "other"], MODEL, tmp_path / "out")
 
 
 def test_mistakes_are_named_before_work_starts(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", picture(8, 8))
-    with pytest.raises(DataError, match=r"missing\.png"):
-        upscale([tmp_path / "a.png", tmp_path / "missing.png"], MODEL, tmp_path / "out")
-    with pytest.raises(ModelError, match=r"missing\.pth"):
-        upscale([tmp_path / "a.png"], tmp_path / "missing.pth", tmp_path / "out")
-    with pytest.raises(AesopError, match="--device nowhere"):
-        upscale([tmp_path / "a.png"], MODEL, tmp_path / "out", device="nowhere")
-    with pytest.raises(AesopError, match="--device meta"):
-        upscale([tmp_path / "a.png"], MODEL, tmp_path / "out", device="meta")
-    for name in ("out.png", "b.JPG", "file"):
-        (tmp_path / "file").touch()
-        with pytest.raises(DataError, match=rf"{name}: --output is the folder for the results"):
-            upscale([tmp_path / "a.png"], MODEL, tmp_path / name)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "file"]
+    (tmp_path / "file").touch()
+    for error, message, arguments, options in (
+        (DataError, r"missing\.png", ([tmp_path / "a.png", tmp_path / "missing.png"], MODEL, tmp_path / "out"), {}),
+        (ModelError, r"missing\.pth", (tmp_path / "a.png", tmp_path / "missing.pth", tmp_path / "out"), {}),
+        (AesopError, "--device nowhere", (tmp_path / "a.png", MODEL, tmp_path / "out"), {"device": "nowhere"}),
+        (AesopError, "--device meta", (tmp_path / "a.png", MODEL, tmp_path / "out"), {"device": "meta"}),
+        (AesopError, "not a folder; choose another", (tmp_path / "a.png", MODEL, tmp_path / "file/out"), {}),
+        *(
+            (DataError, rf"{name}: --output is the folder", (tmp_path / "a.png", MODEL, tmp_path / name), {})
+            for name in ("out.png", "b.JPG", "file")
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            upscale(*arguments, **options)
+    assert names(tmp_path) == ["a.png", "file"]
+    (tmp_path / "out.png").mkdir()  # a folder may be called as a picture is
+    assert upscale(tmp_path / "a.png", MODEL, tmp_path / "out.png").written == [tmp_path / "out.png/a.png"]
 
 
-@pytest.mark.usefixtures("model")
-def test_a_folder_may_be_called_as_a_picture_is(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.png", picture(8, 8))
-    (tmp_path / "out.png").mkdir()
-    assert upscale([tmp_path / "a.png"], MODEL, tmp_path / "out.png").written == [tmp_path / "out.png/a.png"]
+def test_command_exits_with_2_if_a_picture_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = SRVGGConfig(type="srvgg", features=4, convs=1).build(2)
+    write_state(tmp_path / "model.safetensors", network.state_dict(), {})
+    arguments = [tmp_path / "in", "--model", tmp_path / "model.safetensors", "--output", tmp_path / "out"]
+    monkeypatch.setattr("sys.argv", ["aesop", "upscale", *map(str, arguments)])
 
+    def call() -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main()
+        return left.value.code, *capsys.readouterr()
 
-@pytest.mark.usefixtures("model")
-def test_command_exits_with_2_if_a_picture_failed(tmp_path: Path) -> None:
-    app = Typer()
-    app.command()(upscale_command)
     write_picture(tmp_path / "in/a.png", picture(8, 8))
-    arguments = [str(tmp_path / "in"), "--model", "model.pth", "--output", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, arguments)
-    assert (result.exit_code, result.stdout) == (0, f"1 written to {tmp_path / 'out'}\n")
+    write_picture(tmp_path / "in/a.bmp", picture(8, 8))
+    status, said, _ = call()
+    assert (status, said.splitlines()[0]) == (0, f"2 written to {tmp_path / 'out'}")
+    assert "a.bmp.png" in said
     (tmp_path / "in/b.png").write_bytes(b"")
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 2
-    assert "1 skipped" in result.output
-    assert "b.png" in result.output
+    status, said, warned = call()
+    assert status == 2
+    assert "2 skipped" in said
+    assert "b.png" in warned
     if os.name == "posix":
+        (tmp_path / "in/b.png").unlink()
         (tmp_path / "in/a.png").rename(tmp_path / "in" / os.fsdecode(b"caf\xe9.png"))
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 2
-        assert result.stderr.count("caf\\xe9.png") == 1
-        assert "not UTF-8; rename it" in result.stderr
+        assert call()[0] == 0
+        assert (tmp_path / "out" / os.fsdecode(b"caf\xe9.png")).is_file()

@@ -30,8 +30,8 @@ def upscale(
 ) -> None:
     """Upscale pictures and folders of pictures.
 
-    Inputs are never changed. Results that exist are skipped. Exit status 2 if a picture could not be upscaled; all
-    others are written.
+    Inputs are never changed. Results that exist are skipped. Exit status 2 if a picture could not be upscaled or a
+    folder not be read; all others are written.
     """
     from aesop.files import printable
     from aesop.upscaling.upscale import upscale as run
@@ -51,8 +51,13 @@ def upscale(
         print(f"{len(report.skipped)} skipped: they exist; --overwrite replaces them")
     if report.seams:
         print("This model looks at more of a picture than tiles can overlap: look for seams, or take a larger --tile.")
+    if report.renamed:
+        print(f"{len(report.renamed)} keep their input's suffix, since another result has the name:", end=" ")
+        print(printable(report.renamed[0].name) + (", ..." if len(report.renamed) > 1 else ""))
+    for folder in report.unreadable:
+        print(folder, file=sys.stderr)
     for source, reason in report.failed.items():
         named = printable(source)
         print(reason if named in reason else f"{named}: {reason}", file=sys.stderr)
-    if report.failed:
+    if report.failed or report.unreadable:
         raise typer.Exit(2)
