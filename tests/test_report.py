@@ -12,7 +12,7 @@ import pytest
 
 from aesop.evaluation.curves import CurvePoint, MeasuredCurve
 from aesop.evaluation.results import Evaluation, ModelFile, Result
-from aesop.reports.plots import chart, mark, smoothed
+from aesop.reports.plots import chart, mark
 from aesop.reports.report import breakable, find_starts, report_text, short_path, write_report
 from aesop.reports.training import StageLog, autoencoder_verdict
 from report_samples import HOSTILE, Parsed, evaluated, evaluation, stage_log, training
@@ -166,18 +166,14 @@ def test_a_curve_has_the_colour_of_the_model_it_ends_in():
     def colours(end: Evaluation) -> tuple[str, str]:
         curve = MeasuredCurve("c", [CurvePoint("start", "a"), CurvePoint("end", "b")], evaluation=end)
         traces = Parsed(report_text(found, curves=[curve])).data["plot"]["traces"]["Set5"]
-        return traces[2]["line"]["color"], traces[1]["marker"]["color"]
+        return traces[0]["line"]["color"], traces[2]["marker"]["color"]
 
     found = evaluation()
     end = Evaluation(["a", "b"], ["Set5"], ["psnr"], [Result("b", "Set5", 4, "psnr", {"p0": 1.0})])
     other, net = colours(end)
     assert other != net
-    # The same file, then another file of the same means, as a run's last checkpoint is.
-    found.files, end.files = {"net": ModelFile("x", "1")}, {"b": ModelFile("y", "1")}
-    assert colours(end) == (net, net)
-    end.files = {"b": ModelFile("y", "2")}
-    assert colours(end) == (other, net)
-    end.results = [replace(result, model="b") for result in found.results if result.model == "net"]
+    # A run's last checkpoint is another file than its generator, with the same means.
+    end.results = [replace(result, model="b") for result in found.results if result.model == "net"][1:]
     assert colours(end) == (net, net)
 
 
@@ -248,8 +244,8 @@ def test_the_autoencoder_is_judged_both_ways(gain: float, words: str):
 
 def test_smoothing_keeps_a_line_straight_and_a_short_curve_as_it_is():
     line = [3.0 + 0.5 * i for i in range(60)]
-    assert smoothed(line)[3:-3] == pytest.approx(line[3:-3])
-    assert smoothed(line[:20]) == line[:20]
-    drawn = chart([("a<b", 0, list(range(60)), line)], logarithmic=True)
-    assert [trace["name"] for trace in drawn["traces"]] == ["a&lt;b"] * 2
-    assert drawn["layout"]["yaxis"]["type"] == "log"
+    faint, smooth = chart([("a<b", 0, list(range(60)), line)], logarithmic=True)["traces"]
+    assert (faint["y"], faint["name"]) == (line, "a&lt;b")
+    assert smooth["y"][3:-3] == pytest.approx(line[3:-3])
+    (short,) = chart([("", 0, list(range(20)), line[:20])], logarithmic=False)["traces"]
+    assert short["y"] == line[:20]

@@ -60,8 +60,8 @@ def run(*arguments: object):
 
 
 def curve_of(report: Path) -> dict[str, Any]:
-    """The last line of the plot."""
-    return Parsed(report.read_text(encoding="utf-8")).data["plot"]["traces"]["bench"][-1]
+    """The first line of the plot."""
+    return Parsed(report.read_text(encoding="utf-8")).data["plot"]["traces"]["bench"][0]
 
 
 def test_the_command_writes_a_report_with_a_curve(bench: Path, model: Path, tmp_path: Path):
@@ -77,9 +77,10 @@ def test_the_command_writes_a_report_with_a_curve(bench: Path, model: Path, tmp_
     parsed = Parsed(report.read_text(encoding="utf-8"))
     assert len(parsed.of("img")) == 2 * 5
     assert str(tmp_path) not in report.read_text(encoding="utf-8")
-    *models, curve = parsed.data["plot"]["traces"]["bench"]
-    assert [trace["name"] for trace in (*models, curve)] == ["bicubic", "net", "other", "net to other"]
-    assert curve["notes"][::5] == ["<b>net to other</b>, alpha 0", "<b>net to other</b>, alpha 1"]
+    curve, *models = parsed.data["plot"]["traces"]["bench"]
+    assert [trace["name"] for trace in (curve, *models)] == ["net to other", "bicubic", "net", "other"]
+    ends = ["<b>net to other</b>, alpha 0: <b>net</b>", "<b>net to other</b>, alpha 1: <b>other</b>"]
+    assert curve["notes"][::5] == ends
     for metric in ("psnr", "ssim"):
         assert curve["values"][metric][::5] == [models[1]["values"][metric][0], models[2]["values"][metric][0]]
 

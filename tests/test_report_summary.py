@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from aesop.evaluation.results import Evaluation, Result
+from aesop.evaluation.tabulate import OUTCOMES
 from aesop.reports.report import report_text
 from aesop.reports.summary import compare
 from report_samples import Parsed
@@ -33,28 +34,29 @@ def evaluation(
     return Evaluation(list(models), list(gaps), metrics, results, against=against)
 
 
-def said(found: Evaluation, noise: Mapping[str, float] | None = None) -> list[tuple[str, list[tuple[str, str]]]]:
-    sentences = compare(found, {}, noise)[0].sentences
-    return [(title, [(clause.outcome, clause.text) for clause in clauses]) for title, clauses in sentences]
+def said(found: Evaluation, noise: Mapping[str, float] | None = None) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Of the first comparison: every title with outcomes, and the metrics, or benchmarks, of each."""
+    first = compare(found, {}, noise)[0]
+    name = "benchmark" if first.by_metric else "metric"
+    return [(title, [(o, [getattr(d, name) for d in found]) for o, found in parts]) for title, parts in first.sentences]
 
 
 def test_gains_losses_and_what_nobody_can_tell():
     gaps = {"Set5": {"psnr": ABOVE, "lpips": ABOVE, "lr-psnr": BELOW, "ssim": CHANCE, "niqe": BELOW[:4]}}
-    [(benchmark, clauses)] = said(evaluation(gaps))
-    assert benchmark == "Set5"
-    assert [outcome for outcome, _ in clauses] == ["better", "worse", "even", "open"]
-    better, worse, even, still_open = (text for _, text in clauses)
-    assert better.startswith("better in PSNR +0.112 dB (+0.")
+    found = evaluation(gaps)
     # More is worse for LPIPS, less is worse for LR-PSNR.
-    assert worse.startswith("worse in LPIPS +0.1120 (+0.")
-    assert " and LR-PSNR −0.112 dB (−0." in worse
-    assert even == "no difference beyond chance in SSIM"
-    assert still_open == "no interval, and so no verdict, in NIQE"
+    parts = [("better", ["psnr"]), ("worse", ["lpips", "lr-psnr"]), ("even", ["ssim"]), ("open", ["niqe"])]
+    assert said(found) == [("Set5", sorted(parts, key=lambda part: OUTCOMES.index(part[0])))]
+    shown = Parsed(report_text(found)).plain
+    assert "Set5 : ▲ better in PSNR +0.112 dB (+0." in shown
+    assert "▼ worse in LPIPS +0.1120 (+0." in shown
+    assert " and LR-PSNR −0.112 dB (−0." in shown
+    assert "no difference beyond chance in SSIM; no interval, and so no verdict, in NIQE." in shown
 
 
 def test_what_another_seed_changes_is_no_gain():
     found = evaluation({"Set5": {"psnr": ABOVE, "lr-psnr": ABOVE}})
-    assert [outcome for outcome, _ in said(found, {"psnr": 0.2, "lr-psnr": 0.05})[0][1]] == ["better", "even"]
+    assert said(found, {"psnr": 0.2, "lr-psnr": 0.05}) == [("Set5", [("better", ["lr-psnr"]), ("even", ["psnr"])])]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,12 @@ def test_another_network_below_its_start_is_told_too():
 
 def test_many_benchmarks_are_told_metric_by_metric():
     gaps = {f"B{i}": {"psnr": BELOW if i == 2 else ABOVE, "ssim": CHANCE} for i in range(5)}
-    assert said(evaluation(gaps)) == [
-        ("PSNR", [("better", "better on B0, B1, B3 and B4"), ("worse", "worse on B2")]),
-        ("SSIM", [("even", "undecided on all")]),
+    found = evaluation(gaps)
+    everywhere = [f"B{i}" for i in range(5)]
+    assert said(found) == [
+        ("PSNR", [("better", ["B0", "B1", "B3", "B4"]), ("worse", ["B2"])]),
+        ("SSIM", [("even", everywhere)]),
     ]
+    shown = Parsed(report_text(found)).plain
+    assert "PSNR : ▲ better on B0, B1, B3 and B4; ▼ worse on B2." in shown
+    assert "SSIM : undecided on all." in shown

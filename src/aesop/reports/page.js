@@ -27,13 +27,6 @@ for (const table of document.querySelectorAll("table")) {
   }
 }
 
-/* What scrolls sideways is reached by the keyboard; what is closed on the screen is open on paper. */
-const scrolling = new ResizeObserver((entries) => entries.forEach(({ target }) => (target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1)));
-for (const wide of document.querySelectorAll(".wide")) scrolling.observe(wide);
-const closed = [...document.querySelectorAll("details")];
-addEventListener("beforeprint", () => closed.forEach((one) => (one.open = true)));
-addEventListener("afterprint", () => closed.forEach((one) => (one.open = false)));
-
 /* A plot in the page's font; its text and lines have the page's colours by CSS. */
 function draw(element, traces, { xaxis, yaxis, ...layout }) {
   const axis = { zeroline: false, automargin: true };
@@ -44,49 +37,43 @@ function draw(element, traces, { xaxis, yaxis, ...layout }) {
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis },
   }, { displayModeBar: false, responsive: true });
 }
-const figures = () => document.querySelectorAll(".js-plotly-plot");
-addEventListener("beforeprint", () => figures().forEach((one) => Plotly.relayout(one, { width: Math.min(680, one.clientWidth) })));
-addEventListener("afterprint", () => figures().forEach((one) => Plotly.relayout(one, { autosize: true, width: null })));
-for (const [index, element] of document.querySelectorAll(".chart").entries()) draw(element, data.charts[index].traces, data.charts[index].layout);
+const redraw = (layout) => document.querySelectorAll(".js-plotly-plot").forEach((figure) => Plotly.relayout(figure, layout(figure)));
+addEventListener("beforeprint", () => redraw(({ clientWidth }) => ({ width: Math.min(680, clientWidth) })));
+addEventListener("afterprint", () => redraw(() => ({ autosize: true, width: null })));
+document.querySelectorAll(".chart").forEach((element, index) => draw(element, data.charts[index].traces, data.charts[index].layout));
 
 /* The plot of any two metrics: everything that has a value of both. */
 if (data.plot) {
   const [title, figure, hint, benchmark, x, y, bars] =
     ["h2", ".plot", ".hint", ".benchmark", ".x", ".y", ".bars"].map((part) => document.querySelector(`#plot ${part}`));
-  function plot() {
-    const [across, up] = [data.metrics[x.value], data.metrics[y.value]];
-    const bar = ({ [x.value]: dx, [y.value]: dy } = {}, colour) => {
-      const error = (ends) => ends && bars.checked ? { symmetric: false, arrayminus: [ends[0]], array: [ends[1]], color: `${colour}66`, thickness: 1, width: 0 } : {};
-      return { error_x: error(dx), error_y: error(dy) };
-    };
-    const all = data.plot.traces[benchmark.value];
-    const traces = all.filter(({ values }) => values[x.value] && values[y.value]).map(({ values, text, intervals, far, ...trace }) => ({
-      x: values[x.value], y: values[y.value], ...trace, ...bar(intervals, trace.marker.color),
-      hoverinfo: "text", hovertext: trace.notes.map((note, i) => [note, text[x.value][i], text[y.value][i]].join("<br>")),
-      visible: trace.visible ?? (far[x.value] || far[y.value] ? "legendonly" : true),
-    }));
-    const range = (axis) => {
-      const values = traces.filter(({ visible }) => visible === true).flatMap((trace) => trace[axis]).filter((value) => value !== null);
-      const [low, high] = [Math.min(...values), Math.max(...values)];
-      const margin = (high - low) * 0.15 || Math.abs(high) * 0.05 || 1;
-      return values.length ? { range: [low - margin, high + margin] } : {};
-    };
-    const label = ({ title, unit, higher }, arrow) => ({ title: { text: `${title}${unit && ` (${unit})`}${higher === null ? "" : `, ${higher ? "more" : "less"} is better ${arrow}`}` } });
-    draw(figure, traces, {
-      height: 460, legend: { orientation: "h", y: -0.18, yanchor: "top" },
-      xaxis: { ...label(across, across.higher ? "→" : "←"), ...range("x") }, yaxis: { ...label(up, up.higher ? "→" : "←"), ...range("y") },
-    });
-    const kinds = [across.kind, up.kind].sort().join();
-    title.textContent = kinds === "distortion,perception" ? "Perception and distortion" : `${across.title} and ${up.title}`;
-    const missing = all.length - traces.length;
-    hint.textContent = "A click in the legend shows or hides; drag to zoom, double-click to reset. What is far from the others is hidden at first." +
-      (missing ? ` ${missing} without a finite value of both here.` : "");
+  const interval = (ends, color) =>
+    ends && bars.checked ? { symmetric: false, arrayminus: [ends[0]], array: [ends[1]], color: `${color}66`, thickness: 1, width: 0 } : {};
+  function axis(name, traces, letter) {
+    const { title, unit, higher } = data.metrics[name];
+    const better = { true: `, more is better ${letter === "x" ? "→" : "↑"}`, false: `, less is better ${letter === "x" ? "←" : "↓"}` };
+    const values = traces.filter(({ visible }) => visible === true).flatMap((trace) => trace[letter]).filter((value) => value !== null);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const margin = (high - low) * 0.15 || Math.abs(high) * 0.05 || 1;
+    const range = values.length ? [low - margin, high + margin] : undefined;
+    return { title: { text: `${title}${unit && ` (${unit})`}${better[higher] ?? ""}`, standoff: 8 }, range };
   }
-  for (const [select, values, text] of [
-    [benchmark, Object.keys(data.plot.traces), (name) => name],
-    [x, data.plot.measured, (name) => data.metrics[name].title],
-    [y, data.plot.measured, (name) => data.metrics[name].title],
-  ]) {
+  function plot() {
+    const [a, b] = [x.value, y.value];
+    const all = data.plot.traces[benchmark.value];
+    const traces = all.filter(({ values }) => values[a] && values[b]).map(({ values, text, intervals, far, ...trace }) => ({
+      x: values[a], y: values[b], hoverinfo: "text", hovertext: trace.notes.map((note, i) => [note, text[a][i], text[b][i]].join("<br>")),
+      error_x: interval(intervals?.[a], trace.marker.color), error_y: interval(intervals?.[b], trace.marker.color),
+      visible: far[a] || far[b] ? "legendonly" : true, ...trace,
+    }));
+    const [xaxis, yaxis] = [axis(a, traces, "x"), axis(b, traces, "y")];
+    draw(figure, traces, { height: 460, legend: { orientation: "h", y: -0.15, yanchor: "top" }, xaxis, yaxis });
+    const [{ kind, title: across }, { kind: other, title: up }] = [data.metrics[a], data.metrics[b]];
+    title.textContent = kind && other && kind !== other ? "Perception and distortion" : `${across} and ${up}`;
+    const missing = all.length - traces.length ? ` Without a finite value of both here: ${all.length - traces.length}.` : "";
+    hint.textContent = `The legend shows and hides; what is far from the others is hidden at first. Drag to zoom, double-click to reset.${missing}`;
+  }
+  const titled = (metric) => data.metrics[metric].title;
+  for (const [select, values, text] of [[benchmark, Object.keys(data.plot.traces), String], [x, data.plot.measured, titled], [y, data.plot.measured, titled]]) {
     select.append(...values.map((name) => new Option(text(name), name)));
     select.addEventListener("change", plot);
   }

@@ -5,9 +5,10 @@
   const MOST = 16; // zoom
   const GRIP = 24; // CSS pixels at either side of the divider that take hold of it
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  const [list, bar, choice] = ["picture-list", "picture-bar", "picture-choice"].map((id) => document.getElementById(id));
-  const [left, right, mode, zoom] = ["left", "right", "mode", "zoom"].map((name) => bar.querySelector(`.${name}`));
-  const [benchmark, order] = ["benchmark", "order"].map((name) => choice.querySelector(`.${name}`));
+  const [list, bar, choice, help] = ["list", "bar", "choice", "help"].map((id) => document.getElementById(`picture-${id}`));
+  const [left, right, mode, zoom, benchmark, order] = ["left", "right", "mode", "zoom", "benchmark", "order"].map(
+    (name) => bar.querySelector(`.${name}`) ?? choice.querySelector(`.${name}`),
+  );
   const articles = [...list.children];
   const frames = articles.filter((article) => article.querySelector(".stage")).map(frame);
 
@@ -24,7 +25,8 @@
     let scale = 1; // screen pixels of one HR pixel before zooming
     let press = null;
     const set = (values) => Object.entries(values).forEach(([name, value]) => stage.style.setProperty(`--${name}`, value));
-    const at = (event, box = stage.getBoundingClientRect()) => ({ x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height });
+    const at = ({ clientX, clientY }, box = stage.getBoundingClientRect()) =>
+      ({ x: (clientX - box.left) / box.width, y: (clientY - box.top) / box.height });
 
     function look(point) {
       if (point) spot = { x: ((point.x - view.x) / view.zoom) * width, y: ((point.y - view.y) / view.zoom) * height };
@@ -40,7 +42,7 @@
     }
     function place() {
       for (const axis of ["x", "y"]) view[axis] = clamp(view[axis], 1 - view.zoom, 0);
-      set(view);
+      set({ ...view, at: `${range.value}%` });
       stage.classList.toggle("exact", scale * view.zoom >= 1);
       back.hidden = view.zoom === 1;
       back.textContent = `${Math.round(view.zoom * 10) / 10}× ✕`;
@@ -56,7 +58,6 @@
       zoom.value = "";
     }
     const flip = (on) => stage.classList.toggle("flipped", on);
-    const divide = () => set({ at: `${range.value}%` });
 
     stage.addEventListener("pointerdown", (event) => {
       if (event.button || event.target === back) return;
@@ -75,11 +76,10 @@
       if (press.does === "divide") range.value = point.x * 100;
       else for (const axis of ["x", "y"]) view[axis] += point[axis] - press.last[axis];
       press.last = point;
-      divide();
       place();
     });
     for (const name of ["pointerup", "pointercancel", "focusout"]) {
-      stage.addEventListener(name, (event) => {
+      stage.addEventListener(name, () => {
         if (name === "pointerup" && press && !press.does) look(press.last);
         press = null;
         flip(false);
@@ -92,16 +92,14 @@
       alone(view.zoom * Math.exp(clamp(-event.deltaY, -40, 40) / 100), at(event));
     }, { passive: false });
     back.addEventListener("click", () => alone(1));
-    range.addEventListener("input", divide);
-    const keys = {
-      " ": () => flip(true), "+": () => alone(view.zoom * 2), "=": () => alone(view.zoom * 2), "-": () => alone(view.zoom / 2), 0: () => alone(1),
-      ArrowLeft: () => (view.x += 0.1), ArrowRight: () => (view.x -= 0.1), ArrowUp: () => (view.y += 0.1), ArrowDown: () => (view.y -= 0.1),
-    };
+    range.addEventListener("input", place);
+    const keys = { " ": () => flip(true), "+": () => alone(view.zoom * 2), "-": () => alone(view.zoom / 2), 0: () => alone(1) };
+    const arrows = { ArrowLeft: ["x", 0.1], ArrowRight: ["x", -0.1], ArrowUp: ["y", 0.1], ArrowDown: ["y", -0.1] };
     stage.addEventListener("keydown", (event) => {
-      const arrow = event.key.startsWith("Arrow");
-      if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey || event.target === back) return;
-      if (arrow && (event.target !== stage || view.zoom === 1)) return;
-      keys[event.key]();
+      const arrow = event.target === stage && view.zoom > 1 && arrows[event.key];
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target === back || !(arrow || keys[event.key])) return;
+      if (arrow) view[arrow[0]] += arrow[1];
+      else keys[event.key]();
       place();
       event.preventDefault();
     });
@@ -111,24 +109,20 @@
       article, look, how: "", titles: sides.map((side) => side.dataset.title),
       prepare: () => Promise.allSettled(images.map((image) => image.decode())).then(() => look()),
       choose() {
-        for (const [index, side] of sides.entries()) {
-          const role = { [left.value]: "left", [right.value]: "right" }[side.dataset.title] ?? "";
-          side.dataset.role = crops[index].dataset.role = role;
-        }
+        for (const [index, { dataset }] of sides.entries())
+          dataset.role = crops[index].dataset.role = { [left.value]: "left", [right.value]: "right" }[dataset.title] ?? "";
         for (const select of [left, right]) {
-          const there = sides.some((side) => side.dataset.title === select.value);
+          const there = this.titles.includes(select.value);
           stage.querySelector(`.tag.${select.className}`).textContent = there ? select.value : `${select.value}: none here`;
         }
         if (list.dataset.mode === "difference") stage.querySelector(".tag.left").textContent = `|${left.value} − ${right.value}|`;
-        range.ariaLabel = `Divider between ${left.value} and ${right.value}`;
-        stage.ariaLabel = `${article.dataset.name}: ${left.value} and ${right.value}`;
-        divide();
+        range.ariaLabel = stage.ariaLabel = `${article.dataset.name}: ${left.value} and ${right.value}`;
+        place();
       },
       /* By the bar: around the spot to look at first, at whole screen pixels for every pixel. */
       magnify(factor) {
-        const exact = scale < 1 && factor > 1 ? Math.max(Math.round(scale * factor), 1) / scale : factor;
         if (view.zoom === 1) Object.assign(view, { x: 0.5 - spot.x / width, y: 0.5 - spot.y / height });
-        magnify(exact);
+        magnify(scale < 1 && factor > 1 ? Math.max(Math.round(scale * factor), 1) / scale : factor);
       },
       /* The largest whole multiple that there is room for. */
       fit(room, tall) {
@@ -136,36 +130,39 @@
         const most = Math.min(Math.min(room, COLUMN) / width, tall / height) * pixels;
         scale = most < 1 ? most : Math.min(Math.floor(most), Math.ceil((ENOUGH * pixels) / Math.max(width, height)));
         const [across, down] = [width, height].map((length) => (length * scale) / pixels);
-        set({ "frame-width": `${across}px`, "frame-height": `${down}px`, ratio: width / height, "patch-width": patch / width, "patch-height": patch / height });
+        set({ "frame-width": `${across}px`, "frame-height": `${down}px`, ratio: width / height });
+        set({ "patch-width": patch / width, "patch-height": patch / height });
         article.style.setProperty("--tall", `${Math.round(down) + 130}px`);
         place();
-        this.how = scale === 1 ? "" : scale > 1 ? `enlarged ${scale} ×` : `shown at ${Math.round(scale * 100)} %; zoom to see every pixel`;
+        this.how = scale > 1 ? `enlarged ${scale} ×` : scale < 1 ? `shown at ${Math.round(scale * 100)} %; zoom to see every pixel` : "";
       },
     };
   }
 
   /* Which pictures: those of a benchmark, by how far one side is ahead of the other. */
   const models = Object.fromEntries([...list.querySelectorAll("figure[data-model]")].map(({ dataset }) => [dataset.title, dataset.model]));
-  const value = (title, { dataset }, metric) => Number(data.values[metric][dataset.benchmark]?.[models[title]]?.[dataset.name] ?? NaN);
+  function value(title, article, metric) {
+    const [{ cells }, ...rows] = article.querySelectorAll(".values tr");
+    const column = [...cells].findIndex(({ dataset }) => dataset.metric === metric);
+    return Number(rows[data.models.indexOf(models[title])]?.cells[column]?.dataset.value ?? NaN);
+  }
   const gap = (article, metric) => value(right.value, article, metric) - value(left.value, article, metric);
   function arrange() {
-    const [side, metric] = order.value.split(":");
+    const [side, metric] = order.value.split(/:(.*)/);
     const lead = (article) => (gap(article, metric) || 0) * (side === "right" ? 1 : -1) * (data.metrics[metric].higher ? 1 : -1);
     list.append(...(metric ? [...articles].sort((one, other) => (lead(other) > lead(one)) - (lead(other) < lead(one))) : articles));
     for (const article of articles) article.hidden = benchmark.value !== "" && article.dataset.benchmark !== benchmark.value;
     for (const { article, how } of frames) {
-      const words = [how, metric && difference(metric, gap(article, metric))].filter(Boolean);
+      const words = [how, metric && difference(data.metrics[metric], gap(article, metric))].filter(Boolean);
       article.querySelector(".live").textContent = words.map((text) => `; ${text}`).join("");
     }
   }
-  function difference(metric, number) {
-    const { title, digits, unit } = data.metrics[metric];
-    if (Number.isNaN(number)) return `no ${title} of both sides`;
+  function difference({ title, digits, unit }, number) {
     const text = Math.abs(number).toFixed(digits).replace("Infinity", "∞");
-    return `${title} ${number < 0 ? "−" : "+"}${text}${unit && ` ${unit}`} from left to right`;
+    return isNaN(number) ? `no ${title} of both sides` : `${title} ${number < 0 ? "−" : "+"}${text}${unit && ` ${unit}`} from left to right`;
   }
 
-  const help = { slide: "Drag the divider.", flip: "Press and hold: the right side.", difference: "Black is where the two sides are equal." };
+  const helps = { slide: "Drag the divider.", flip: "Press and hold: the right side.", difference: "Black is where the two sides are equal." };
   let before = {};
   function show(changed) {
     // The same side twice: the two change places.
@@ -174,40 +171,39 @@
     const [way, gain] = mode.value.split(":");
     list.dataset.mode = way;
     list.style.setProperty("--gain", gain ?? 1);
-    document.getElementById("picture-help").textContent =
-      `${help[way]} A double click or Ctrl and wheel zooms; then drag. The enlarged squares follow the pointer. Keys: + − 0 zoom, arrows move, Space swaps.`;
+    help.textContent = `${helps[way]} A double click or Ctrl and wheel zooms; then drag. The enlarged squares follow the pointer.
+      Keys: + − 0 zoom, arrows move, Space swaps.`;
     frames.forEach((one) => one.choose());
     arrange();
   }
-  const options = (select, values, text = (name) => name) => select.append(...values.map((name) => new Option(text(name), name)));
+  const options = (select, values, text = String) => select.append(...values.map((name) => new Option(text(name), name)));
   const titles = [...new Set(frames.flatMap((one) => one.titles))];
-  for (const select of [left, right]) {
-    options(select, titles);
-    select.addEventListener("change", () => show(select));
-  }
+  for (const select of [left, right]) options(select, titles);
   [left.value, right.value] = [data.left, data.right].map((model, index) => (titles.includes(model) ? model : titles.at(index - 2)));
-  mode.addEventListener("change", () => show(mode));
-  zoom.addEventListener("change", () => frames.forEach((one) => one.magnify(Number(zoom.value))));
+  for (const select of [left, right, mode]) select.addEventListener("change", () => show(select));
   bar.querySelector(".swap").addEventListener("click", () => {
     [left.value, right.value] = [right.value, left.value];
     show();
   });
-  const known = Object.keys(data.values);
-  options(order, ["", ...known.flatMap((metric) => [`right:${metric}`, `left:${metric}`])], (name) => {
-    const [side, metric] = name.split(":");
-    return metric ? `${data.metrics[metric].title}: ${side} is ahead` : "as they are";
-  });
-  options(benchmark, ["", ...new Set(articles.map(({ dataset }) => dataset.benchmark))], (name) => name || "all");
+  zoom.addEventListener("change", () => frames.forEach((one) => one.magnify(Number(zoom.value))));
+  const known = new Set([...list.querySelectorAll("th[data-metric]")].map(({ dataset }) => dataset.metric).filter(Boolean));
+  options(order, [""], () => "as they are");
+  const ahead = (name) => `${data.metrics[name.split(/:(.*)/)[1]].title}: ${name.split(":")[0]} is ahead`;
+  for (const metric of known) options(order, [`right:${metric}`, `left:${metric}`], ahead);
+  const benchmarks = new Set(articles.map(({ dataset }) => dataset.benchmark));
+  options(benchmark, ["", ...benchmarks], (name) => name || "all");
+  benchmark.parentElement.hidden = benchmarks.size < 2;
   for (const select of [benchmark, order]) select.addEventListener("change", arrange);
   bar.hidden = choice.hidden = !frames.length;
   if (frames.length) {
-    const fit = () => {
-      frames.forEach((one) => one.fit(list.clientWidth, Math.max(320, window.innerHeight * 0.86)));
-      arrange();
-    };
     show();
     let width = 0;
-    new ResizeObserver(() => list.clientWidth && list.clientWidth !== width && ((width = list.clientWidth), fit())).observe(list);
+    new ResizeObserver(() => {
+      if (!list.clientWidth || list.clientWidth === width) return;
+      width = list.clientWidth;
+      frames.forEach((one) => one.fit(width, Math.max(320, window.innerHeight * 0.86)));
+      arrange();
+    }).observe(list);
     const seen = new IntersectionObserver((entries) => {
       for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
         seen.unobserve(target);

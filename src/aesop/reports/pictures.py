@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import io
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -15,10 +14,10 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import to_picture
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import EvaluatedPicture
-from aesop.evaluation.results import Evaluation
+from aesop.evaluation.results import Evaluation, Failure
 from aesop.metrics import METRICS
 from aesop.metrics.metric import SetMetric
-from aesop.reports.tables import Table, values
+from aesop.reports.tables import values
 
 #: The sides of the squares that stand for a picture that is too large, in HR pixels; each is tried in turn.
 CROP_SIDES = (384, 256, 192, 128, 96, 64)
@@ -42,11 +41,6 @@ class Side:
     title: str
     file: bytes
     model: str | None
-
-    @property
-    def source(self) -> str:
-        """The file as an address."""
-        return _source(self.file)
 
 
 @dataclass(frozen=True)
@@ -78,31 +72,8 @@ class ShownPicture:
             return "not shown for want of room"
         return "whole" if self.crop is None else "only the square where networks differ or downscaling loses most"
 
-    @property
-    def overview_source(self) -> str:
-        """The overview as an address; empty without one."""
-        return _source(self.overview) if self.overview else ""
 
-
-@dataclass(frozen=True)
-class Gallery:
-    """Shown pictures, whose files take at most `limit` bytes in the page."""
-
-    pictures: Sequence[ShownPicture]
-    limit: int
-
-    def __str__(self) -> str:
-        """How the pictures are shown, and what of them is not."""
-        number = f"{len(self.pictures)} picture{'' if len(self.pictures) == 1 else 's'}, without loss"
-        counts = Counter(picture.how for picture in self.pictures)
-        if set(counts) <= {"whole"}:
-            return f"{number}. Values are always of the whole picture."
-        said = "; ".join(f"{count} {how}" for how, count in counts.most_common())
-        held = f"All pictures together are held below {self.limit / 10**6:g} MB (--report-size)."
-        return f"{number}: {said}. {held} Values are always of the whole picture."
-
-
-def show(pictures: Iterable[EvaluatedPicture], count: int, limit: int) -> Gallery:
+def show(pictures: Iterable[EvaluatedPicture], count: int, limit: int) -> list[ShownPicture]:
     """Encode `count` pictures; each may take an equal share of what those before it have left of `limit` bytes.
 
     What is left at the end goes to those that were cut, the first ones first.
@@ -125,37 +96,23 @@ def show(pictures: Iterable[EvaluatedPicture], count: int, limit: int) -> Galler
         if (extra := best.size - shown[index].size) <= room:
             shown[index] = best
             room -= extra
-    return Gallery(shown, limit)
+    return shown
 
 
-@dataclass(frozen=True)
-class Article:
-    """A picture with its values, what failed on it, and how it is shown, if it is."""
-
-    id: str
-    benchmark: str
-    name: str
-    shown: ShownPicture | None
-    failures: Sequence[str]
-    values: Table | None
-
-
-def articles(evaluation: Evaluation, gallery: Gallery | None) -> Iterator[Article]:
-    """Every picture of every benchmark; those that `gallery` holds are shown."""
-    shown = {(picture.benchmark, picture.name): picture for picture in (gallery.pictures if gallery else ())}
-    for number, benchmark in enumerate(evaluation.benchmarks):
+def articles(evaluation: Evaluation, pictures: Sequence[ShownPicture]) -> Iterator[dict[str, Any]]:
+    """Every picture of every benchmark: its names, failures, values, and how it is `shown`, None if it is not."""
+    shown = {(picture.benchmark, picture.name): picture for picture in pictures}
+    failures: dict[tuple[str, str], list[Failure]] = {}
+    for failure in evaluation.failures:
+        failures.setdefault((failure.benchmark, failure.picture), []).append(failure)
+    for benchmark in evaluation.benchmarks:
         results = [result for result in evaluation.results if result.benchmark == benchmark]
-        had = [r.metric for r in results if r.mean is not None] + [r.metric for r in results if not r.unavailable]
+        had = {result.metric for result in results if result.mean is not None or not result.unavailable}
         metrics = [m for m in evaluation.metrics if m in had and not isinstance(METRICS[m], SetMetric)]
-        for index, name in enumerate(dict.fromkeys(name for result in results for name in result.pictures)):
-            failures = [
-                f"{' '.join(filter(None, (failure.model, failure.metric))) or 'picture'}: {failure.reason}"
-                for failure in evaluation.failures
-                if (failure.benchmark, failure.picture) == (benchmark, name)
-            ]
-            table = values(evaluation, benchmark, name, metrics)
-            identity = f"picture-{number}-{index}"
-            yield Article(identity, benchmark, name, shown.get((benchmark, name)), failures, table)
+        for name in dict.fromkeys(name for result in results for name in result.pictures):
+            where = (benchmark, name)
+            own = {"shown": shown.get(where), "failures": failures.get(where, ())}
+            yield {"benchmark": benchmark, "name": name, "table": values(evaluation, *where, metrics), **own}
 
 
 def _whole(picture: EvaluatedPicture, room: int) -> ShownPicture | None:
@@ -234,10 +191,6 @@ def _sides(tensors: Sequence[tuple[str, str | None, Tensor]], room: int) -> list
         if room < 0:
             return None
     return sides[::-1]
-
-
-def _source(file: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(file).decode()}"
 
 
 def _webp(tensor: Tensor, **options: object) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
+from statistics import fmean
 from typing import Any
 
 from aesop.evaluation.curves import MeasuredCurve
@@ -38,17 +39,23 @@ def plot(evaluation: Evaluation, curves: Sequence[MeasuredCurve], *, published: 
     traces: dict[str, list[Trace]] = {}
     for benchmark in evaluation.benchmarks:
         models = [_model(evaluation, benchmark, number) for number in range(len(evaluation.models))]
-        drawn = [_curve(evaluation, curve, benchmark, index) for index, curve in enumerate(curves)]
+        drawn = [_curve(evaluation, curve, benchmark, index, models) for index, curve in enumerate(curves)]
         if len({metric for trace in models for metric in trace["values"]}) > 1 and len(models) + len(drawn) > 1:
             _hide_far(models, drawn)
-            traces[benchmark] = [*models, *drawn, *(_paper(evaluation, benchmark) if published else ())]
+            # Models lie over the curves that end in them, and stand before them in the legend.
+            traces[benchmark] = [*drawn, *models, *(_paper(evaluation, benchmark) if published else ())]
     if not traces:
         return None
     values = [trace["values"] for those in traces.values() for trace in those]
     measured = [metric for metric in evaluation.metrics if any(metric in found for found in values)]
-    y = next((metric for metric in PERCEPTION if metric in measured), measured[-1])
-    x = next(metric for metric in (*DISTORTION, *measured) if metric in measured and metric != y)
+    first = [metric for metric in measured if any(metric in trace["values"] for trace in next(iter(traces.values())))]
+    y = next((metric for metric in PERCEPTION if metric in first), first[-1])
+    x = next(metric for metric in (*DISTORTION, *first) if metric in first and metric != y)
     return {"traces": traces, "measured": measured, "x": x, "y": y}
+
+
+#: Curves of more points are smoothed.
+LONG = 20
 
 
 def chart(series: Sequence[tuple[str, int, Sequence[int], Sequence[float]]], *, logarithmic: bool) -> dict[str, Any]:
@@ -59,7 +66,9 @@ def chart(series: Sequence[tuple[str, int, Sequence[int], Sequence[float]]], *, 
         trace = {"name": escape(name), "x": x, "y": y, "mode": "lines", "line": line, "showlegend": bool(name)}
         if len(y) > LONG:
             traces.append({**trace, "opacity": 0.3, "hoverinfo": "skip", "showlegend": False})
-        traces.append({**trace, "y": smoothed(y)})
+        # Means over a tenth of a long curve.
+        reach = len(y) // 20 if len(y) > LONG else 0
+        traces.append({**trace, "y": [fmean(y[max(0, i - reach) : i + reach + 1]) for i in range(len(y))]})
     values = [value for *_, y in series for value in y]
     # Within a factor of a few a logarithmic axis looks the same, with fewer round numbers on it.
     wide = logarithmic and min(values) > 0 and max(values) > 8 * min(values)
@@ -71,17 +80,6 @@ def chart(series: Sequence[tuple[str, int, Sequence[int], Sequence[float]]], *, 
         "yaxis": {"type": "log" if wide else "linear"},
     }
     return {"traces": traces, "layout": layout}
-
-
-#: Curves of more points are smoothed.
-LONG = 20
-
-
-def smoothed(values: Sequence[float]) -> list[float]:
-    """Running means over a tenth of `values` where there are more than LONG, else the values."""
-    reach = len(values) // 20 if len(values) > LONG else 0
-    windows = (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
-    return [sum(window) / len(window) for window in windows]
 
 
 def _trace(name: str, size: int, colour: int, symbol: int, values: Trace, text: Trace, **more: Any) -> Trace:
@@ -109,17 +107,25 @@ def _model(evaluation: Evaluation, benchmark: str, number: int) -> Trace:
             text[metric][0] += f"<br>  from {escape(difference.against)}: {numbers[0]} ({numbers[1]} … {numbers[2]})"
         if result.count < len(result.pictures):
             text[metric][0] += f"<br>  mean of {result.count} of {len(result.pictures)} pictures"
-    return _trace(model, 13, *mark(number), values, text, intervals=intervals)
+    return _trace(model, 13, *mark(number), values, text, intervals=intervals, legendrank=1)
 
 
-def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: int) -> Trace:
+def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: int, models: Sequence[Trace]) -> Trace:
     """A curve, in the colour of the model that it ends in; points without a value of an axis are not drawn."""
     points = [_means(curve.evaluation, point.model).get(benchmark, {}) for point in curve.points]
     metrics = [metric for metric in evaluation.metrics if any(metric in point for point in points)]
     values = {metric: [point.get(metric) for point in points] for metric in metrics}
     text = {metric: [_printed(metric, value) for value in found] for metric, found in values.items()}
     notes = [f"<b>{escape(curve.title)}</b>, {escape(point.note)}" for point in curve.points]
-    colour, _ = mark(_end(evaluation, curve, len(evaluation.models) + index))
+    number = None
+    for place, point in enumerate(curve.points):
+        # A point that is a model tells what the model tells, which lies below it.
+        number = _same(evaluation, _means(curve.evaluation, point.model))
+        if number is not None:
+            notes[place] += f": {models[number]['notes'][0]}"
+            for metric in metrics:
+                text[metric][place] = models[number]["text"].get(metric, [""])[0]
+    colour, _ = mark(len(models) + index if number is None else number)
     line = {"color": COLOURS[colour], "width": 1.8, "dash": _DASHES[index % len(_DASHES)]}
     return _trace(curve.title, 6, colour, 0, values, text, notes=notes, mode="lines+markers", line=line)
 
@@ -155,17 +161,13 @@ def _hide_far(models: Sequence[Trace], curves: Sequence[Trace]) -> None:
                 near.remove(farthest)
 
 
-def _end(evaluation: Evaluation, curve: MeasuredCurve, otherwise: int) -> int:
-    """The number of the model that a curve ends in, which has its file or else its means; `otherwise` without one."""
-    last = curve.points[-1].model
-    file, means = curve.evaluation.files.get(last), _means(curve.evaluation, last)
+def _same(evaluation: Evaluation, means: dict[str, dict[str, float]]) -> int | None:
+    """The number of the model with these means: a run's last checkpoint is its generator, in another file."""
     for number, model in enumerate(evaluation.models):
-        own = evaluation.files.get(model)
-        if file and own and file.sha256 == own.sha256:
+        own = _means(evaluation, model)
+        if means and all(found.items() <= own.get(benchmark, {}).items() for benchmark, found in means.items()):
             return number
-    # A run's last checkpoint is another file than its generator, of the same network.
-    equal = (number for number, model in enumerate(evaluation.models) if means and means == _means(evaluation, model))
-    return next(equal, otherwise)
+    return None
 
 
 def _means(evaluation: Evaluation, model: str) -> dict[str, dict[str, float]]:

@@ -27,13 +27,12 @@ from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.evaluation.results import Evaluation, ModelFile
-from aesop.evaluation.tabulate import heading, notes, tabulate
+from aesop.evaluation.tabulate import heading, notes, signed, tabulate
 from aesop.files import write_atomically
 from aesop.metrics import METRICS
-from aesop.metrics.metric import SetMetric
 from aesop.reports.pictures import PATCH, articles, show
 from aesop.reports.plots import COLOURS, DISTORTION, PERCEPTION, mark, plot
-from aesop.reports.summary import Comparison, compare
+from aesop.reports.summary import compare
 from aesop.reports.tables import differences, means, paper
 from aesop.reports.training import Training
 from aesop.run import Run
@@ -42,11 +41,15 @@ from aesop.words import NAMED, listed
 #: Megabytes of all pictures together, as they stand in the page: what browsers open and mail takes without ado.
 MEGABYTES = 25
 
+#: plotly.js-basic-dist-min 4.1.1, MIT (PLOTLY_LICENSE), as published. sha256 of the file:
+#: 99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba
+PLOTLY = "plotly-basic.min.js"
+
 
 def write_report(
     evaluation: Evaluation, path: Path, pictures: Iterable[EvaluatedPicture] | None = None, **options: Any
 ) -> None:
-    """Write the report to `path`, atomically; arguments as of `report_text`."""
+    """Write the report to `path`, atomically; `pictures` and `options` are those of `report_text`."""
     write_atomically(path, report_text(evaluation, pictures, **options))
 
 
@@ -73,46 +76,47 @@ def report_text(
 
     """
     count = len({(result.benchmark, name) for result in evaluation.results for name in result.pictures})
-    gallery = None if pictures is None else show(pictures, count, round(megabytes * 10**6))
+    shown = None if pictures is None else show(pictures, count, round(megabytes * 10**6))
     noise = training.noise if training else {}
-    starts = find_starts(evaluation.files) if starts is None else starts
-    comparisons = compare(evaluation, starts, noise)
-    tables = tabulate(evaluation, published=published)
-    drawn = plot(evaluation, curves, published=published)
+    comparisons = compare(evaluation, find_starts(evaluation.files) if starts is None else starts, noise)
     marks = {model: mark(index) for index, model in enumerate(evaluation.models)}
+    drawn = plot(evaluation, curves, published=published)
     charts = training.charts({model: colour for model, (colour, _) in marks.items()}) if training else []
-    number = len(evaluation.benchmarks)
-    scripts = [Markup(_part(name)) for name in (["plotly-basic.min.js"] if drawn or charts else [])]
-    scripts.append(Markup("\n".join(map(_part, ("page.js", "pictures.js")))))
+    networks = [model for model in evaluation.models if model != BICUBIC]
+    data = {
+        "metrics": {name: _described(name) for name in evaluation.metrics},
+        "models": evaluation.models,
+        "patch": PATCH,
+        "plot": drawn,
+        "charts": charts,
+        "left": comparisons[0].against if comparisons else BICUBIC,
+        "right": comparisons[0].model if comparisons else networks[-1] if networks else "HR",
+    }
+    scripts = [Markup(_part(PLOTLY))] if drawn or charts else []
+    scripts.append(Markup(_part("page.js") + _part("pictures.js")))
     measured = {result.metric for result in evaluation.results if result.mean is not None}
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            evaluation=evaluation,
-            against=evaluation.against or evaluation.models[0],
-            heading=f"Evaluation on {f'{number} benchmarks' if number > NAMED else listed(evaluation.benchmarks)}",
-            today=date.today().isoformat(),
-            style=Markup(_part("report.css")),
-            scripts=[(script, _hash(script)) for script in scripts],
-            data=_json(_data(evaluation, drawn, charts, comparisons[0] if comparisons else None)),
-            marks=marks,
-            colours=COLOURS,
-            charts=charts,
-            comparisons=comparisons,
-            tables=[
-                (table, means(evaluation, table), differences(evaluation, table, noise), paper(table))
-                for table in tables
-            ],
-            plotted=drawn is not None,
-            perceptual=any(metric in PERCEPTION for metric in measured),
-            notes=[_without_folders(note) for note in notes(evaluation, published=published)],
-            gallery=gallery,
-            articles=articles(evaluation, gallery),
-            protocols=[METRICS[metric] for metric in evaluation.metrics if metric in measured],
-            training=training,
-        )
-    )
+    number = len(evaluation.benchmarks)
+    context = {
+        "against": evaluation.against or evaluation.models[0],
+        "title": f"Evaluation on {f'{number} benchmarks' if number > NAMED else listed(evaluation.benchmarks)}",
+        "today": date.today().isoformat(),
+        "style": Markup(_part("report.css")),
+        "scripts": scripts,
+        "data": _json(data),
+        "colours": COLOURS,
+        "tables": [
+            (table, means(evaluation, table), differences(evaluation, table, noise), paper(table))
+            for table in tabulate(evaluation, published=published)
+        ],
+        "perceptual": any(metric in PERCEPTION for metric in measured),
+        "notes": notes(evaluation, published=published),
+        "shown_pictures": shown,
+        "articles": articles(evaluation, shown or ()),
+        "protocols": [METRICS[metric] for metric in evaluation.metrics if metric in measured],
+    }
+    own = {"plot": drawn, "charts": charts, "marks": marks, "comparisons": comparisons}
+    given = {"evaluation": evaluation, "training": training, "megabytes": megabytes}
+    return _environment().get_template("report.html").render(context | own | given)
 
 
 def find_starts(model_files: Mapping[str, ModelFile]) -> dict[str, str]:
@@ -138,8 +142,17 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"breakable": breakable, "short_path": short_path, "without_folders": _without_folders}
-    environment.globals |= {"METRICS": METRICS, "heading_of": heading}
+    environment.filters |= {
+        "breakable": breakable,
+        "javascript": lambda number: "Infinity" if number == math.inf else repr(number),
+        "listed": listed,
+        "sha256": lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
+        "short_path": short_path,
+        "signed": lambda number, digits: signed(number, digits).replace("-", "\N{MINUS SIGN}"),
+        "webp": lambda file: f"data:image/webp;base64,{base64.b64encode(file).decode()}",
+        "without_folders": without_folders,
+    }
+    environment.globals |= {"METRICS": METRICS, "heading": heading}
     return environment
 
 
@@ -156,56 +169,23 @@ def short_path(path: str) -> str:
     return str(given.relative_to(Path.cwd())) if given.is_relative_to(Path.cwd()) else given.name
 
 
-def _without_folders(text: str) -> str:
+def without_folders(text: str) -> str:
     """A sentence without the folders of absolute paths."""
     return re.sub(r"(?<![\w.:/])/(?:[^/\s:,;'\"]+/)+", "", text.replace(f"{Path.cwd()}/", ""))
+
+
+def _described(name: str) -> dict[str, Any]:
+    """A metric, for the scripts."""
+    metric = METRICS[name]
+    kind = "perception" if name in PERCEPTION else "distortion" if name in DISTORTION else ""
+    described = {"title": metric.title, "unit": metric.unit, "digits": metric.digits}
+    return {**described, "higher": metric.higher_is_better, "kind": kind}
 
 
 def _part(name: str) -> str:
     return files("aesop.reports").joinpath(name).read_text(encoding="utf-8")
 
 
-def _hash(script: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
-
-
 def _json(data: object) -> Markup:
     """JSON that cannot end the <script> element it stands in."""
     return Markup(json.dumps(data, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"))
-
-
-def _data(
-    evaluation: Evaluation,
-    drawn: Mapping[str, Any] | None,
-    charts: Sequence[Mapping[str, Any]],
-    lead: Comparison | None,
-) -> dict[str, Any]:
-    """What the scripts need."""
-    metrics = {
-        name: {
-            "title": METRICS[name].title,
-            "unit": METRICS[name].unit,
-            "digits": METRICS[name].digits,
-            "higher": METRICS[name].higher_is_better,
-            "kind": "perception" if name in PERCEPTION else "distortion" if name in DISTORTION else "",
-        }
-        for name in evaluation.metrics
-    }
-    values = {
-        metric: {
-            benchmark: {
-                model: {
-                    name: "Infinity" if value == math.inf else value
-                    for name, value in evaluation.result(model, benchmark, metric).pictures.items()
-                }
-                for model in evaluation.models
-            }
-            for benchmark in evaluation.benchmarks
-        }
-        for metric in evaluation.metrics
-        if not isinstance(METRICS[metric], SetMetric)
-    }
-    networks = [model for model in evaluation.models if model != BICUBIC]
-    left, right = (lead.against, lead.model) if lead else (BICUBIC, networks[-1] if networks else "HR")
-    sides = {"left": left, "right": right}
-    return {"metrics": metrics, "values": values, "plot": drawn, "charts": charts, "patch": PATCH, **sides}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aesop.evaluation.results import Evaluation, PairedDifference
-from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Outcome, Row, heading, outcome_of
+from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Outcome, Row, outcome_of
 from aesop.metrics import METRICS
 
 
@@ -20,11 +19,6 @@ class Shown:
     kind: str = ""
     value: float | None = None
 
-    @property
-    def sorted_by(self) -> str:
-        """The value as JavaScript reads it; empty without one."""
-        return "" if self.value is None else "Infinity" if self.value == math.inf else repr(self.value)
-
 
 @dataclass(frozen=True)
 class Table:
@@ -32,14 +26,6 @@ class Table:
 
     metrics: list[str]
     rows: list[tuple[str, list[Shown]]]
-
-    @property
-    def columns(self) -> list[tuple[str, str]]:
-        """Headings, and the order that puts the best first."""
-        return [
-            (heading(metric), "ascending" if METRICS[metric].higher_is_better is False else "descending")
-            for metric in self.metrics
-        ]
 
 
 def judged(found: PairedDifference, noise: Mapping[str, float]) -> Outcome:
@@ -93,7 +79,7 @@ def values(evaluation: Evaluation, benchmark: str, picture: str, metrics: Sequen
         best = described.best(there) if len(there) > 1 else None
         texts = [NOTHING if v is None else f"{v:.{described.digits}f}".replace("inf", "∞") for v in found]
         marked = None if best is None else texts[found.index(best)]
-        columns.append([Shown(text, "", "best" if text == marked else "") for text in texts])
+        columns.append([Shown(t, "", "best" if t == marked else "", v) for t, v in zip(texts, found, strict=True)])
     rows = [(model, [column[row] for column in columns]) for row, model in enumerate(evaluation.models)]
     return Table(list(metrics), rows) if metrics else None
 

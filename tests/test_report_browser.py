@@ -1,0 +1,222 @@
+"""The report in a browser: opens from disk without a request, sorts, slides, zooms, plots, prints."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aesop.evaluation.curves import CurvePoint, MeasuredCurve
+from aesop.evaluation.results import Evaluation, Result
+from aesop.reports.report import write_report
+from report_samples import HOSTILE, evaluated, noise, training
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER and find_spec("selenium")),
+    reason="needs Debian's chromium and chromium-driver, and selenium (the extra dev)",
+)
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--window-size=1200,900",
+)  # fmt: skip
+
+MODELS = ("bicubic", "twin", "net")
+VALUES = {
+    "psnr": ([20.0, 21.0, 22.0, 23.0, 24.0], [25.0, 26.0, 27.0, 28.0, 29.5], [25.1, 26.0, 27.2, 28.1, 29.0]),
+    "niqe": ([9.0, 9.1, 9.2, 9.3, 9.4], [5.0, 5.1, 5.2, 5.3, 5.4], [6.0, 5.9, 6.2, 6.1, 6.3]),
+}
+
+
+def results(model: str, values: dict[str, list[float]]) -> list[Result]:
+    return [
+        Result(model, "Set5", 4, metric, {f"p{i}": value for i, value in enumerate(own)})
+        for metric, own in values.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    found = [one for i, m in enumerate(MODELS) for one in results(m, {name: of[i] for name, of in VALUES.items()})]
+    curve = MeasuredCurve(
+        "twin to net",
+        [CurvePoint("alpha 0", "a"), CurvePoint("alpha 1", "b")],
+        evaluation=Evaluation(
+            ["a", "b"],
+            ["Set5"],
+            ["psnr", "niqe"],
+            [
+                *results("a", {n: of[1] for n, of in VALUES.items()}),
+                *results("b", {n: of[2] for n, of in VALUES.items()}),
+            ],
+        ),
+    )
+    pictures = [evaluated(f"p{i}", 128) for i in range(5)]
+    pictures = [replace(picture, sr={**picture.sr, "twin": noise(128, 128, 2)}) for picture in pictures]
+    told = training(facts=[("odd", HOSTILE)])
+    evaluation = Evaluation(list(MODELS), ["Set5"], list(VALUES), found, against="twin")
+    write_report(evaluation, path, pictures, curves=[curve], training=told)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver.get("about:blank")
+    driver.get_log("performance")
+    driver.get(page.as_uri())
+    yield driver
+    driver.quit()
+
+
+def all_of(browser: Any, selector: str) -> list[Any]:
+    return browser.find_elements("css selector", selector)
+
+
+def one(browser: Any, selector: str) -> Any:
+    return all_of(browser, selector)[0]
+
+
+def select(browser: Any, selector: str, value: str) -> None:
+    from selenium.webdriver.support.select import Select
+
+    Select(one(browser, selector)).select_by_value(value)
+
+
+def actions(browser: Any) -> Any:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    return ActionChains(browser, duration=50)
+
+
+def style(browser: Any, selector: str, name: str) -> str:
+    return browser.execute_script("return getComputedStyle(arguments[0])[arguments[1]]", one(browser, selector), name)
+
+
+def variable(browser: Any, name: str) -> float:
+    text = browser.execute_script("return document.querySelector('.stage').style.getPropertyValue(arguments[0])", name)
+    return float(text.removesuffix("%"))
+
+
+def test_it_opens_from_disk_without_a_request_or_an_error(browser: Any, page: Path):
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert page.as_uri() in asked
+    assert {url.partition(",")[0] for url in asked} == {page.as_uri(), "data:image/webp;base64"}
+    assert browser.get_log("browser") == []
+    assert all(browser.execute_script("return [...document.images].map(i => i.naturalWidth)"))
+    assert HOSTILE in one(browser, "main").get_attribute("textContent")
+
+
+def test_a_table_sorts_best_first_then_worst_then_as_it_was(browser: Any):
+    def names() -> list[str]:
+        return [cell.text for cell in all_of(browser, "#benchmark-0 + .wide tbody th")]
+
+    niqe = all_of(browser, "#benchmark-0 + .wide thead button")[2]
+    orders = []
+    for _ in range(3):
+        niqe.click()
+        orders.append(names())
+    assert orders == [["twin", "net", "bicubic"], ["bicubic", "net", "twin"], ["bicubic", "twin", "net"]]
+
+
+def test_the_plot_shows_models_and_a_curve_of_any_two_metrics(browser: Any):
+    assert one(browser, "#plot h2").text == "Perception and distortion"
+    legend = [entry.get_attribute("textContent") for entry in all_of(browser, "#plot .legendtext")]
+    assert legend == ["bicubic", "twin", "net", "twin to net"]
+    assert len(all_of(browser, "#plot .scatterlayer .points path")) == 2 + 2, "bicubic, far from the others, is hidden"
+    assert len(all_of(browser, "#plot .scatterlayer .lines path")) == 1
+    actions(browser).move_to_element(all_of(browser, "#plot .scatterlayer .points path")[3]).perform()
+    hovered = one(browser, "#plot .hovertext").get_attribute("textContent")
+    assert "twin to net, alpha 1: netPSNR 27.080 dB" in hovered
+    assert "from twin: −0.020 (−0." in hovered
+    all_of(browser, "#plot .legendtoggle")[3].click()
+    browser.execute_async_script("setTimeout(arguments[0], 600)")  # Plotly waits for a double click
+    assert len(all_of(browser, "#plot .scatterlayer .lines path")) == 0
+    select(browser, "#plot .y", "psnr")
+    assert one(browser, "#plot h2").text == "PSNR and PSNR"
+    select(browser, "#plot .y", "niqe")
+    assert len(all_of(browser, ".chart .scatterlayer")) == 8
+
+
+def test_the_slider_moves(browser: Any):
+    stage = one(browser, ".stage")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", stage)
+    assert [tag.text for tag in all_of(browser, ".stage .tag")[:2]] == ["twin", "net"]
+    assert variable(browser, "--at") == 50
+    actions(browser).move_to_element(stage).click_and_hold().move_by_offset(60, 0).release().perform()
+    width = stage.size["width"]
+    assert variable(browser, "--at") == pytest.approx(50 + 6000 / width, abs=1)
+    left, right = (style(browser, f'.stage figure[data-role="{side}"]', "clipPath") for side in ("left", "right"))
+    assert left != right
+
+
+def test_it_zooms_and_pans_and_shows_all_sides_at_one_spot(browser: Any):
+    stage = one(browser, ".stage")
+    canvas = "return document.querySelectorAll('.crops canvas')[4].toDataURL()"
+    before = browser.execute_script(canvas)
+    actions(browser).move_to_element_with_offset(stage, -80, 80).perform()
+    browser.execute_async_script("requestAnimationFrame(arguments[0])")
+    assert browser.execute_script(canvas) != before
+    assert len(all_of(browser, "article:first-child .crops figure")) == 5
+    select(browser, "#picture-bar .zoom", "4")
+    assert variable(browser, "--zoom") == 4
+    x = variable(browser, "--x")
+    actions(browser).move_to_element_with_offset(stage, -60, 60).click_and_hold().move_by_offset(
+        30, 0
+    ).release().perform()
+    assert variable(browser, "--x") == pytest.approx(min(x + 30 / stage.size["width"], 0), abs=0.01)
+    one(browser, ".stage .back").click()
+    assert variable(browser, "--zoom") == 1
+    actions(browser).double_click(stage).perform()
+    assert variable(browser, "--zoom") == 4
+    stage.send_keys("0")
+    assert variable(browser, "--zoom") == 1
+
+
+def test_it_flips_and_shows_differences(browser: Any):
+    stage = one(browser, ".stage")
+    select(browser, "#picture-bar .mode", "flip")
+    left = '.stage figure[data-role="left"]'
+    assert style(browser, left, "opacity") == "1"
+    actions(browser).click_and_hold(stage).perform()
+    assert style(browser, left, "opacity") == "0"
+    actions(browser).release().perform()
+    assert style(browser, left, "opacity") == "1"
+    select(browser, "#picture-bar .mode", "difference:8")
+    assert style(browser, '.stage figure[data-role="right"]', "mixBlendMode") == "difference"
+    assert style(browser, ".stage .sides", "filter") == "brightness(8)"
+    select(browser, "#picture-bar .mode", "slide")
+
+
+def test_sides_swap_and_pictures_are_ordered_by_their_difference(browser: Any):
+    one(browser, "#picture-bar .swap").click()
+    assert [tag.text for tag in all_of(browser, ".stage .tag")[:2]] == ["net", "twin"]
+    select(browser, "#picture-choice .order", "right:psnr")
+    names = [article.get_attribute("data-name") for article in all_of(browser, "article")]
+    assert names == ["p4", "p1", "p0", "p3", "p2"]
+    assert "PSNR +0.500 dB from left to right" in one(browser, "article .live").text
+
+
+def test_it_prints(browser: Any):
+    pdf = base64.b64decode(browser.print_page())
+    assert pdf.startswith(b"%PDF")
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 12
+    assert browser.get_log("browser") == []
