@@ -17,7 +17,7 @@ from torch import Tensor
 from aesop.data.bicubic import resize
 from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result
-from aesop.reports.training import StageLog, Training
+from aesop.reports.training import StageLog, TrainingSection
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 VOID = {"meta", "img", "input", "br", "wbr"}
@@ -113,10 +113,10 @@ def stage_log(*losses: str, gain: float = 1.0, title: str = "a stage") -> StageL
     return StageLog(title, 30, 8.0, [*log, {"iteration": 30, "kind": "validation", "seconds": 8.0, **measured}])
 
 
-def training(model: str = "net", **options: Any) -> Training:
+def training(model: str = "net", **options: Any) -> TrainingSection:
     terms = ("perceptual", "artifact", "adversarial", "discriminator")
     twins = {model: stage_log("aesop", "pixel", *terms), "twin": stage_log("pixel", *terms)}
-    return Training(stage_log("pixel"), stage_log("lr", "hr"), twins, **options)
+    return TrainingSection(stage_log("pixel"), stage_log("lr", "hr"), twins, **options)
 
 
 def decoded(parsed: Parsed) -> Iterator[tuple[str, Image.Image]]:

@@ -19,7 +19,7 @@ from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import pictures
 from aesop.networks.state_dicts import read_state, write_state
 from aesop.reports.report import write_report
-from aesop.reports.training import StageLog, Training
+from aesop.reports.training import StageLog, TrainingSection
 from aesop.run import Run
 from aesop.training.record import run_recipe
 
@@ -87,9 +87,9 @@ def stage_log(run: Run, stage: str, title: str = "") -> StageLog:
     return StageLog(title or f"{stage} stage", run_recipe(run).iterations(stage), sum(ends), log)
 
 
-def _training(evaluation: Evaluation, runs: Mapping[str, Run], photos: Photos, folder: Path) -> Training:
+def _training(evaluation: Evaluation, runs: Mapping[str, Run], photos: Photos, folder: Path) -> TrainingSection:
     ours = runs[AESOP]
-    return Training(
+    return TrainingSection(
         stage_log(ours, "fidelity"),
         stage_log(ours, "autoencoder"),
         {name: stage_log(run, "perceptual", f"perceptual stage, {name}") for name, run in runs.items()},

@@ -34,7 +34,7 @@ from aesop.reports.pictures import PATCH, articles, show
 from aesop.reports.plots import COLOURS, DISTORTION, PERCEPTION, mark, plot
 from aesop.reports.summary import compare
 from aesop.reports.tables import differences, means, paper
-from aesop.reports.training import Training
+from aesop.reports.training import TrainingSection
 from aesop.run import Run
 from aesop.words import NAMED, listed
 
@@ -61,7 +61,7 @@ def report_text(
     curves: Sequence[MeasuredCurve] = (),
     published: bool = False,
     starts: Mapping[str, str] | None = None,
-    training: Training | None = None,
+    training: TrainingSection | None = None,
 ) -> str:
     """The report as HTML.
 

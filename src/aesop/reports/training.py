@@ -37,7 +37,7 @@ class StageLog:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSection:
     """The stages of a training with several perceptual networks, by the names that these have in the evaluation.
 
     `noise` has, by metric, what another seed of the perceptual stage changes: smaller differences are no gain. `facts`
