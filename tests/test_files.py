@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import aesop
 from aesop.errors import AesopError, RunError
 from aesop.files import atomic_path, explained, os_errors_explained, require_writable, write_atomically
 
@@ -79,3 +80,21 @@ def test_an_error_of_the_system_is_one_sentence_that_names_the_file(number: int)
 
 def test_names_that_are_not_utf8_are_told():
     assert explained(OSError(errno.EACCES, "", os.fsdecode(b"a\xe9"))).startswith("a\\xe9: permission denied")
+
+
+def test_a_library_user_meets_an_aesop_error_where_the_system_refuses(photos: Path, tmp_path: Path):
+    """`/proc/self/mem` cannot be read by anybody: an unreadable file even for root."""
+    model = tmp_path / "model.safetensors"
+    model.symlink_to("/proc/self/mem")
+    if not model.exists():
+        pytest.skip("no /proc on this system")
+    for call in (
+        lambda: aesop.load_generator(model),
+        lambda: aesop.AutoEncoder.load(model),
+        lambda: aesop.evaluate([model], [photos]),
+        lambda: aesop.upscale([photos], model, tmp_path / "output"),
+        lambda: aesop.interpolate_files(model, model, 0.5, tmp_path / "half.safetensors"),
+        lambda: aesop.load_recipe(str(model.rename(tmp_path / "recipe.yaml"))),
+    ):
+        with pytest.raises(AesopError, match=r"(model\.safetensors|recipe\.yaml|mem)\b"):
+            call()

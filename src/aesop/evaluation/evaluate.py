@@ -19,7 +19,7 @@ from aesop.evaluation.network import find_autoencoder, find_model
 from aesop.evaluation.pictures import sr_path
 from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, PairedDifference, Result
 from aesop.evaluation.values import BenchmarkValues
-from aesop.files import printable, require_writable
+from aesop.files import os_errors_explained, printable, require_writable
 from aesop.metrics import METRICS, metric_named
 from aesop.progress import progress
 from aesop.versions import versions
@@ -31,6 +31,7 @@ DEFAULT_SCALE = 4
 WORTH_A_PROCESS = 4
 
 
+@os_errors_explained()
 def evaluate(
     models: Sequence[str | Path] | Mapping[str, str | Path],
     benchmarks: Sequence[Path | str | Folders],

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from aesop.errors import RecipeError, RunError
-from aesop.files import write_atomically
+from aesop.files import require_writable, write_atomically
 from aesop.networks.state_dicts import read_metadata
 from aesop.run import Run
 from aesop.training.recipe import Recipe
@@ -60,6 +60,7 @@ def check_recipe_of(run: Run, recipe: Recipe) -> None:
     """
     if run.folder.exists() and not run.folder.is_dir():
         raise RunError(f"{run.folder}: is a file; name a folder with --run.")
+    require_writable(run.record_file)
     if not run.record_file.is_file():
         if run.folder.is_dir() and any(run.folder.iterdir()):
             raise RunError(f"{run.folder}: is not empty and not a run; name a new folder with --run.")

@@ -22,6 +22,7 @@ from aesop.data.pictures import to_float, to_tensor
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
 from aesop.errors import DataError, RunError
+from aesop.files import os_errors_explained
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
 from aesop.training.build import build_stage, check_weights
@@ -53,6 +54,7 @@ class TrainingData:
     unreadable: tuple[str, ...] = ()
 
 
+@os_errors_explained()
 def train(
     recipe: Recipe | str,
     data: Path | str,

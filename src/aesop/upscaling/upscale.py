@@ -47,6 +47,7 @@ class UpscaleReport:
     seams: bool = False
 
 
+@os_errors_explained()
 def upscale(
     inputs: Path | str | Sequence[Path | str],
     model: Path | str | LoadedGenerator,
@@ -122,7 +123,6 @@ def _upscale_one(source: Path, target: Path, upscaler: Upscaler, advance: Advanc
     write_picture(target, to_picture(result))
 
 
-@os_errors_explained()
 def _plan(inputs: list[Path], output: Path, keep_format: bool, report: UpscaleReport) -> dict[Path, Path]:
     """Inputs and their results; DataError where these would replace an input or one another."""
     if not output.is_dir() and (output.exists() or output.suffix.lower() in PICTURE_SUFFIXES):
