@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.losses.pixel import PixelLoss
-from aesop.networks.discriminators import Judgement, VGGDiscriminator
+from aesop.networks.discriminators import Logits, VGGDiscriminator
 from aesop.networks.features import FrozenFeatures
 from aesop.networks.spsr import SPSRNet
 from aesop.networks.srvgg import SRVGGConfig
@@ -209,11 +209,11 @@ class Regularised(nn.Module):
     def regulariser(self, images: Tensor) -> Tensor:
         return 3 * (self.scale * images).square().mean() + self.conv.weight.square().sum()
 
-    def forward(self, images: Tensor, routing: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, routing: Tensor | None = None) -> Logits:
         self.routings.append(routing)
         has = self.always or routing is None
         made = None if self.always else images.detach().mean((1, 2, 3))
-        return Judgement(self.scale * self.conv(images), self.regulariser(images) if has else None, made)
+        return Logits(self.scale * self.conv(images), self.regulariser(images) if has else None, made)
 
 
 @pytest.mark.parametrize("always", [False, True], ids=["of HR alone", "of both"])

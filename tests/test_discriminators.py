@@ -20,7 +20,7 @@ from aesop.networks.discriminators import (
     CALGANDiscriminator,
     CALGANDiscriminatorConfig,
     DiscriminatorConfig,
-    Judgement,
+    Logits,
     PatchGANDiscriminator,
     PatchGANDiscriminatorConfig,
     UNetDiscriminator,
@@ -30,6 +30,8 @@ from aesop.networks.discriminators import (
     calgan,
 )
 from aesop.networks.discriminators.loading import load_discriminator
+from aesop.networks.loading import load_generator
+from aesop.networks.rrdb import RRDBNet
 
 SMALL = [
     VGGDiscriminatorConfig(features=4),
@@ -42,11 +44,11 @@ each = pytest.mark.parametrize("config", SMALL, ids=lambda config: config.type)
 
 def judge(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and regulariser, which is zero for those that have none."""
-    judged = network(images)
-    if isinstance(judged, Judgement):
-        assert judged.regulariser is not None
-        return judged.logits, judged.regulariser
-    return judged, judged.new_zeros(())
+    output = network(images)
+    if isinstance(output, Logits):
+        assert output.regulariser is not None
+        return output.values, output.regulariser
+    return output, output.new_zeros(())
 
 
 def parameters(network: nn.Module) -> int:
@@ -56,25 +58,20 @@ def parameters(network: nn.Module) -> int:
 # What every discriminator promises.
 
 
-@each
-def test_logits_of_each_picture(config):
-    images = torch.rand(3, 3, 16, 16, requires_grad=True)
-    logits, regulariser = judge(config.build(16), images)
-    assert logits.shape[0] == 3
-    assert logits.isfinite().all()
-    assert regulariser.shape == ()
-    assert gradient_of(logits.sum(), images).abs().sum() > 0
-
-
 def gradient_of(loss: Tensor, leaf: Tensor) -> Tensor:
     return torch.autograd.grad(loss, leaf)[0]
 
 
 @each
-def test_a_recipes_section_becomes_the_discriminator(config):
+def test_a_recipes_section_becomes_a_discriminator_of_each_picture(config):
     section = TypeAdapter(DiscriminatorConfig).validate_python(config.model_dump())
     assert section == config
-    assert parameters(section.build(32)) == parameters(config.build(32))
+    images = torch.rand(3, 3, 16, 16, requires_grad=True)
+    logits, regulariser = judge(section.build(16), images)
+    assert logits.shape[0] == 3
+    assert logits.isfinite().all()
+    assert regulariser.shape == ()
+    assert gradient_of(logits.sum(), images).abs().sum() > 0
 
 
 @each
@@ -104,7 +101,7 @@ def test_a_training_step_lowers_the_loss(config, gan):
         (SMALL[1], 100, "take a multiple of 8, as 96"),
         (SMALL[1], 4, "as 8"),
         (SMALL[2], 11, "take 12 pixels or more, or fewer layers"),
-        (PatchGANDiscriminatorConfig(type="patchgan"), 23, "take 24 pixels or more"),
+        (PatchGANDiscriminatorConfig(type="patchgan", features=2), 23, "take 24 pixels or more"),
         (SMALL[3], 7, "take 8 pixels or more"),
     ],
 )
@@ -112,21 +109,9 @@ def test_a_crop_that_it_cannot_take_is_one_sentence(config, crop: int, mend: str
     for refuses in (config.check, config.build):
         with pytest.raises(ValueError, match=rf"\b{crop}\b.*{mend}"):
             refuses(crop)
-
-
-@pytest.mark.parametrize(
-    ("config", "crop"),
-    [
-        (SMALL[0], 8),
-        (SMALL[1], 8),
-        (SMALL[2], 12),
-        (PatchGANDiscriminatorConfig(type="patchgan", features=2), 24),
-        (SMALL[3], 8),
-    ],
-)
-def test_the_smallest_crop_is_judged(config, crop: int):
-    config.check(crop)
-    logits, regulariser = judge(config.build(crop), torch.rand(2, 3, crop, crop))
+    smallest = int(next(word for word in mend.split() if word.isdigit()) if "as" not in mend else mend.split()[-1])
+    config.check(smallest)
+    logits, regulariser = judge(config.build(smallest), torch.rand(2, 3, smallest, smallest))
     assert logits.isfinite().all()
     assert regulariser.isfinite()
 
@@ -290,8 +275,8 @@ def test_a_patchgan_logit_sees_its_patch(layers: int, patch: int):
 # CALGAN.
 
 
-def test_calgan_judges_each_place_by_its_expert():
-    """Place by place: the expert of the largest probability makes the code, the shared classifier its logit."""
+def test_calgan_judges_each_position_by_its_expert():
+    """Position by position: the expert of the largest probability makes the code, the shared classifier its logit."""
     network = CALGANDiscriminator(features=2, experts=3).double()
     images = torch.rand(2, 3, 8, 12, dtype=torch.float64)
     logits, _, routing = network(images)
@@ -324,8 +309,8 @@ def test_calgan_judges_sr_by_the_experts_of_hr():
     assert torch.equal(together.routing, of_hr.routing)
     same = (alone.routing.argmax(-1) == of_hr.routing.argmax(-1)).view(2, 1, 4, 4)
     assert 0 < same.sum() < same.numel()
-    torch.testing.assert_close(together.logits[same], alone.logits[same])
-    assert (together.logits[~same] != alone.logits[~same]).all()
+    torch.testing.assert_close(together.values[same], alone.values[same])
+    assert (together.values[~same] != alone.values[~same]).all()
 
 
 def test_calgan_orthogonality_by_hand():
@@ -336,7 +321,7 @@ def test_calgan_orthogonality_by_hand():
 
 
 def test_calgan_separation_by_hand():
-    codes = torch.randn(2, 3, 4, 5, dtype=torch.float64) + 0.2  # pictures, places, experts, width
+    codes = torch.randn(2, 3, 4, 5, dtype=torch.float64) + 0.2  # pictures, positions, experts, width
     of_expert = [codes[:, :, k].numpy() for k in range(4)]
     between = sum(
         (of_expert[i] * of_expert[j]).mean() / (of_expert[i].sum() * of_expert[j].sum() + 1e-5)
@@ -349,7 +334,7 @@ def test_calgan_separation_by_hand():
 
 
 def test_calgan_balance_by_hand():
-    # One picture, 4 places, 2 experts: the first judges 3 of the places.
+    # One picture, 4 positions, 2 experts: the first has 3 of them.
     routing = torch.tensor([[[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]]])
     probability = ((0.9 + 0.8 + 0.6 + 0.3) / 4, (0.1 + 0.2 + 0.4 + 0.7) / 4)
     expected = (0.75 * probability[0] + 0.25 * probability[1]) / 2 * 2**2 / 4
@@ -371,8 +356,8 @@ def test_calgan_regulariser_has_the_released_weights():
 
 def test_calgan_teaches_the_router_and_every_expert():
     network = CALGANDiscriminator(features=4, experts=3)
-    judged = network(torch.rand(2, 3, 16, 16))
-    (judged.logits.mean() + judged.regulariser).backward()
+    logits, regulariser, _ = network(torch.rand(2, 3, 16, 16))
+    (logits.mean() + regulariser).backward()
     assert network.router.weight.grad is not None
     assert network.codes.weight.grad is not None
     assert network.vectors.grad is not None
@@ -397,6 +382,8 @@ def test_a_saved_discriminator_loads(config, tmp_path: Path):
     saved, fresh = config.build(24), config.build(24)
     torch.save(saved.state_dict(), tmp_path / "d.pth")
     load_discriminator(fresh, tmp_path / "d.pth")
+    with pytest.raises(ModelError, match=r"d\.pth is a discriminator; a generator is expected here"):
+        load_generator(tmp_path / "d.pth")
     for key, value in saved.state_dict().items():
         assert torch.equal(fresh.state_dict()[key], value)
 
@@ -420,11 +407,14 @@ def test_a_file_of_another_discriminator_is_one_sentence(
         load_discriminator(built, tmp_path / "d.pth")
 
 
-def test_a_file_with_something_over_is_refused(tmp_path: Path):
+def test_other_files_are_named(tmp_path: Path):
     network = PatchGANDiscriminator(2)
     torch.save({**network.state_dict(), "extra.weight": torch.zeros(1)}, tmp_path / "d.pth")
     with pytest.raises(ModelError, match=r"its extra.weight has no place"):
-        load_discriminator(network, tmp_path / "d.pth")
+        load_discriminator(network, str(tmp_path / "d.pth"))
+    torch.save(RRDBNet(4, 4, 1, 4).state_dict(), tmp_path / "g.pth")
+    with pytest.raises(ModelError, match=r"g\.pth is a generator \(ESRGAN\); a discriminator is expected here"):
+        load_discriminator(network, tmp_path / "g.pth")
 
 
 # The GAN losses.

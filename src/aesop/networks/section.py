@@ -32,7 +32,7 @@ class GeneratorSection(Config):
 
 
 class DiscriminatorSection(Config):
-    """A discriminator: it maps images (N, 3, crop, crop) in [0, 1] to logits (N, ...), or to a `Judgement`."""
+    """A discriminator: it maps images (N, 3, crop, crop) in [0, 1] to logits (N, ...), or to `Logits`."""
 
     type: Any
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from aesop.networks.discriminators import Judgement
+from aesop.networks.discriminators import Logits
 from aesop.training.recipe import AdversarialLossConfig, StageConfig
 from aesop.training.stage import adam
 
@@ -25,24 +25,24 @@ class Adversary:
 
         Real and fake never share a batch, for the sake of batch norm.
         """
-        self.real = _judgement(self.discriminator(hr))
+        self.real = _logits(self.discriminator(hr))
         routing = () if self.real.routing is None else (self.real.routing,)
-        self.fake = _judgement(self.discriminator(sr, *routing))
-        return self.gan.generator(self.real.logits, self.fake.logits)
+        self.fake = _logits(self.discriminator(sr, *routing))
+        return self.gan.generator(self.real.values, self.fake.values)
 
     def learn(self) -> dict[str, Tensor]:
         """Take one step of D; return its loss, the regulariser of a D that has one included, and its mean logits."""
-        loss = self.gan.discriminator(self.real.logits, self.fake.logits)
-        for judgement in (self.real, self.fake):
-            if judgement.regulariser is not None:
-                loss = loss + judgement.regulariser
+        loss = self.gan.discriminator(self.real.values, self.fake.values)
+        for logits in (self.real, self.fake):
+            if logits.regulariser is not None:
+                loss = loss + logits.regulariser
         self.fabric.backward(loss, inputs=list(self.network.parameters()))
         self.optimizer.step()
         self.optimizer.zero_grad()
-        logits = [judgement.logits.detach().mean() for judgement in (self.real, self.fake)]
+        means = [logits.values.detach().mean() for logits in (self.real, self.fake)]
         del self.real, self.fake  # and their graphs
-        return {"discriminator": loss.detach(), "logit_real": logits[0], "logit_fake": logits[1]}
+        return {"discriminator": loss.detach(), "logit_real": means[0], "logit_fake": means[1]}
 
 
-def _judgement(judged: Tensor | Judgement) -> Judgement:
-    return Judgement(judged, None) if isinstance(judged, Tensor) else judged
+def _logits(output: Tensor | Logits) -> Logits:
+    return Logits(output) if isinstance(output, Tensor) else output

@@ -1,4 +1,4 @@
-"""Discriminators: (N, 3, crop, crop) in [0, 1] to logits (N, ...), or to a `Judgement` that has a regulariser too.
+"""Discriminators: (N, 3, crop, crop) in [0, 1] to logits (N, ...), or to `Logits` with a regulariser.
 
 One file each. All but CALGAN's carry the parameter names of the published files.
 """
@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny
 
 from aesop.config import extendable
 from aesop.networks.discriminators.calgan import CALGANDiscriminator, CALGANDiscriminatorConfig
-from aesop.networks.discriminators.judgement import Judgement
+from aesop.networks.discriminators.logits import Logits
 from aesop.networks.discriminators.patchgan import PatchGANDiscriminator, PatchGANDiscriminatorConfig
 from aesop.networks.discriminators.unet import UNetDiscriminator, UNetDiscriminatorConfig
 from aesop.networks.discriminators.vgg import VGGDiscriminator, VGGDiscriminatorConfig
@@ -32,7 +32,7 @@ __all__ = [
     "CALGANDiscriminator",
     "CALGANDiscriminatorConfig",
     "DiscriminatorConfig",
-    "Judgement",
+    "Logits",
     "PatchGANDiscriminator",
     "PatchGANDiscriminatorConfig",
     "UNetDiscriminator",

@@ -1,4 +1,4 @@
-"""CALGAN's mixture of classifiers: each place of a picture is judged by the expert that its content is routed to.
+"""CALGAN's mixture of classifiers: each position of a picture is sent to one expert by its content.
 
 Park et al. 2023, Content-Aware Local GAN for Photo-Realistic Super-Resolution. Every number here is the released
 code's (jkpark0825/CAL_GAN): the network is `MOD` in basicsr/archs/discriminator_arch.py with `CodeReduction` in
@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.networks.discriminators.judgement import Judgement
+from aesop.networks.discriminators.logits import Logits
 from aesop.networks.section import DiscriminatorSection
 
 #: Weights of the regularisers in the discriminator's loss (esrgan_model.py, optimize_parameters).
@@ -28,7 +28,7 @@ ORTHOGONALITY_WEIGHT = 10.0
 SEPARATION_WEIGHT = 10.0
 BALANCE_WEIGHT = 0.05
 
-#: Two halvings leave 2x2 places of this.
+#: Two halvings leave 2x2 positions of this.
 SMALLEST_CROP = 8
 
 
@@ -39,7 +39,7 @@ def orthogonality(vectors: Tensor) -> Tensor:
 
 
 def separation(codes: Tensor) -> Tensor:
-    """Likeness between the experts' codes plus spread within each one's (N, places, experts, width): a scalar.
+    """Likeness between the experts' codes plus spread within each one's (N, positions, experts, width): a scalar.
 
     The likeness of two experts is the mean product of their codes over the product of the codes' sums: some 1e-12 at
     the usual sizes, so that the spread, a variance over everything but the experts, is what counts.
@@ -53,22 +53,22 @@ def separation(codes: Tensor) -> Tensor:
 
 
 def balance(routing: Tensor) -> Tensor:
-    """Load balance of `routing` (N, places, experts), rows of which sum to one: a scalar, small where loads are even.
+    """Load balance of `routing` (N, positions, experts), rows of which sum to one: a scalar, small for even loads.
 
-    For each picture and expert, the share of places that it judges times its mean probability; their mean, times
-    experts**2 / places. Only the probability carries a gradient.
+    For each picture and expert, the fraction of positions sent to it times its mean probability; their mean, times
+    experts**2 / positions. Only the probability carries a gradient.
     """
-    _, places, experts = routing.shape
+    _, positions, experts = routing.shape
     load = F.one_hot(routing.argmax(-1), experts).to(routing).mean(1)
-    return (load * routing.mean(1)).mean() * (experts**2 / places)
+    return (load * routing.mean(1)).mean() * (experts**2 / positions)
 
 
 class CALGANDiscriminator(nn.Module):
-    """(N, 3, H, W) in [0, 1] to a `Judgement` with logits (N, 1, H // 4, W // 4).
+    """(N, 3, H, W) in [0, 1] to `Logits` of values (N, 1, H // 4, W // 4).
 
-    Seven convolutions make 4 * features channels at a quarter of the size; a matrix and a softmax route each place to
-    one of the experts; a linear layer makes each expert's code, weighted by a vector of its own; two linear layers
-    turn the code of the place's expert into its logit.
+    Seven convolutions make 4 * features channels at a quarter of the size; a matrix and a softmax route each position
+    to one expert; a linear layer makes each expert's code, weighted by a vector of its own; two linear layers turn the
+    code of the position's expert into its logit.
     """
 
     def __init__(self, features: int = 64, experts: int = 12) -> None:
@@ -92,17 +92,17 @@ class CALGANDiscriminator(nn.Module):
             nn.Linear(width, features // 2), nn.LeakyReLU(0.2, inplace=True), nn.Linear(features // 2, 1)
         )
 
-    def forward(self, images: Tensor, routing: Tensor | None = None) -> Judgement:
-        """Judge each place of `images` by one expert, and return who that was: (N, places, experts), no gradient.
+    def forward(self, images: Tensor, routing: Tensor | None = None) -> Logits:
+        """Return a logit for each position, by one expert, and the routing: (N, positions, experts), no gradient.
 
-        `routing` is that of other pictures of the same places. The released code routes SR pictures as their HR ones,
+        `routing` is that of other pictures of the same scenes. The released code routes SR pictures as their HR ones,
         so that the same expert compares both, and takes the regularisers from HR pictures alone: with `routing`
         given, there is none.
         """
         content = self.content(images)
         height, width = content.shape[-2:]
         content = content.flatten(2).transpose(1, 2)
-        # Means over thousands of places are taken of it: not in half precision.
+        # It is averaged over thousands of positions: not in half precision.
         routed = self.router(content).to(self.vectors.dtype).softmax(-1) if routing is None else routing
         codes = F.leaky_relu(self.codes(content), 0.2).unflatten(-1, self.vectors.shape)
         codes = F.leaky_relu(codes * self.vectors, 0.2)
@@ -115,7 +115,7 @@ class CALGANDiscriminator(nn.Module):
                 + SEPARATION_WEIGHT * separation(codes)
                 + BALANCE_WEIGHT * balance(routed)
             )
-        return Judgement(logits, regulariser, routed.detach())
+        return Logits(logits, regulariser, routed.detach())
 
 
 class CALGANDiscriminatorConfig(DiscriminatorSection):

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from aesop.errors import ModelError
+from aesop.networks.kinds import kind_of_network
 from aesop.networks.state_dicts import read_state
 
 
@@ -21,6 +22,11 @@ def load_discriminator(discriminator: nn.Module, path: Path | str) -> None:
     try:
         discriminator.load_state_dict(state)
     except RuntimeError as error:
+        kind = kind_of_network(state)
+        if kind.startswith(("an ", "a generator")):
+            raise ModelError(
+                f"perceptual.discriminator_weights: {path} is {kind}; a discriminator is expected here."
+            ) from error
         raise ModelError(
             f"perceptual.discriminator_weights: {path} is of another discriminator "
             f"({_difference(discriminator.state_dict(), state)}); name a file that fits perceptual.crop and the "

@@ -47,7 +47,7 @@ class PatchGANDiscriminator(nn.Module):
                 spectral_norm(module)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Judge each patch."""
+        """Return a logit for each patch."""
         return self.model(images)
 
 

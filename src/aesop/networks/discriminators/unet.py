@@ -26,7 +26,7 @@ class UNetDiscriminator(nn.Module):
     up again, each joined by what went down at its size; three more end it. All but the first and the last are
     divided by their largest singular value.
 
-    That value comes from one step of the power iteration for each pass in training mode, so two passes judge by
+    That value comes from one step of the power iteration for each pass in training mode, so two passes have
     slightly different weights. Each pass keeps its own vectors: the gradients of both may be taken afterwards.
     """
 
@@ -45,7 +45,7 @@ class UNetDiscriminator(nn.Module):
         self.conv9 = nn.Conv2d(features, 1, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Judge each pixel."""
+        """Return a logit for each pixel."""
         x = F.leaky_relu(self.conv0(images), 0.2)
         passed = []
         for down in (self.conv1, self.conv2, self.conv3):
