@@ -1,6 +1,7 @@
 """SPSR (Ma 2020): an RRDB trunk beside a branch that draws the HR gradient map; both fused into the SR image.
 
-The branch starts from the LR gradient map and reads the trunk's features at four depths. Widths, connections and the
+The branch starts from the LR gradient map and reads the trunk's features after blocks 5, 10, 15 and 20; of a trunk of
+fewer than 20 blocks, which the released code cannot build, at four even depths. Widths, connections and the
 names in released files are those of SPSR's code/models/modules/architecture.py.
 """
 
@@ -42,8 +43,8 @@ class Trunk(nn.Module):
         self.conv_body = conv3x3(features, features)
         self.upscaler = upscaler(features, doublings)
         self.conv_last = conv3x3(features, features)
-        # After blocks 5, 10, 15 and 20 of 23, and as evenly of any other number.
-        spacing = round(blocks / (TAPS + 1))
+        # After blocks 5, 10, 15 and 20, as in the release at any depth; it has no trunk of fewer than 20 blocks.
+        spacing = 5 if blocks >= 20 else round(blocks / (TAPS + 1))
         self.taps = tuple(spacing * (tap + 1) for tap in range(TAPS))
 
     def forward(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -38,9 +38,11 @@ class AutoEncoderStage(Stage[AutoEncoder]):
     ) -> None:
         config = config or AutoEncoderConfig()
         if config.freeze_decoder:
-            autoencoder.decoder.requires_grad_(False).eval()
+            autoencoder.decoder.requires_grad_(False)
         trained = [parameter for parameter in autoencoder.parameters() if parameter.requires_grad]
         super().__init__(autoencoder, config, fabric, trained)
+        if config.freeze_decoder:
+            autoencoder.decoder.eval()
         self.trained.mark_forward_method("bottleneck_and_output")
         self.scale, self.lr_weight, self.hr_weight = autoencoder.scale, config.lr_weight, config.hr_weight
         self.fidelity = fidelity and self.fabric.to_device(fidelity).requires_grad_(False).eval()

@@ -48,8 +48,8 @@ class Stage(Generic[Network]):
         """
         self.fabric = fabric or _fabric_of(network)
         self.config = config
+        self.network = network.train()
         self.fabric.to_device(network)
-        self.network = network
         self.ema = EMA(network, config.ema)
         optimizer = adam(network.parameters() if parameters is None else parameters, config)
         self.trained, self.optimizer = self.fabric.setup(network, optimizer)
