@@ -1,4 +1,4 @@
-"""The perceptual stage against equations 3 and 9 written out slowly, in float64, batch norm included."""
+"""The perceptual stage against equations 3 and 9, and SPSR's, written out slowly, in float64, batch norm included."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,21 +19,26 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.autoencoder import AutoEncoder
-from aesop.losses.aesop import AESOPLoss
-from aesop.losses.perceptual import PerceptualLoss
-from aesop.losses.pixel import PixelLoss
-from aesop.networks.discriminators import VGGDiscriminator
-from aesop.networks.features import FrozenFeatures
-from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.spsr import SPSRNet
+from aesop.run import StageFolder
+from aesop.training.interruption import Interruption
+from aesop.training.loop import train_stage
 from aesop.training.perceptual import PerceptualStage
-from aesop.training.recipe import Recipe
-from aesop.training.recipe_files import load_recipe
-from aesop.training.train import ddp
-from sections import perceptual_of
-from test_losses import slow_artifact_map
-
-SCALE, CROP, STEPS = 2, 16, 3
+from aesop.training.recipe import PerceptualConfig
+from equations import slow_artifact_map, slow_discriminator_loss, slow_generator_loss, slow_gradient_map
+from stage_cases import (
+    CROP,
+    DECAY,
+    LAYERS,
+    RATE,
+    SCALE,
+    SeeingPixelLoss,
+    batches,
+    config_of,
+    networks_of,
+    parts_of,
+    stage_of,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -43,192 +49,138 @@ def _float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-class Features(FrozenFeatures):
-    """A small stand-in for VGG19, with weights of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 6, 3, stride=2)
-        self._freeze()
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        first = self.first(images)
-        return [first, self.second(F.relu(first))]
+def built(system: str, *overrides: str, **others: Any) -> tuple[PerceptualStage, SimpleNamespace]:
+    config = config_of(system, *overrides)
+    networks = networks_of(config)
+    return stage_of(config, networks, **others), networks
 
 
-WEIGHTS = [0.1, 1.0]
-
-
-def recipe(loss: str, artifact: float = 1.0) -> Recipe:
-    system = "aesop-rrdb-128" if loss == "aesop" else "ldl-rrdb-128"
-    sizes = [f"perceptual.crop={CROP}", f"scale={SCALE}", "perceptual.ema=0.9", "perceptual.learning_rate=0.01"]
-    features = "perceptual.perceptual_loss.features.type=efficientnet-lite0"  # takes such crops; a stand-in is used
-    return load_recipe(system, [*sizes, features, f"perceptual.artifact_loss.weight={artifact}"])
-
-
-def networks() -> dict[str, Any]:
-    torch.manual_seed(1)
-    generator = SRVGGConfig(type="srvgg", features=6, convs=1).build(SCALE).double()
-    decoder = SRVGGConfig(type="srvgg", features=6, convs=1).build(SCALE).double()
-    return {
-        "generator": generator,
-        "discriminator": VGGDiscriminator(CROP, features=4).double(),
-        "autoencoder": AutoEncoder(decoder, SCALE, features=6, growth=4, blocks=1).double(),
-        "features": Features().double(),
-    }
-
-
-def batches() -> list[tuple[Tensor, Tensor]]:
-    made = torch.Generator().manual_seed(2)
-    small, large = (2, 3, CROP // SCALE, CROP // SCALE), (2, 3, CROP, CROP)
-
-    def draw(shape: tuple[int, ...]) -> Tensor:
-        return torch.rand(shape, dtype=torch.float64, generator=made)
-
-    return [(draw(small), draw(large)) for _ in range(STEPS)]
-
-
-def stage(loss: str, nets: dict[str, Any], artifact: float = 1.0, fabric: Fabric | None = None) -> PerceptualStage:
-    fidelity = AESOPLoss(nets["autoencoder"]) if loss == "aesop" else PixelLoss()
-    return PerceptualStage(
-        nets["generator"],
-        nets["discriminator"],
-        fidelity,
-        PerceptualLoss(nets["features"], WEIGHTS),
-        perceptual_of(recipe(loss, artifact)),
-        fabric=fabric or Fabric(accelerator="cpu", devices=1, precision="64-true"),
+def reference(config: PerceptualConfig, nets: SimpleNamespace) -> Iterator[dict[str, Tensor]]:
+    """Train as reference codes do, one graph for all terms and D asked anew for its own loss; yield plain losses."""
+    g, phi, ae = nets.generator, nets.features, nets.autoencoder
+    gan, gradient = config.adversarial_loss.type, config.gradient_loss
+    nets.ema = copy.deepcopy(g)
+    adam_g, *adam_ds = (
+        torch.optim.Adam(network.parameters(), lr=RATE, betas=(0.9, 0.99)) for network in (g, *nets.discriminators)
     )
-
-
-def parts_of(stage: PerceptualStage) -> dict[str, nn.Module]:
-    return {
-        "generator": stage.network,
-        "discriminator": stage.adversaries[""].network,
-        "ema": stage.result,
-    }
-
-
-def bce(logits: Tensor, real: bool) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
-
-
-def reference(loss: str, nets: dict[str, Any]) -> list[dict[str, float]]:
-    """Train as the reference code does: a graph an equation, five passes of the discriminator."""
-    g, d, ae, phi = (nets[name] for name in ("generator", "discriminator", "autoencoder", "features"))
-    ema = copy.deepcopy(g)
-    adam_g = torch.optim.Adam(g.parameters(), lr=0.01, betas=(0.9, 0.99))
-    adam_d = torch.optim.Adam(d.parameters(), lr=0.01, betas=(0.9, 0.99))
-    record = []
     for x, y in batches():
-        for parameter in d.parameters():
-            parameter.requires_grad = False
-        adam_g.zero_grad()
-        sr = g(x)
+        sr, branch = g.sr_and_gradient(x) if gradient else (g(x), None)
         with torch.no_grad():
-            ema_sr = ema(x)
-        terms = {}
-        if loss == "aesop":
-            terms["aesop"] = (
-                1.0,
-                (ae(sr.clamp(0, 1)) - ae(y)).abs().mean() + (sr - sr.detach().clamp(0, 1)).abs().mean(),
-            )
+            ema_sr = nets.ema(x)
+        seen = [("", y, sr)]
+        terms: dict[str, tuple[float, Tensor]] = {}
+        if config.fidelity_loss.type == "aesop":
+            outside = (sr - sr.detach().clamp(0, 1)).abs().mean()
+            terms["aesop"] = 1.0, (ae(sr.clamp(0, 1)) - ae(y)).abs().mean() + outside
         else:
-            terms["pixel"] = (0.01, (sr - y).abs().mean())
-        distances = [w * (a - b).abs().mean() for w, a, b in zip(WEIGHTS, phi(sr), phi(y), strict=True)]
-        terms["perceptual"] = (1.0, distances[0] + distances[1])
-        artifact = slow_artifact_map(sr, y, ema_sr)
-        terms["artifact"] = (1.0, (artifact * sr - artifact * y).abs().mean())
-        real, fake = d(y).detach(), d(sr)
-        adversarial = (bce(real - fake.mean(), False) + bce(fake - real.mean(), True)) / 2
-        terms["adversarial"] = (0.005, adversarial)
-        total = torch.stack([weight * value for weight, value in terms.values()]).sum()
-        total.backward()
+            terms["pixel"] = 0.01, (sr - y).abs().mean()
+        distances = [w * (a - b).abs().mean() for w, a, b in zip(LAYERS, phi(sr), phi(y), strict=True)]
+        terms["perceptual"] = 1.0, distances[0] + distances[1]
+        if config.artifact_loss.weight:
+            artifact = slow_artifact_map(sr, y, ema_sr)
+            terms["artifact"] = 1.0, (artifact * sr - artifact * y).abs().mean()
+        if branch is not None:
+            edges = slow_gradient_map(sr), slow_gradient_map(y)
+            terms["gradient"] = 0.01, (edges[0] - edges[1]).abs().mean()
+            terms["branch"] = 0.5, (branch - edges[1]).abs().mean()
+            seen.append(("gradient_", edges[1], edges[0]))
+        for (prefix, real, fake), d in zip(seen, nets.discriminators, strict=True):
+            weight = 0.005 if gan == "relativistic" else 0.1
+            terms[f"{prefix}adversarial"] = weight, slow_generator_loss(gan, d(real), d(fake))
+        adam_g.zero_grad()
+        torch.stack([weight * value for weight, value in terms.values()]).sum().backward()
         adam_g.step()
-
-        for parameter in d.parameters():
-            parameter.requires_grad = True
-        adam_d.zero_grad()
-        fake = d(sr.detach()).detach()
-        real = d(y)
-        real_loss = bce(real - fake.mean(), True) * 0.5
-        real_loss.backward()
-        fake = d(sr.detach())
-        fake_loss = bce(fake - real.mean().detach(), False) * 0.5
-        fake_loss.backward()
-        adam_d.step()
+        losses = {name: value for name, (_, value) in terms.items()}
+        for (prefix, real, fake), d, adam_d in zip(seen, nets.discriminators, adam_ds, strict=True):
+            losses[f"{prefix}discriminator"] = slow_discriminator_loss(gan, d(real), d(fake.detach()))
+            adam_d.zero_grad()
+            losses[f"{prefix}discriminator"].backward()
+            adam_d.step()
         with torch.no_grad():
-            for own, new in zip(ema.parameters(), g.parameters(), strict=True):
-                own.mul_(0.9).add_(new, alpha=0.1)
-        record.append(
-            {name: value.item() for name, (_, value) in terms.items()}
-            | {"discriminator": (real_loss + fake_loss).item()}
-        )
-    nets["ema"] = ema
-    return record
+            for own, new in zip(nets.ema.parameters(), g.parameters(), strict=True):
+                own.copy_(DECAY * own + (1 - DECAY) * new)
+        yield losses
 
 
-@pytest.mark.parametrize("loss", ["aesop", "pixel"])
-def test_first_steps_are_those_of_the_equations(loss: str):
-    ours, theirs = networks(), networks()
-    trained = stage(loss, ours)
-    expected = reference(loss, theirs)
-    for (lr, hr), values in zip(batches(), expected, strict=True):
-        found = trained.step(lr, hr)
-        for name, value in values.items():
-            assert found[name].item() == pytest.approx(value, rel=1e-9), name
-    pairs = [
-        ("generator", trained.network),
-        ("discriminator", trained.adversaries[""].network),
-        ("ema", trained.ema.model),
-    ]
-    for name, network in pairs:
-        for (key, parameter), (_, other) in zip(
-            network.named_parameters(), theirs[name].named_parameters(), strict=True
-        ):
-            torch.testing.assert_close(parameter, other, rtol=1e-8, atol=1e-10, msg=f"{name}.{key}")
+@pytest.mark.parametrize(
+    ("system", "overrides"),
+    [
+        ("aesop-rrdb-128", []),
+        ("ldl-rrdb-128", []),
+        ("esrgan-rrdb-128", ["perceptual.adversarial_loss.type=plain"]),
+        ("esrgan-rrdb-128", ["perceptual.adversarial_loss.type=least-squares"]),
+        ("spsr-128", ["perceptual.gradient_loss.fusion_iterations=0"]),
+    ],
+)
+def test_first_steps_are_those_of_the_equations(system: str, overrides: list[str]):
+    stage, networks = built(system, *overrides)
+    theirs = copy.deepcopy(networks)
+    for (lr, hr), expected in zip(batches(), reference(config_of(system, *overrides), theirs), strict=True):
+        found = stage.step(lr, hr)
+        for name, value in expected.items():
+            assert found[name].item() == pytest.approx(value.item(), rel=1e-9), name
+    others = {"generator": theirs.generator, "ema": theirs.ema, "discriminator": theirs.discriminators[0]}
+    others["gradient_discriminator"] = theirs.discriminators[-1]
+    for name, network in parts_of(stage).items():
+        for (key, value), other in zip(network.named_parameters(), others[name].parameters(), strict=True):
+            torch.testing.assert_close(value, other, rtol=1e-7, atol=1e-9, msg=f"{name}.{key}")
 
 
 def test_both_fidelity_losses_start_from_one_objective_but_for_that_term():
     """Swapping `aesop` for `pixel` in the recipe is the paper's comparison: all else is measured alike."""
     lr, hr = batches()[0]
-    aesop, pixel = stage("aesop", networks()).step(lr, hr), stage("pixel", networks()).step(lr, hr)
+    aesop, pixel = (built(system)[0].step(lr, hr) for system in ("aesop-rrdb-128", "ldl-rrdb-128"))
     assert aesop.keys() ^ pixel.keys() == {"aesop"}
     for name in aesop.keys() & pixel.keys():
         assert aesop[name].item() == pytest.approx(pixel[name].item(), rel=1e-12)
 
 
-@pytest.mark.parametrize("artifact", [1.0, 0.0])
-def test_passes_of_an_iteration(artifact: float):
-    nets = networks()
-    trained = stage("aesop", nets, artifact)
+#: How often each network runs in an iteration, with and without a graph.
+PASSES = {"generator": (1, 0), "ema": (0, 1), "discriminator": (2, 0), "autoencoder": (1, 1), "features": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("silent", "network"),
+    [("", ""), ("artifact_loss", "ema"), ("perceptual_loss", "features"), ("fidelity_loss", "autoencoder"),
+     ("adversarial_loss", "discriminator")],
+)  # fmt: skip
+def test_passes_of_an_iteration(silent: str, network: str):
+    """What has weight 0 is not run."""
+    stage, networks = built("aesop-rrdb-128", *([f"perceptual.{silent}.weight=0"] if silent else []))
     passes: Counter[tuple[str, bool]] = Counter()
-
-    def count(name: str, module: nn.Module) -> None:
-        module.register_forward_hook(lambda *_: passes.update([(name, torch.is_grad_enabled())]))
-
-    count("generator", trained.network)
-    count("ema", trained.ema.model)
-    count("discriminator", trained.adversaries[""].network)
-    count("autoencoder", nets["autoencoder"])
-    count("features", nets["features"])
-    trained.step(*batches()[0])
+    watched = {**networks.__dict__, "ema": stage.result, "discriminator": networks.discriminators[0]}
+    for name in PASSES:
+        watched[name].register_forward_hook(lambda *_, name=name: passes.update([(name, torch.is_grad_enabled())]))
+    losses = stage.step(*batches()[0])
     expected = {
-        ("generator", True): 1,
-        ("discriminator", True): 2,
-        ("autoencoder", True): 1,
-        ("autoencoder", False): 1,
-        ("features", True): 1,
-        ("features", False): 1,
+        (name, graph): count
+        for name, counts in PASSES.items()
+        for graph, count in zip((True, False), counts, strict=True)
+        if count and name != network
     }
-    if artifact:
-        expected["ema", False] = 1
     assert dict(passes) == expected
+    name = {"fidelity_loss": "aesop"}.get(silent, silent.removesuffix("_loss"))
+    assert name not in losses
+    assert "pixel" in losses
+
+
+def test_what_has_a_weight_must_be_given():
+    config = config_of("aesop-rrdb-128")
+    nets = networks_of(config)
+    with pytest.raises(ValueError, match="perceptual loss must be given"):
+        PerceptualStage(nets.generator, nets.discriminators[0], nets.fidelity, None, config)
+    with pytest.raises(ValueError, match="discriminator must be given"):
+        PerceptualStage(nets.generator, None, nets.fidelity, nets.features, config)
+    silent = config_of("ldl-rrdb-128", *(f"perceptual.{kind}_loss.weight=0" for kind in ("perceptual", "adversarial")))
+    assert PerceptualStage(nets.generator, None, nets.fidelity, None, silent).step(*batches()[0]).keys() == {
+        "pixel", "artifact",
+    }  # fmt: skip
 
 
 def test_no_value_is_read_back_from_the_device(monkeypatch: pytest.MonkeyPatch):
-    trained = stage("aesop", networks())
+    stage, _ = built("aesop-rrdb-128")
     lr, hr = batches()[0]
-    trained.step(lr, hr)  # the optimizers make their state in the first step
+    stage.step(lr, hr)  # the optimizers make their state in the first step
     read: list[str] = []
     for name in ("item", "tolist", "__bool__", "__float__", "__int__", "cpu", "numpy", "nonzero"):
         original = getattr(Tensor, name)
@@ -238,99 +190,64 @@ def test_no_value_is_read_back_from_the_device(monkeypatch: pytest.MonkeyPatch):
             return _original(self, *args, **kwargs)
 
         monkeypatch.setattr(Tensor, name, spy)
-    trained.step(lr, hr)
+    stage.step(lr, hr)
     monkeypatch.undo()
     assert read == []
 
 
-def test_discriminator_gradient_does_not_reach_the_generator():
-    """The generator's parameters hold no gradient after a step, and the frozen networks never held one."""
-    nets = networks()
-    trained = stage("aesop", nets)
-    trained.step(*batches()[0])
-    for name in ("generator", "discriminator", "autoencoder", "features"):
-        assert all(parameter.grad is None for parameter in nets[name].parameters()), name
+def test_no_gradient_is_left_after_a_step():
+    stage, nets = built("aesop-rrdb-128")
+    stage.step(*batches()[0])
+    for network in (nets.generator, nets.discriminators[0], nets.autoencoder, nets.features):
+        assert all(parameter.grad is None for parameter in network.parameters())
 
 
 def test_resuming_from_state_continues_bit_for_bit():
-    straight = stage("aesop", networks())
+    straight, first = (built("aesop-rrdb-128")[0] for _ in range(2))
     for lr, hr in batches():
         straight.step(lr, hr)
-    first = stage("aesop", networks())
     first.step(*batches()[0])
     state = {name: copy.deepcopy(part.state_dict()) for name, part in first.parts.items()}
-    nets = networks()
-    for module in (nets["generator"], nets["discriminator"]):
-        for parameter in module.parameters():
-            nn.init.zeros_(parameter)
-    resumed = stage("aesop", nets)
+    resumed, nets = built("aesop-rrdb-128")
+    for parameter in (*nets.generator.parameters(), *nets.discriminators[0].parameters()):
+        nn.init.zeros_(parameter)
     for name, part in resumed.parts.items():
         part.load_state_dict(state[name])
     for lr, hr in batches()[1:]:
         resumed.step(lr, hr)
-    for mine, other in zip(straight.network.parameters(), resumed.network.parameters(), strict=True):
-        assert torch.equal(mine, other)
-    for mine, other in zip(
-        straight.adversaries[""].network.buffers(), resumed.adversaries[""].network.buffers(), strict=True
-    ):
-        assert torch.equal(mine, other)
-
-
-def train_in_one_of_two(folder: Path, alike: bool) -> None:
-    """Be one of two processes: train on the same batches as the other, or on mirrored ones; save what came out."""
-    torch.set_default_dtype(torch.float64)
-    fabric = Fabric(accelerator="cpu", devices=2, strategy=ddp(), precision="64-true")
-    fabric.launch()
-    trained = stage("aesop", networks(), fabric=fabric)
-    for lr, hr in batches():
-        if alike or fabric.global_rank == 0:
-            trained.step(lr, hr)
-        else:
-            trained.step(lr.flip(-1), hr.flip(-1))
-    pairs = parts_of(trained)
-    parameters = {
-        f"{name}.{key}": value.detach() for name, network in pairs.items() for key, value in network.named_parameters()
-    }
-    torch.save(parameters, folder / f"{fabric.global_rank}.pt")
+    for name, network in parts_of(straight).items():
+        other = parts_of(resumed)[name].state_dict()
+        assert all(torch.equal(value, other[key]) for key, value in network.state_dict().items())
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("alike", [True, False])
-def test_two_processes_average_their_gradients(tmp_path: Path, alike: bool):
+@pytest.mark.parametrize("batch", ["alike", "mirrored"])
+def test_two_processes_average_their_gradients(tmp_path: Path, batch: str):
     """On the same batches two processes do what one does; on others they still end with one set of weights."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    here = Path(__file__).parent
-    module = f"from pathlib import Path; from {Path(__file__).stem} import train_in_one_of_two as train"
-    call = f"{module}; train(Path({str(tmp_path)!r}), {alike})"
-    common = {
-        **os.environ,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-    }
-    common |= {"TORCHELASTIC_RUN_ID": "test", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    common |= {"TORCHELASTIC_RUN_ID": "test", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "OMP_NUM_THREADS": "1"}
+    call = [sys.executable, str(Path(__file__).with_name("stage_cases.py")), str(tmp_path), batch]
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", call], cwd=here, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        )
-        for rank in range(2)
+        subprocess.Popen(call, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
     ]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    alone = stage("aesop", networks())
+    alone, _ = built("aesop-rrdb-128")
     for lr, hr in batches():
         alone.step(lr, hr)
-    expected = {f"generator.{key}": value for key, value in alone.network.named_parameters()}
-    expected |= {f"discriminator.{key}": value for key, value in alone.adversaries[""].network.named_parameters()}
+    expected = {
+        f"{name}.{key}": value.detach()
+        for name, network in parts_of(alone).items()
+        for key, value in network.named_parameters()
+    }
     for key, value in first.items():
         torch.testing.assert_close(second[key], value, rtol=0, atol=0)
-        if key in expected and alike:
-            torch.testing.assert_close(value, expected[key].detach(), rtol=1e-9, atol=1e-12)
-    same = [torch.equal(first[key], value) for key, value in expected.items()]
-    assert alike or not all(same)
+        if batch == "alike":
+            torch.testing.assert_close(value, expected[key], rtol=1e-9, atol=1e-12)
+    assert batch == "alike" or not all(torch.equal(first[key], value) for key, value in expected.items())
 
 
 def test_bfloat16_autocast_trains():
@@ -338,16 +255,100 @@ def test_bfloat16_autocast_trains():
     torch.set_default_dtype(torch.float32)
     steps = {}
     for precision in ("32-true", "bf16-mixed"):
-        nets = {name: module.float() for name, module in networks().items()}
-        before = [p.detach().clone() for p in nets["generator"].parameters()]
-        trained = stage("aesop", nets, fabric=Fabric(accelerator="cpu", devices=1, precision=precision))
-        losses = trained.step(*(images.float() for images in batches()[0]))
+        fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+        stage, nets = built("aesop-rrdb-128", fabric=fabric)
+        before = [parameter.detach().clone() for parameter in nets.generator.parameters()]
+        losses = stage.step(*batches()[0])
         assert all(torch.isfinite(value) for value in losses.values())
-        assert all(p.dtype == torch.float32 for p in trained.network.parameters())
-        steps[precision] = losses, [p.detach() - b for p, b in zip(trained.network.parameters(), before, strict=True)]
+        assert all(parameter.dtype == torch.float32 for parameter in stage.network.parameters())
+        moved = [p.detach() - b for p, b in zip(stage.network.parameters(), before, strict=True)]
+        steps[precision] = losses, torch.cat([change.flatten() for change in moved])
     for name, value in steps["32-true"][0].items():
         # In the first step G and its EMA are one network: rounding alone decides where the artifact map is zero.
         if not name.startswith(("logit", "artifact")):
             assert steps["bf16-mixed"][0][name].item() == pytest.approx(value.item(), rel=0.05), name
-    flat = [torch.cat([change.flatten() for change in steps[precision][1]]) for precision in steps]
-    assert F.cosine_similarity(*flat, dim=0) > 0.8
+    assert F.cosine_similarity(*(moved for _, moved in steps.values()), dim=0) > 0.8
+
+
+# SPSR.
+
+
+def spsr_network(nets: SimpleNamespace) -> SPSRNet:
+    return copy.deepcopy(nets.generator)
+
+
+def test_the_second_adversary_sees_gradient_maps():
+    stage, nets = built("spsr-128")
+    lr, hr = batches()[0]
+    with torch.no_grad():
+        sr = spsr_network(nets)(lr)
+    losses = stage.step(lr, hr)
+    looks = [hr, sr], [slow_gradient_map(hr), slow_gradient_map(sr)]
+    for discriminator, expected in zip(nets.discriminators, looks, strict=True):
+        assert len(discriminator.seen) == 2  # one look at each, HR first, never in one batch
+        for image, wanted in zip(discriminator.seen, expected, strict=True):
+            torch.testing.assert_close(image, wanted, rtol=1e-10, atol=1e-12)
+    for name in ("adversarial", "discriminator", "logit_real", "logit_fake"):
+        assert losses[name].item() != losses[f"gradient_{name}"].item()
+
+
+def test_sharpened_targets_reach_every_loss_but_the_discriminators():
+    stage, nets = built("spsr-128", "perceptual.artifact_loss.weight=1", sharpen=lambda hr: 1 - hr / 2)
+    lr, hr = batches()[0]
+    target = 1 - hr / 2
+    with torch.no_grad():
+        sr, branch = spsr_network(nets).sr_and_gradient(lr)
+    losses = stage.step(lr, hr)
+    assert isinstance(nets.fidelity, SeeingPixelLoss)
+    assert torch.equal(nets.fidelity.targets[0], target)
+    assert torch.equal(nets.features.seen[0], target)
+    torch.testing.assert_close(nets.features.seen[1], sr)
+    first, second = nets.discriminators
+    assert torch.equal(first.seen[0], hr)
+    torch.testing.assert_close(second.seen[0], slow_gradient_map(hr))
+    edges = slow_gradient_map(target)
+    expected = {"pixel": sr - target, "gradient": slow_gradient_map(sr) - edges, "branch": branch - edges}
+    for name, difference in expected.items():
+        assert losses[name].item() == pytest.approx(difference.abs().mean().item(), rel=1e-9), name
+    unsharpened = built("spsr-128", "perceptual.artifact_loss.weight=1")[0].step(lr, hr)
+    for name in ("pixel", "perceptual", "artifact", "gradient", "branch"):
+        assert losses[name].item() != pytest.approx(unsharpened[name].item(), rel=1e-3), name
+    for name in ("adversarial", "discriminator", "gradient_adversarial", "gradient_discriminator"):
+        assert losses[name].item() == pytest.approx(unsharpened[name].item(), rel=1e-12), name
+
+
+def train(folder: Path, iterations: int, waits: int = 2) -> PerceptualStage:
+    """Train SPSR through the loop, or train it on, and return its stage."""
+    settings = {"checkpoint_every": 1, "validate_every": 2, "log_every": 2, "gradient_loss.fusion_iterations": waits}
+    stage, _ = built("spsr-128", *(f"perceptual.{key}={value}" for key, value in settings.items()))
+
+    def stream(first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for number in range(first, last):
+            made = torch.Generator().manual_seed(number)
+            lr, hr = (torch.rand(2, 3, side, side, generator=made) for side in (CROP // SCALE, CROP))
+            yield lr, hr
+
+    pairs = [(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 16, 16))]
+    train_stage(stage, iterations, stream, pairs, StageFolder(folder / "perceptual"), {}, Interruption())
+    return stage
+
+
+def moved(stage: PerceptualStage, name: str, since: dict[str, Tensor]) -> set[str]:
+    return {key for key, value in parts_of(stage)[name].state_dict().items() if not torch.equal(value, since[key])}
+
+
+def test_fusion_alone_is_trained_first(tmp_path: Path):
+    start = {name: copy.deepcopy(part.state_dict()) for name, part in parts_of(built("spsr-128")[0]).items()}
+    everything = set(start["generator"])
+    fusion = {key for key in everything if key.startswith("fusion.")}
+    waiting = train(tmp_path / "run", 2)
+    assert moved(waiting, "generator", start["generator"]) == moved(waiting, "ema", start["ema"]) == fusion
+    for name in ("discriminator", "gradient_discriminator"):
+        assert moved(waiting, name, start[name]) == set(start[name])
+    held = copy.deepcopy(waiting.network.state_dict())
+    # Resumed, so that the count of iterations goes on: all move now, the next iteration already.
+    freed = train(tmp_path / "run", 3)
+    assert moved(freed, "generator", held) == everything
+    straight = train(tmp_path / "straight", 3)
+    assert moved(straight, "generator", freed.network.state_dict()) == set()
+    assert moved(train(tmp_path / "at once", 1, waits=0), "generator", start["generator"]) == everything

@@ -9,7 +9,6 @@ logs/         the same numbers for TensorBoard
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +20,23 @@ from aesop.errors import ModelError, RunError
 STAGES = ("fidelity", "autoencoder", "perceptual")
 
 
-@dataclass(frozen=True)
 class StageFolder:
-    """The files of one stage."""
+    """The files of one stage.
 
-    folder: Path
+    Attributes:
+        network: the finished network, EMA weights.
+        checkpoint: all that training continues from.
+        log: losses and validations, a JSON object a line.
+        board: TensorBoard's folder.
 
-    @property
-    def network(self) -> Path:
-        """The finished network, EMA weights."""
-        name = "autoencoder" if self.folder.name == "autoencoder" else "generator"
-        return self.folder / f"{name}.safetensors"
+    """
 
-    @property
-    def checkpoint(self) -> Path:
-        """All that training continues from."""
-        return self.folder / "checkpoint.pt"
-
-    @property
-    def log(self) -> Path:
-        """Losses and validations, a JSON object a line."""
-        return self.folder / "log.jsonl"
-
-    @property
-    def board(self) -> Path:
-        """TensorBoard's folder."""
-        return self.folder.parent / "logs" / self.folder.name
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.network = folder / f"{'autoencoder' if folder.name == 'autoencoder' else 'generator'}.safetensors"
+        self.checkpoint = folder / "checkpoint.pt"
+        self.log = folder / "log.jsonl"
+        self.board = folder.parent / "logs" / folder.name
 
     def snapshot(self, iteration: int) -> Path:
         """Return where the EMA network of an iteration goes."""
@@ -81,21 +71,19 @@ class StageFolder:
         return lines
 
 
-@dataclass(frozen=True)
 class Run:
-    """A folder with everything that one training produced."""
+    """A folder with everything that one training produced.
 
-    folder: Path
+    Attributes:
+        recipe_file: the resolved recipe.
+        record_file: versions, seed, data and command, as JSON.
 
-    @property
-    def recipe_file(self) -> Path:
-        """The resolved recipe."""
-        return self.folder / "recipe.yaml"
+    """
 
-    @property
-    def record_file(self) -> Path:
-        """Versions, seed, data and command, as JSON."""
-        return self.folder / "run.json"
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.recipe_file = self.folder / "recipe.yaml"
+        self.record_file = self.folder / "run.json"
 
     def stage(self, name: str) -> StageFolder:
         """Return the folder of a stage."""

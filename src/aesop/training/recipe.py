@@ -117,8 +117,8 @@ class PerceptualConfig(StageConfig):
 
     @model_validator(mode="after")
     def _something_is_trained(self) -> PerceptualConfig:
-        losses = self.fidelity_loss, self.perceptual_loss, self.artifact_loss, self.adversarial_loss
-        if not any(loss.weight for loss in losses):
+        losses = self.fidelity_loss, self.perceptual_loss, self.artifact_loss, self.adversarial_loss, self.gradient_loss
+        if not any(loss is not None and loss.weight for loss in losses):
             raise ValueError("all losses have weight 0; raise one of them")
         return self
 

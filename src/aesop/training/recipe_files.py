@@ -148,43 +148,34 @@ def _explain(error: ValidationError) -> str:
     """Put the first complaint in one sentence."""
     first = error.errors()[0]
     location = tuple(part for part in first["loc"] if isinstance(part, str | int))
-    path = ".".join(str(part) for part in _without_tags(location))
+    keys, around, within = _walk(location)
+    path = ".".join(keys)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1]), _keys_beside(location), 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"the keys here are {', '.join(_keys_beside(location))}."
+        known = sorted({key for cls in around for key in cls.model_fields})
+        near = difflib.get_close_matches(str(location[-1]), known, 1)
+        hint = f"did you mean `{near[0]}`?" if near else f"the keys here are {', '.join(known)}."
         return f"unknown key `{path}`; {hint}"
     if first["type"] == "union_tag_not_found":
-        return f"`{path}` needs a `type`, one of {_tags_at(location)}."
+        return f"`{path}` needs a `type`, one of {', '.join(str(tag) for cls in within for tag in _types_of(cls))}."
     return f"{complaint(first, path)}."
 
 
-def _tags_at(location: Sequence[str | int]) -> str:
-    """Return the types that the section at `location` may have."""
-    classes: list[type[Config]] = [Recipe]
-    for part in location:
-        classes = [found for cls in classes for found in _sections(cls, str(part))]
-    return ", ".join(str(tag) for cls in classes for tag in _types_of(cls))
+def _walk(location: Sequence[str | int]) -> tuple[list[str], list[type[Config]], list[type[Config]]]:
+    """Follow pydantic's location: its keys, the sections that the last may stand in, and those that it may be.
 
-
-def _without_tags(location: Sequence[str | int]) -> Iterator[str | int]:
-    """Leave out what pydantic adds to a location: the chosen `type` of a section."""
-    classes: list[type[Config]] = [Recipe]
+    The chosen `type` of a section, which pydantic adds, is left out.
+    """
+    keys: list[str] = []
+    around: list[type[Config]] = []
+    within: list[type[Config]] = [Recipe]
     for part in location:
-        chosen = [cls for cls in classes if part in _types_of(cls)]
-        if chosen and len(classes) > 1:
-            classes = chosen
+        chosen = [cls for cls in within if part in _types_of(cls)]
+        if chosen and len(within) > 1:
+            within = chosen
             continue
-        yield part
-        classes = [found for cls in classes for found in _sections(cls, str(part))]
-
-
-def _keys_beside(location: Sequence[str | int]) -> list[str]:
-    """Return the legal keys of the section that the last part of `location` stands in."""
-    classes: list[type[Config]] = [Recipe]
-    for part in location[:-1]:
-        chosen = [cls for cls in classes if part in _types_of(cls)]
-        classes = chosen or [found for cls in classes for found in _sections(cls, str(part))]
-    return sorted({key for cls in classes for key in cls.model_fields})
+        keys.append(str(part))
+        around, within = within, [found for cls in within for found in _sections(cls, str(part))]
+    return keys, around, within
 
 
 def _types_of(cls: type[Config]) -> tuple[object, ...]:
