@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from aesop.errors import Interrupted
 from aesop.run import Run
-from aesop.training.interruption import Interrupted
 from tiny_training import OUTPUTS, STAGES, run_tiny, same_files, start_endless, stop_at
 
 

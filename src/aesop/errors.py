@@ -4,6 +4,8 @@ Each message is one sentence (or two) that names the file or the key and says wh
 and exits with status 2; a library user catches `AesopError`.
 """
 
+import signal
+
 
 class AesopError(Exception):
     """Base of every error that the user, not the programmer, can mend."""
@@ -34,3 +36,11 @@ class MissingExtraError(AesopError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs packages that are not installed; run: pip install 'aesop-sr[{extra}]'")
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """Training stopped on a signal, after writing a checkpoint."""
+
+    def __init__(self, signum: int, iteration: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name} after iteration {iteration}")
+        self.signum = signum

@@ -14,7 +14,7 @@ import typer
 import aesop
 from aesop.cli import analyze, degrade, demo, evaluate, interpolate, recipes, train, upscale
 from aesop.cli.options import examples
-from aesop.errors import AesopError
+from aesop.errors import AesopError, Interrupted
 from aesop.files import explained
 
 app = typer.Typer(
@@ -79,6 +79,9 @@ def main() -> None:
     _silence_libraries()
     try:
         app()
+    except Interrupted as stopped:
+        print(f"{stopped}; run the same command again to resume.", file=sys.stderr)
+        sys.exit(128 + stopped.signum)
     except AesopError as error:
         sys.exit(_failed(str(error)))
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,12 +28,7 @@ def demo(
     from aesop.demo.demo import QUICK
     from aesop.demo.demo import demo as run_demo
     from aesop.evaluation.table import print_tables
-    from aesop.training.interruption import Interrupted
 
-    try:
-        evaluation, report = run_demo(run, photos, overrides=QUICK if quick else ())
-    except Interrupted as stopped:
-        print(f"{stopped}; run the same command again to resume.", file=sys.stderr)
-        raise typer.Exit(128 + stopped.signum) from None
+    evaluation, report = run_demo(run, photos, overrides=QUICK if quick else ())
     print_tables(evaluation)
     print(report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +45,6 @@ def train(
     """
     share_cores()
     from aesop.errors import DataError
-    from aesop.training.interruption import Interrupted
     from aesop.training.recipe_files import load_recipe
 
     pictures = hr or data
@@ -55,21 +53,17 @@ def train(
     loaded = load_recipe(recipe, overrides or [])
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-    from aesop.training.train import train as train_run
+    from aesop.training.train import train as run_training
 
-    try:
-        train_run(
-            loaded,
-            pictures,
-            run,
-            lr=lr,
-            validation=validation,
-            store=store,
-            devices=devices,
-            nodes=nodes,
-            device=device,
-        )
-    except Interrupted as stopped:
-        print(f"{stopped}; run the same command again to resume.", file=sys.stderr)
-        raise typer.Exit(128 + stopped.signum) from None
+    run_training(
+        loaded,
+        pictures,
+        run,
+        lr=lr,
+        validation=validation,
+        store=store,
+        devices=devices,
+        nodes=nodes,
+        device=device,
+    )
     rank_zero_only(print)(run)

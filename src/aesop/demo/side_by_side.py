@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aesop.errors import RunError
+from aesop.errors import Interrupted, RunError
 from aesop.progress import progress
 from aesop.run import StageFolder
-from aesop.training.interruption import Interrupted, caught_signals
+from aesop.training.interruption import caught_signals
 
 #: Seconds between two looks at how far the trainings are.
 INTERVAL = 0.5

@@ -9,14 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error
-    """Training stopped on a signal, after writing a checkpoint."""
-
-    def __init__(self, signum: int, iteration: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name} after iteration {iteration}")
-        self.signum = signum
-
-
 class Interruption:
     """Holds the signal that asked to stop, once one did."""
 

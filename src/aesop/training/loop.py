@@ -13,12 +13,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from aesop.errors import RunError
+from aesop.errors import Interrupted, RunError
 from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
 from aesop.run import StageFolder
 from aesop.training.checkpoint import load_checkpoint, save_checkpoint
-from aesop.training.interruption import Interrupted, Interruption
+from aesop.training.interruption import Interruption
 from aesop.training.recipe import StageConfig
 from aesop.training.stage import WAITS, Pairs, Stage
 
