@@ -38,7 +38,7 @@ function draw(element, traces, { xaxis, yaxis, ...layout }) {
   }, { displayModeBar: false, responsive: true });
 }
 const redraw = (layout) => document.querySelectorAll(".js-plotly-plot").forEach((figure) => Plotly.relayout(figure, layout(figure)));
-addEventListener("beforeprint", () => redraw(({ clientWidth }) => ({ width: Math.min(680, clientWidth) })));
+addEventListener("beforeprint", () => redraw((figure) => ({ width: Math.min(figure.matches(".chart") ? 215 : 680, figure.clientWidth) })));
 addEventListener("afterprint", () => redraw(() => ({ autosize: true, width: null })));
 document.querySelectorAll(".chart").forEach((element, index) => draw(element, data.charts[index].traces, data.charts[index].layout));
 

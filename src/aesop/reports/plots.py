@@ -77,7 +77,7 @@ def chart(series: Sequence[tuple[str, int, Sequence[int], Sequence[float]]], *, 
         "margin": {"l": 44, "r": 8, "t": 24, "b": 36},
         "legend": {"orientation": "h", "y": 1, "yanchor": "bottom"},
         "xaxis": {"title": {"text": "iteration"}},
-        "yaxis": {"type": "log" if wide else "linear"},
+        "yaxis": {"type": "log", "dtick": "D2", "tickformat": "~g"} if wide else {"tickformat": "~g"},
     }
     return {"traces": traces, "layout": layout}
 

@@ -98,7 +98,9 @@ def report_text(
     number = len(evaluation.benchmarks)
     context = {
         "against": evaluation.against or evaluation.models[0],
-        "title": f"Evaluation on {f'{number} benchmarks' if number > NAMED else listed(evaluation.benchmarks)}",
+        "title": f"{listed(list(training.perceptual))}, trained from one start"
+        if training
+        else f"Evaluation on {f'{number} benchmarks' if number > NAMED else listed(evaluation.benchmarks)}",
         "today": date.today().isoformat(),
         "style": Markup(_part("report.css")),
         "scripts": scripts,
