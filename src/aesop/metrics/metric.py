@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aesop.errors import AesopError, MissingExtraError
+from aesop.errors import AesopError, MissingExtraError, ModelError
 from aesop.metrics.luma import rounded
-from aesop.networks.downloads import file_name, weight_folder, why_missing
+from aesop.networks.downloads import fetch
 
 
 class MetricUnavailable(AesopError):  # noqa: N818 - a state that a table shows, not a failure
@@ -190,6 +190,7 @@ def require_file(url: str, folder: Path | None = None) -> Path:
 
     Raises MetricUnavailable where they cannot be had.
     """
-    if reason := why_missing(url, folder):
-        raise MetricUnavailable(reason)
-    return (folder or weight_folder()) / file_name(url)
+    try:
+        return fetch(url, folder)
+    except ModelError as error:
+        raise MetricUnavailable(str(error)) from error

@@ -13,41 +13,38 @@ from urllib.parse import urlparse
 
 import torch
 
+from aesop.errors import ModelError
+
 #: Seconds within which a server must answer, and go on answering.
 TIMEOUT = 10.0
 
 
-def why_missing(url: str, folder: Path | None = None) -> str | None:
-    """See to it that the file of `url` is in `folder`; None, or the reason why it is not.
+def fetch(url: str, folder: Path | None = None) -> Path:
+    """Return the file of `url` in `folder` (torch's own cache of weights if None); download it unless it is there.
 
-    `folder` is torch's own cache of weights unless another package keeps them elsewhere. What a name promises
-    (`name-<start of the SHA-256>.pth`) is checked. Takes at most about TIMEOUT seconds, and no second try in this
-    process, where the file is neither there nor to be had.
+    What a name promises (`name-<start of the SHA-256>.pth`) is checked. Takes at most about TIMEOUT seconds where the
+    file is not to be had, and only the first time in a process.
+
+    Raises:
+        ModelError: if it is neither there nor to be had.
+
     """
-    return _why_missing(url, folder or weight_folder())
-
-
-def weight_folder() -> Path:
-    """Where torch, and torchvision with it, keeps the weights that it fetches."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
-
-
-def file_name(url: str) -> str:
-    """What the file of `url` is called on disk."""
-    return Path(urlparse(url).path).name
+    target = (folder or Path(torch.hub.get_dir()) / "checkpoints") / Path(urlparse(url).path).name
+    if reason := _why_missing(url, target):
+        raise ModelError(reason)
+    return target
 
 
 @cache
-def _why_missing(url: str, folder: Path) -> str | None:
-    target = folder / file_name(url)
+def _why_missing(url: str, target: Path) -> str | None:
     if target.is_file():
         return None
-    mend = f"no weights: {url} could not be downloaded; put it into {folder}"
+    mend = f"no weights: {url} could not be downloaded; put it into {target.parent}"
     if not answers(url):
         return mend
     promised = torch.hub.HASH_REGEX.search(target.name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with socket_timeout():
             torch.hub.download_url_to_file(url, str(target), promised and promised.group(1), progress=False)
     except (OSError, RuntimeError) as error:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from aesop.config import Config
 from aesop.errors import MissingExtraError, ModelError
-from aesop.networks.downloads import why_missing
+from aesop.networks.downloads import fetch
+from aesop.networks.kinds import kind_of_network
 from aesop.networks.state_dicts import read_state
 
 #: Index of each named convolution in torchvision's `vgg19().features`; its output is taken before the ReLU.
@@ -93,24 +94,21 @@ def _vgg19(weights: Path | str | None) -> list[nn.Module]:
     from torchvision.models.vgg import cfgs, make_layers
 
     if weights is None:
-        published = VGG19_Weights.IMAGENET1K_V1
         try:
-            if reason := why_missing(published.url):
-                raise OSError(reason)
-            state = published.get_state_dict(progress=True, check_hash=True)
-        except (OSError, RuntimeError) as error:
+            weights = fetch(VGG19_Weights.IMAGENET1K_V1.url)
+        except ModelError as error:
             raise ModelError(
-                f"VGG19's ImageNet weights cannot be fetched ({error}); download {published.url} "
-                "elsewhere and name the file: perceptual.perceptual_loss.features.weights=FILE."
+                f"VGG19: {error}, or name the file: perceptual.perceptual_loss.features.weights=FILE."
             ) from error
-    else:
-        state = read_state(weights)
+    state = read_state(weights)
     layers = make_layers(cfgs["E"])
     part = "features."
     try:
         layers.load_state_dict({key.removeprefix(part): state[key] for key in state if key.startswith(part)})
     except RuntimeError as error:
-        raise ModelError(f"{weights}: does not hold torchvision's VGG19 parameters.") from error
+        raise ModelError(
+            f"{weights} is {kind_of_network(state)}; torchvision's VGG19 (vgg19-dcbb9e9d.pth) is expected here."
+        ) from error
     return list(layers)
 
 
