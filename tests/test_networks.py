@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,7 @@ from aesop.networks.features import EfficientNetFeatures, VGG19Config, VGG19Feat
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBNet
 from aesop.networks.srvgg import SRVGGConfig
-from aesop.networks.state_dicts import read_state, write_state
+from aesop.networks.state_dicts import write_state
 
 
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -271,48 +269,8 @@ def test_efficientnet_features_are_frozen_and_real():
     assert features(torch.zeros(1, 3, 32, 32))[0].std() > 0
 
 
-class Malicious:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (os.mkdir, ("harm",))
-
-
-def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "model.pth").write_bytes(pickle.dumps(Malicious(), protocol=2))
-    with pytest.raises(ModelError, match=r"model\.pth"):
-        read_state(tmp_path / "model.pth")
-    assert not (tmp_path / "harm").exists()
-
-
-@pytest.mark.parametrize("name", ["broken.safetensors", "broken.pth"])
-def test_corrupt_model_files_are_named(tmp_path: Path, name: str):
-    (tmp_path / name).write_bytes(b"not a model" * 100)
-    with pytest.raises(ModelError, match=name.replace(".", r"\.")):
-        load_generator(tmp_path / name)
-
-
-def test_other_mistaken_models_are_named(tmp_path: Path):
+def test_missing_files_and_runs_are_named(tmp_path: Path):
     with pytest.raises(ModelError, match="no such model file"):
         load_generator(tmp_path / "missing.pth")
-    torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
-    with pytest.raises(ModelError, match=r"other\.pth is a network of no known architecture; a generator"):
-        load_generator(tmp_path / "other.pth")
     with pytest.raises(ModelError, match="not a run folder"):
         load_generator(tmp_path)
-    torch.save(official_rrdb(), tmp_path / "generator.pth")
-    with pytest.raises(ModelError, match=r"generator\.pth is a generator \(ESRGAN\); an auto-encoder is expected here"):
-        AutoEncoder.load(tmp_path / "generator.pth")
-    torch.save(official_autoencoder(), tmp_path / "ae.pth")
-    with pytest.raises(ModelError, match="is an auto-encoder; a generator is expected here"):
-        load_generator(tmp_path / "ae.pth")
-    torch.save(official_rrdb() | {"body.300.rdb1.conv1.weight": torch.ones(1)}, tmp_path / "tall.pth")
-    with pytest.raises(ModelError, match="do not fit"):
-        load_generator(tmp_path / "tall.pth")
-    torch.save(official_rrdb() | {"conv_first.weight": torch.ones(3)}, tmp_path / "flat.pth")
-    with pytest.raises(ModelError, match="do not fit"):
-        load_generator(str(tmp_path / "flat.pth"))
-    incomplete = official_rrdb()
-    del incomplete["conv_hr.weight"]
-    torch.save(incomplete, tmp_path / "incomplete.pth")
-    with pytest.raises(ModelError, match="do not fit"):
-        load_generator(tmp_path / "incomplete.pth")
