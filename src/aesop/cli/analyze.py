@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aesop.cli.options import Device, Imports, NoCache, Processes, chosen_device, examples, import_modules
+from aesop.cli import options
 from aesop.cores import share_cores
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(name="analyze", help="Draw the paper's analysis figures for any model.", no_args_is_help=True)
 
 Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="An HR picture.")]
-Models = Annotated[list[str], typer.Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")]
 LR = Annotated[
     Path | None, typer.Option(help="The picture's LR; unset, it is made by bicubic downscaling.", metavar="FILE")
 ]
@@ -26,29 +25,20 @@ Benchmarks = Annotated[
     list[str],
     typer.Option("--benchmark", help="A folder, or a known name, as for `aesop evaluate`. Repeatable.", metavar="DIR"),
 ]
-BenchmarksFolder = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
-]
-AutoEncoderPath = Annotated[
-    Path, typer.Option("--autoencoder", help="An auto-encoder, or a run with one.", metavar="FILE|RUN")
-]
-OptionalAutoEncoder = Annotated[
-    Path | None, typer.Option("--autoencoder", help="An auto-encoder, or a run with one.", metavar="FILE|RUN")
-]
 Output = Annotated[Path, typer.Option(help="File for the figure: .png, .svg or .pdf.", metavar="FILE")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all values to this file.", metavar="FILE")]
 Sigma = Annotated[float, typer.Option(min=0.1, max=16, metavar="S", help="Deviation of the Gaussian in pixels.")]
 
 
-@app.command(epilog=examples("aesop analyze spectra photo.png --autoencoder runs/first --output spectra.pdf"))
+@app.command(epilog=options.examples("aesop analyze spectra photo.png --autoencoder runs/first --output spectra.pdf"))
 def spectra(
     picture: Picture,
     *,
-    autoencoder: AutoEncoderPath,
+    autoencoder: options.RequiredAutoEncoder,
     output: Output,
     sigma: Sigma = 1.5,
-    device: Device = "auto",
-    imports: Imports = None,
+    device: options.Device = "auto",
+    imports: options.Imports = None,
 ) -> None:
     """Draw spectra of a picture and its auto-encoding.
 
@@ -62,17 +52,19 @@ def spectra(
     _end(output, found.summary())
 
 
-@app.command(epilog=examples("aesop analyze loss-maps photo.png gan.pth --autoencoder runs/first --output maps.pdf"))
+@app.command(
+    epilog=options.examples("aesop analyze loss-maps photo.png gan.pth --autoencoder runs/first --output maps.pdf")
+)
 def loss_maps(
     picture: Picture,
-    models: Models,
+    models: options.Models,
     *,
-    autoencoder: AutoEncoderPath,
+    autoencoder: options.RequiredAutoEncoder,
     output: Output,
     lr: LR = None,
     sigma: Sigma = 1.5,
-    device: Device = "auto",
-    imports: Imports = None,
+    device: options.Device = "auto",
+    imports: options.Imports = None,
 ) -> None:
     """Draw where in a picture each loss penalises.
 
@@ -87,7 +79,7 @@ def loss_maps(
     _end(output, found.summary())
 
 
-@app.command(epilog=examples("aesop analyze loss-scales runs/first Pixel=runs/pixel --output scales.pdf"))
+@app.command(epilog=options.examples("aesop analyze loss-scales runs/first Pixel=runs/pixel --output scales.pdf"))
 def loss_scales(
     runs: Annotated[list[str], typer.Argument(metavar="[TITLE=]RUN", help="Run folders with a perceptual stage.")],
     output: Output,
@@ -95,12 +87,12 @@ def loss_scales(
         list[str] | None,
         typer.Option(help="Measure snapshots on these pictures instead of reading logs.", metavar="DIR"),
     ] = None,
-    autoencoder: OptionalAutoEncoder = None,
-    benchmarks_folder: BenchmarksFolder = None,
-    device: Device = "auto",
-    processes: Processes = None,
-    no_cache: NoCache = False,
-    imports: Imports = None,
+    autoencoder: options.AutoEncoderPath = None,
+    benchmarks_folder: options.BenchmarksFolder = None,
+    device: options.Device = "auto",
+    processes: options.Processes = None,
+    no_cache: options.NoCache = False,
+    imports: options.Imports = None,
 ) -> None:
     """Draw pixel and AESOP losses along trainings.
 
@@ -124,10 +116,10 @@ def loss_scales(
     _end(output, found.summary(), found.failures)
 
 
-@app.command(epilog=examples("aesop analyze crops photo.png old.pth new.pth --boxes 3 --output crops.pdf"))
+@app.command(epilog=options.examples("aesop analyze crops photo.png old.pth new.pth --boxes 3 --output crops.pdf"))
 def crops(
     picture: Picture,
-    models: Models,
+    models: options.Models,
     *,
     output: Output,
     lr: LR = None,
@@ -141,11 +133,11 @@ def crops(
         typer.Option(metavar="NAMES", help="Separated by commas, '' for none; unset, psnr."),
     ] = None,
     without_hr: Annotated[bool, typer.Option("--without-hr", help="PICTURE is LR; there is no HR.")] = False,
-    scale: Annotated[int | None, typer.Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")] = None,
-    autoencoder: OptionalAutoEncoder = None,
-    device: Device = "auto",
-    no_cache: NoCache = False,
-    imports: Imports = None,
+    scale: options.Scale = None,
+    autoencoder: options.AutoEncoderPath = None,
+    device: options.Device = "auto",
+    no_cache: options.NoCache = False,
+    imports: options.Imports = None,
 ) -> None:
     """Draw crops of models side by side.
 
@@ -164,7 +156,7 @@ def crops(
         boxes=[parse_box(text) for text in box or []],
         count=boxes,
         side=side,
-        metrics=None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
+        metrics=options.split_names(metrics),
         scale=scale,
         autoencoder=autoencoder,
         device=str(chosen),
@@ -175,7 +167,9 @@ def crops(
     _end(output, sheet.summary(), sheet.failures)
 
 
-@app.command(epilog=examples("aesop analyze curves runs/first old.pth:new.pth --benchmark Set14 --output curves.pdf"))
+@app.command(
+    epilog=options.examples("aesop analyze curves runs/first old.pth:new.pth --benchmark Set14 --output curves.pdf")
+)
 def curves(
     methods: Annotated[
         list[str],
@@ -191,12 +185,12 @@ def curves(
     x: Annotated[str, typer.Option("--x", metavar="METRIC", help="Horizontal metric.")] = "psnr",
     y: Annotated[str, typer.Option("--y", metavar="METRIC", help="Vertical metric.")] = "lpips",
     json: Json = None,
-    benchmarks_folder: BenchmarksFolder = None,
-    autoencoder: OptionalAutoEncoder = None,
-    device: Device = "auto",
-    processes: Processes = None,
-    no_cache: NoCache = False,
-    imports: Imports = None,
+    benchmarks_folder: options.BenchmarksFolder = None,
+    autoencoder: options.AutoEncoderPath = None,
+    device: options.Device = "auto",
+    processes: options.Processes = None,
+    no_cache: options.NoCache = False,
+    imports: options.Imports = None,
 ) -> None:
     """Draw perception-distortion curves by any two metrics.
 
@@ -227,20 +221,20 @@ def curves(
 
 
 def _begin(imports: Sequence[str] | None, device: str, output: Path, json: Path | None = None) -> torch.device:
-    """Do what every command does first: import the user's modules, refuse what cannot be written, find the device."""
+    """Import the user's modules, try the outputs and choose the device."""
     share_cores()
     from aesop.analysis.drawing import require_drawable
     from aesop.files import require_writable
 
-    import_modules(imports)
+    options.import_modules(imports)
     require_drawable(output)
     if json is not None:
         require_writable(json)
-    return chosen_device(device)
+    return options.chosen_device(device)
 
 
 def _end(written: Path, lines: Sequence[str] = (), failures: Sequence[str] = ()) -> None:
-    """Do what every command does last: say what was found, what failed and where it stands; status 2 for failures."""
+    """Print what was found, what failed and the file; exit status 2 for failures."""
     from aesop.files import printable
 
     for line in lines:
@@ -253,14 +247,14 @@ def _end(written: Path, lines: Sequence[str] = (), failures: Sequence[str] = ())
 
 
 def _alphas(text: str) -> list[float]:
-    """Read and check the numbers of --alphas, before anything is written."""
+    """Read and check the numbers of --alphas."""
     from aesop.errors import AesopError, ModelError
     from aesop.evaluation.curves import require_alphas
 
     try:
         numbers = [float(number) for number in text.split(",")]
     except ValueError as error:
-        raise AesopError(f"--alphas {text}: are not numbers separated by commas.") from error
+        raise AesopError(f"--alphas {text}: must be numbers separated by commas.") from error
     try:
         require_alphas(numbers)
     except ModelError as error:

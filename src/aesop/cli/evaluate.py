@@ -10,14 +10,12 @@ from typing import Annotated
 
 import typer
 
-from aesop.cli.options import Device, Imports, NoCache, Processes, chosen_device, import_modules
+from aesop.cli import options
 from aesop.cores import share_cores
 
 
 def evaluate(
-    models: Annotated[
-        list[str], typer.Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")
-    ],
+    models: options.Models,
     benchmark: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,9 +28,7 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="A benchmark of any layout: its HR pictures; unset, it has none.")
     ] = None,
     lr: Annotated[Path | None, typer.Option(metavar="DIR", help="Its LR pictures; unset, made from HR.")] = None,
-    benchmarks_folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
-    ] = None,
+    benchmarks_folder: options.BenchmarksFolder = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every picture's values to this file.")
     ] = None,
@@ -66,17 +62,15 @@ def evaluate(
     published: Annotated[
         bool, typer.Option("--published", help="Show the paper's values for these benchmarks and metrics too.")
     ] = False,
-    autoencoder: Annotated[
-        Path | None, typer.Option(metavar="FILE|RUN", help="An auto-encoder, or a run with one, for AE-PSNR.")
-    ] = None,
-    scale: Annotated[int | None, typer.Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")] = None,
+    autoencoder: options.AutoEncoderPath = None,
+    scale: options.Scale = None,
     metrics: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Separated by commas, such as psnr,ssim,lpips; unset, all.")
     ] = None,
-    device: Device = "auto",
-    processes: Processes = None,
-    no_cache: NoCache = False,
-    imports: Imports = None,
+    device: options.Device = "auto",
+    processes: options.Processes = None,
+    no_cache: options.NoCache = False,
+    imports: options.Imports = None,
 ) -> None:
     """Measure models on benchmarks by the paper's protocol.
 
@@ -95,21 +89,21 @@ def evaluate(
     from aesop.files import printable, require_writable, write_atomically
     from aesop.reports.report import report_text
 
-    import_modules(imports)
-    names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    options.import_modules(imports)
+    names = options.split_names(metrics)
     if curve and report is None:
-        raise AesopError("--curve: is drawn in the report; name its file with --report.")
+        raise AesopError("`--curve` needs `--report FILE.html`: curves are drawn in the report.")
     outputs = [path for path in (json, csv, markdown, latex, report) if path is not None]
     for path in outputs:
         if outputs.count(path) > 1:
-            raise AesopError(f"{path}: is named for two outputs; name two files.")
+            raise AesopError(f"{path}: is named for two outputs; each needs a file of its own.")
         require_writable(path)
     measure = partial(
         run,
         benchmarks=[*(benchmark or ()), *([named_folders(hr, lr)] if hr or lr else [])],
         metrics=names,
         autoencoder=autoencoder,
-        device=str(chosen_device(device)),
+        device=str(options.chosen_device(device)),
         processes=processes,
         cache=not no_cache,
         benchmarks_folder=benchmarks_folder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="Name of a recipe (see `aesop recipes`) or a .yaml file.")
 ]
+Models = Annotated[list[str], typer.Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")]
+Scale = Annotated[int | None, typer.Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")]
+BenchmarksFolder = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
+]
+_AUTOENCODER = typer.Option("--autoencoder", metavar="FILE|RUN", help="An auto-encoder, or a run with one.")
+AutoEncoderPath = Annotated[Path | None, _AUTOENCODER]
+RequiredAutoEncoder = Annotated[Path, _AUTOENCODER]
 Imports = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE", help="A module with networks of your own. Repeatable."),
@@ -43,6 +52,11 @@ def chosen_device(name: str) -> torch.device:
     if device.type != "cpu":
         print(f"device: {device}", file=sys.stderr)
     return device
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Return the names in a list that is separated by commas; None for an option that is not given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def import_modules(modules: Sequence[str] | None) -> None:
