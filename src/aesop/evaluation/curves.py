@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aesop.errors import AesopError, ModelError
-from aesop.evaluation.model_names import BICUBIC, first_of, short_names, split_pair, split_title
+from aesop.evaluation.model_names import BICUBIC, short_names, split_pair, split_title
 from aesop.evaluation.results import Evaluation, Note
 from aesop.files import printable
 from aesop.networks.interpolate import interpolate_to_files
@@ -100,14 +100,11 @@ def open_curves(given: Sequence[str], folder: Path) -> tuple[list[Curve], int | 
 
 
 def evaluate_curves(curves: Sequence[Curve], measure: Callable[[Mapping[str, str]], Evaluation]) -> list[MeasuredCurve]:
-    """Evaluate each curve's models, the same network once, by `measure(models by title)`; raises as it does."""
-    measured = []
-    for curve in curves:
-        models = [point.model for point in curve.points]
-        points = [replace(point, model=first_of(point.model, models)) for point in curve.points]
-        found = measure({point.model: point.model for point in points})
-        measured.append(MeasuredCurve(curve.title, points, curve.of_run, evaluation=found))
-    return measured
+    """Evaluate each curve's models by `measure(models by title)`; raises as it does."""
+    return [
+        MeasuredCurve(c.title, c.points, c.of_run, evaluation=measure({point.model: point.model for point in c.points}))
+        for c in curves
+    ]
 
 
 def checkpoints(run: Path, most: int = 10) -> list[CurvePoint]:

@@ -6,14 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-
-from aesop.data.benchmarks import Benchmark, Picture, look_at, open_sets
-from aesop.data.pairs import Folders, Pair
+from aesop.data.benchmarks import Benchmark, look_at, open_sets
+from aesop.data.pairs import Folders
 from aesop.device import choose_device
 from aesop.errors import AesopError, ModelError
 from aesop.evaluation.cache import Cache, cache_file
-from aesop.evaluation.measure import Job, Measurer, Setup, run_jobs
+from aesop.evaluation.measure import Measurer, Setup, run_jobs
 from aesop.evaluation.model_names import same_model, split_title, titled_models
 from aesop.evaluation.network import find_autoencoder, find_model
 from aesop.evaluation.pictures import sr_path
@@ -27,8 +25,6 @@ from aesop.versions import versions
 __all__ = ["Evaluation", "Failure", "Note", "PairedDifference", "Result", "evaluate"]
 
 DEFAULT_SCALE = 4
-#: Fewer pictures than this are computed sooner than a process has started (3 s).
-WORTH_A_PROCESS = 4
 
 
 @os_errors_explained()
@@ -49,32 +45,32 @@ def evaluate(
 ) -> Evaluation:
     """Measure every model on every benchmark; what an earlier call has measured is not measured again.
 
-    A model is `bicubic`, a run folder or a model file. All are of one scale: `scale`, else the files', else 4.
-    `metrics` are names of `aesop.metrics.METRICS`, None for all (AE-PSNR only with an `autoencoder`). SR pictures are
-    rounded to 8 bit before they are measured; LR pictures of more than a quarter of a megapixel are upscaled in tiles.
-
-    A picture that cannot be read, upscaled or measured is marked and the rest goes on, as does a metric that is not to
-    be had here.
+    SR pictures are rounded to 8 bit before they are measured; LR pictures of more than a quarter of a megapixel are
+    upscaled in tiles. A picture that cannot be read, upscaled or measured is marked and the rest goes on, and so is a
+    metric that cannot be had here.
 
     Args:
-        models: what is measured, perhaps as `TITLE=MODEL`, or by title.
+        models: `bicubic`, run folders or model files, also as `TITLE=MODEL`, or by title; all of one scale.
         benchmarks: folders; a folder of known benchmarks stands for all of them, the name of a known one for the folder
             of this name in `benchmarks_folder`, `aesop.data.pairs.named_folders` for one of any other layout.
-        scale: needed for bicubic alone, where it is not 4.
-        metrics: see above.
-        autoencoder: AE-PSNR's: a file or a run.
+        scale: None for the models', or 4 for bicubic alone.
+        metrics: names of `aesop.metrics.METRICS` or `module:Class`; None for all (those of an auto-encoder only with
+            one).
+        autoencoder: a file or a run folder, for AE-PSNR, SE and VE.
         device: where networks run; `auto` for CUDA, else MPS, else the CPU.
-        processes: how many to work with, each with one thread of torch; None for one a core, fewer for few pictures.
-            On an accelerator always one.
+        processes: how many work, each with one thread of torch; None for one a core, fewer for few pictures. One on an
+            accelerator.
         cache: whether to take values from, and keep them in, the file `aesop.evaluation.cache.cache_file()`.
-        benchmarks_folder: where benchmarks lie that are given by name.
+        benchmarks_folder: where benchmarks are that are given by name.
         against: the model that others are compared with; None for the first.
         imports: modules that the models' files refer to, to be imported in every process.
-        sr_folder: where SR pictures go, as `BENCHMARK/MODEL/PICTURE.png`, for `aesop.evaluation.pictures.pictures`.
+        sr_folder: where SR pictures go, as `BENCHMARK/MODEL/PICTURE.png`; `pictures(evaluation)` reads them.
 
-    Raises AesopError, before anything is measured, for models that cannot be loaded or are of different scales,
-    unknown metrics and missing benchmarks; RunError where the disk is full or a process was killed (what is finished is
-    kept).
+    Raises:
+        AesopError: before anything is measured, for models that cannot be loaded or are of different scales, unknown
+            metrics and missing benchmarks.
+        RunError: where the disk is full or a process was killed; finished pictures are kept.
+
     """
     names = _metric_names(metrics, autoencoder is not None)
     if not (models and benchmarks and names):
@@ -101,7 +97,6 @@ def evaluate(
     everything = sum(len(benchmark.pictures) for benchmark in sets) * len(labels)
     to_do = sum(len(job.metrics) for job in jobs)
     with progress("evaluate", everything, completed=everything - to_do, unit="pictures") as advance:
-        jobs, processes = _shared(jobs, to_do, chosen, processes)
         for job, measured in run_jobs(jobs, measurer, processes):
             values[job.benchmark].add(job, measured)
             advance(len(job.metrics), f"{sets[job.benchmark].name}/{job.picture.name}")
@@ -126,33 +121,12 @@ def evaluate(
     )
 
 
-def _shared(jobs: Sequence[Job], to_do: int, device: torch.device, processes: int | None) -> tuple[Sequence[Job], int]:
-    """How many processes do the jobs, and in which order: the largest first, so that none works alone at the end."""
-    if device.type != "cpu":
-        return jobs, 1
-    if processes is None:
-        processes = min(_cores(), max(1, to_do // WORTH_A_PROCESS))
-    processes = max(1, min(processes, len(jobs)))
-    return jobs if processes == 1 else sorted(jobs, key=lambda job: _file_size(job.picture), reverse=True), processes
-
-
 def _require_sr_folder(folder: Path, sets: Sequence[Benchmark], models: Sequence[str]) -> None:
     """Raise RunError where SR pictures could not be written."""
     for benchmark in sets:
         longest = max((picture.name for picture in benchmark.pictures), key=lambda name: len(os.fsencode(name)))
         for model in models:
             require_writable(sr_path(folder, benchmark.name, model, longest))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _file_size(picture: Picture) -> int:
-    try:
-        return (picture.hr if isinstance(picture, Pair) else picture.lr).stat().st_size
-    except OSError:
-        return 0
 
 
 def _metric_names(asked: Sequence[str] | None, with_autoencoder: bool) -> list[str]:

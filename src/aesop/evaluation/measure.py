@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from joblib import Parallel, cpu_count, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
 from torch import Tensor
 
 from aesop.config import import_here
@@ -24,6 +26,9 @@ from aesop.evaluation.pictures import has_sr, read_sr, write_sr
 from aesop.metrics import MetricUnavailable, Sample, Settings, metric_named
 from aesop.metrics.metric import Measure, SetMeasure
 from aesop.upscaling.tiles import Upscaler
+
+#: Fewer pictures than this are measured sooner than a process has started (3 s).
+WORTH_A_PROCESS = 4
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,13 @@ class Job:
     index: int
     metrics: Mapping[str, Sequence[str]]
     sr: Mapping[str, tuple[Path, str | None]]
+
+    def size(self) -> int:
+        """Bytes of the picture's file; 0 where there is none."""
+        try:
+            return (getattr(self.picture, "hr", None) or self.picture.lr).stat().st_size
+        except (AttributeError, OSError):
+            return 0
 
 
 @dataclass
@@ -156,17 +168,19 @@ class Measurer:
         return self._upscalers[model]
 
 
-def run_jobs(jobs: Sequence[Job], measurer: Measurer, processes: int) -> Iterator[tuple[Job, Measured]]:
+def run_jobs(jobs: Sequence[Job], measurer: Measurer, processes: int | None) -> Iterator[tuple[Job, Measured]]:
     """Do all jobs, in this process by `measurer` or in several; yield each as it ends.
 
     Raises RunError where a process is killed, for want of memory for instance.
     """
-    if processes == 1:
+    if measurer.device.type != "cpu":
+        processes = 1
+    elif processes is None:
+        processes = min(cpu_count(), sum(len(job.metrics) for job in jobs) // WORTH_A_PROCESS)
+    if min(processes, len(jobs)) <= 1:
         yield from ((job, measurer(job)) for job in jobs)
         return
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky import get_reusable_executor
-
+    jobs = sorted(jobs, key=Job.size, reverse=True)  # so that none works alone at the end
     try:
         with parallel_config(backend="loky", inner_max_num_threads=1):
             work: Any = Parallel(processes, return_as="generator_unordered")

@@ -30,34 +30,22 @@ def titled_models(given: Sequence[str | Path]) -> dict[str, str]:
 
 
 def short_names(models: Sequence[str | Path]) -> dict[str, str]:
-    """Short names for `models`: the last part of the path, or as much of it as tells them apart.
+    """Short names for `models`: as few of the path's last parts as tell all apart, without suffix if that will do.
 
-    A run's generators are called by their stage, since all of these files have one name. Files that differ in their
-    suffix alone keep it.
+    A run's generator is called by its stage, since all of these files have one name.
     """
-    given = list(dict.fromkeys([BICUBIC, *(str(model) for model in models)]))
-    whole = {model: _parts(model) for model in given}
-    bare = {model: _bare(model, parts) for model, parts in whole.items()}
-    parts = {
-        model: whole[model] if any(bare[other] == bare[model] and whole[other] != whole[model] for other in given) else
-        bare[model]
-        for model in given
-    }  # fmt: skip
-    for count in range(1, max(map(len, parts.values()), default=0) + 1):
-        names = {model: printable("/".join(part[-count:])) for model, part in parts.items()}
-        if len(set(names.values())) == len(set(parts.values())):
-            return {str(model): names[str(model)] for model in models}
-    return {model: printable(model) for model in given}
+    parts = {model: _parts(model) for model in [BICUBIC, *map(str, models)]}
+    for count in range(1, max(map(len, parts.values())) + 1):
+        for shorten in (_bare, _parts):
+            names = {model: printable("/".join(shorten(model)[-count:])) for model in parts}
+            if len(set(names.values())) == len(set(parts.values())):
+                return {str(model): names[str(model)] for model in models}
+    return {str(model): printable(model) for model in models}
 
 
 def same_model(first: str, second: str) -> bool:
     """Whether both name one model, though perhaps by two paths."""
     return _parts(first) == _parts(second)
-
-
-def first_of(model: str, models: Sequence[str]) -> str:
-    """The first of `models` that is this model, perhaps by another path."""
-    return next(other for other in models if same_model(other, model))
 
 
 def split_title(text: str) -> tuple[str, str]:
@@ -76,8 +64,9 @@ def _parts(model: str) -> tuple[str, ...]:
     return (BICUBIC,) if model == BICUBIC else Path(model).resolve().parts
 
 
-def _bare(model: str, parts: tuple[str, ...]) -> tuple[str, ...]:
-    """Without a file's suffix, and without the name that all of a run's generators have."""
+def _bare(model: str) -> tuple[str, ...]:
+    """The parts without a file's suffix, and without the name that all of a run's generators have."""
+    parts = _parts(model)
     if model == BICUBIC or Path(model).is_dir():
         return parts
     stem = Path(parts[-1]).stem
