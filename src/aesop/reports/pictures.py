@@ -109,10 +109,11 @@ def articles(evaluation: Evaluation, pictures: Sequence[ShownPicture]) -> Iterat
         results = [result for result in evaluation.results if result.benchmark == benchmark]
         had = {result.metric for result in results if result.mean is not None or not result.unavailable}
         metrics = [m for m in evaluation.metrics if m in had and not isinstance(METRICS[m], SetMetric)]
+        columns = {m: [evaluation.result(model, benchmark, m) for model in evaluation.models] for m in metrics}
         for name in dict.fromkeys(name for result in results for name in result.pictures):
             where = (benchmark, name)
             own = {"shown": shown.get(where), "failures": failures.get(where, ())}
-            yield {"benchmark": benchmark, "name": name, "table": values(evaluation, *where, metrics), **own}
+            yield {"benchmark": benchmark, "name": name, "table": values(evaluation.models, columns, name), **own}
 
 
 def _whole(picture: EvaluatedPicture, room: int) -> ShownPicture | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import fmean
 from typing import Any
 
 from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.published import published_rows
-from aesop.evaluation.results import Evaluation
+from aesop.evaluation.results import Evaluation, PairedDifference
 from aesop.evaluation.tabulate import signed
 from aesop.metrics import METRICS
 
@@ -37,8 +37,9 @@ def plot(evaluation: Evaluation, curves: Sequence[MeasuredCurve], *, published: 
     None where there is but one model, or no benchmark has two metrics.
     """
     traces: dict[str, list[Trace]] = {}
+    differences = {(one.model, one.benchmark, one.metric): one for one in evaluation.differences()}
     for benchmark in evaluation.benchmarks:
-        models = [_model(evaluation, benchmark, number) for number in range(len(evaluation.models))]
+        models = [_model(evaluation, benchmark, model, differences) for model in evaluation.models]
         drawn = [_curve(evaluation, curve, benchmark, index, models) for index, curve in enumerate(curves)]
         if len({metric for trace in models for metric in trace["values"]}) > 1 and len(models) + len(drawn) > 1:
             _hide_far(models, drawn)
@@ -88,17 +89,17 @@ def _trace(name: str, size: int, colour: int, symbol: int, values: Trace, text: 
     return {**base, "values": values, "text": text, **more}
 
 
-def _model(evaluation: Evaluation, benchmark: str, number: int) -> Trace:
+def _model(
+    evaluation: Evaluation, benchmark: str, model: str, differences: Mapping[tuple[str, str, str], PairedDifference]
+) -> Trace:
     """A model: its means, and the intervals of its differences from the one that all are compared with."""
-    model = evaluation.models[number]
-    found = {d.metric: d for d in evaluation.differences() if (d.model, d.benchmark) == (model, benchmark)}
     values, text, intervals = {}, {}, {}
     for metric in evaluation.metrics:
         result = evaluation.result(model, benchmark, metric)
         if result.mean is None or not math.isfinite(result.mean):
             continue
         values[metric], text[metric] = [result.mean], [_printed(metric, result.mean)]
-        difference = found.get(metric)
+        difference = differences.get((model, benchmark, metric))
         if difference is not None and difference.interval is not None:
             low, high = difference.interval
             intervals[metric] = [difference.difference - low, high - difference.difference]
@@ -107,7 +108,7 @@ def _model(evaluation: Evaluation, benchmark: str, number: int) -> Trace:
             text[metric][0] += f"<br>  from {escape(difference.against)}: {numbers[0]} ({numbers[1]} … {numbers[2]})"
         if result.count < len(result.pictures):
             text[metric][0] += f"<br>  mean of {result.count} of {len(result.pictures)} pictures"
-    return _trace(model, 13, *mark(number), values, text, intervals=intervals, legendrank=1)
+    return _trace(model, 13, *mark(evaluation.models.index(model)), values, text, intervals=intervals, legendrank=1)
 
 
 def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: int, models: Sequence[Trace]) -> Trace:

@@ -75,7 +75,8 @@ def compare(
 
 
 def _compared(evaluation: Evaluation, model: str, against: str, role: Role, noise: Mapping[str, float]) -> Comparison:
-    found = [d for d in replace(evaluation, against=against).differences() if d.model == model]
+    results = [result for result in evaluation.results if result.model in (model, against)]
+    found = replace(evaluation, against=against, results=results).differences()
     by_metric = len({difference.benchmark for difference in found}) > MANY
     titled: dict[str, list[PairedDifference]] = {}
     for one in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aesop.evaluation.results import Evaluation, PairedDifference
+from aesop.evaluation.results import Evaluation, PairedDifference, Result
 from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Outcome, Row, outcome_of
 from aesop.metrics import METRICS
 
@@ -69,19 +69,19 @@ def paper(table: BenchmarkTable) -> Table | None:
     )
 
 
-def values(evaluation: Evaluation, benchmark: str, picture: str, metrics: Sequence[str]) -> Table | None:
-    """One picture's values, a row a model; what prints as the best of a column is marked."""
+def values(models: Sequence[str], results: Mapping[str, Sequence[Result]], picture: str) -> Table | None:
+    """One picture's values of all models' results by metric; what prints as the best of a column is marked."""
     columns: list[list[Shown]] = []
-    for metric in metrics:
+    for metric, own in results.items():
         described = METRICS[metric]
-        found = [evaluation.result(model, benchmark, metric).pictures.get(picture) for model in evaluation.models]
+        found = [result.pictures.get(picture) for result in own]
         there = [value for value in found if value is not None]
         best = described.best(there) if len(there) > 1 else None
         texts = [NOTHING if v is None else f"{v:.{described.digits}f}".replace("inf", "∞") for v in found]
         marked = None if best is None else texts[found.index(best)]
         columns.append([Shown(t, "", "best" if t == marked else "", v) for t, v in zip(texts, found, strict=True)])
-    rows = [(model, [column[row] for column in columns]) for row, model in enumerate(evaluation.models)]
-    return Table(list(metrics), rows) if metrics else None
+    rows = [(model, [column[row] for column in columns]) for row, model in enumerate(models)]
+    return Table(list(results), rows) if results else None
 
 
 def _table(metrics: Sequence[str], rows: Sequence[Row], shown: Callable[[str, str, Cell], Shown]) -> Table | None:
