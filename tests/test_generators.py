@@ -21,6 +21,7 @@ from aesop.networks.section import GeneratorSection
 from aesop.networks.span import SPANConfig
 from aesop.networks.spandrel_any import SpandrelConfig
 from aesop.networks.srresnet import SRResNetConfig
+from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from aesop.networks.swinir import SwinIRConfig
 from aesop.upscaling.tiles import upscale_tiled
@@ -45,20 +46,28 @@ SAFMN = section(SpandrelConfig, type="spandrel", architecture="SAFMN", arguments
 RCAN = section(
     SpandrelConfig, type="spandrel", architecture="RCAN", arguments={"n_resgroups": 1, "n_resblocks": 1, "n_feats": 16}
 )
-TINY = {
+TINY: dict[str, GeneratorSection] = {
+    "rrdb": section(RRDBConfig, type="rrdb", features=4, blocks=1, growth=4),
     "swinir": SWINIR,
     "swinir-light": SWINIR.model_copy(update={"upsampler": "pixelshuffledirect"}),
     "swinir-real": SWINIR.model_copy(update={"upsampler": "nearest+conv"}),
     "drct": DRCT,
     "srresnet": section(SRResNetConfig, type="srresnet", features=8, blocks=2),
     "srresnet-bn": section(SRResNetConfig, type="srresnet", features=8, blocks=2, norm=True),
+    "srvgg": section(SRVGGConfig, type="srvgg", features=4, convs=1),
     "span": section(SPANConfig, type="span", features=8),
     "span-norm": section(SPANConfig, type="span", features=8, norm=True),
     "hat": HAT,
     "rcan": RCAN,
     "safmn": SAFMN,
 }
-EVERY_SCALE = [(name, scale) for name in TINY for scale in (2, 3, 4, 8) if (name, scale) != ("swinir-real", 3)]
+EVERY_SCALE = [
+    (name, scale)
+    for name in TINY
+    for scale in (2, 3, 4, 8)
+    if scale != 3 or name not in ("rrdb", "swinir-real")
+    if scale in (2, 3) or name not in ("hat", "rcan", "safmn", "swinir-light", "span-norm")
+]
 tiny = pytest.mark.parametrize("name", TINY)
 
 
@@ -80,30 +89,38 @@ def run(model: nn.Module, lr: Tensor) -> Tensor:
     return model(lr)
 
 
-def saved(model: nn.Module, folder: Path) -> Path:
-    write_state(folder / "generator.safetensors", model.state_dict(), {})
+def saved(model: nn.Module, folder: Path, **metadata: object) -> Path:
+    write_state(folder / "generator.safetensors", model.state_dict(), metadata)
     return folder / "generator.safetensors"
 
 
 @pytest.mark.parametrize(("name", "scale"), EVERY_SCALE)
 def test_a_file_gives_the_network_back(tmp_path: Path, name: str, scale: int):
-    ours = randomise(TINY[name].build(scale))
-    loaded = load_generator(saved(ours, tmp_path))
-    assert loaded.scale == scale
+    """By what it records, and by its shapes where it records nothing."""
+    config = TINY[name]
+    ours = randomise(config.build(scale))
+    record = {"recipe": {"scale": scale, "generator": config.model_dump(mode="json")}, "stage": "fidelity"}
+    loaded = [load_generator(saved(ours, tmp_path, **said)) for said in (record, {})]
+    assert loaded[0].architecture == loaded[1].architecture
+    assert {file.scale for file in loaded} == {scale}
+    assert not any(file.model.training for file in loaded)
     for height, width in ((9, 14), (1, 3)):
         lr = torch.rand(2, 3, height, width)
         assert run(ours, lr).shape == (2, 3, scale * height, scale * width)
-        torch.testing.assert_close(run(loaded.model, lr), run(ours, lr))
+        assert torch.equal(run(loaded[0].model, lr), run(ours, lr))
+        torch.testing.assert_close(run(loaded[1].model, lr), run(ours, lr))
+    torch.testing.assert_close(run(copy.deepcopy(ours), lr), run(ours, lr))
 
 
 @pytest.mark.parametrize("name", [name for name in TINY if not name.startswith("srresnet")])
-@pytest.mark.parametrize("size", [(32, 48), (17, 33), (5, 18)])
-def test_programs_that_use_spandrel_make_the_same_picture(tmp_path: Path, name: str, size: tuple[int, int]):
-    ours = randomise(TINY[name].build(4))
+def test_programs_that_use_spandrel_make_the_same_picture(tmp_path: Path, name: str):
+    config = TINY[name] if name != "rrdb" else TINY[name].model_copy(update={"growth": 32})  # spandrel reads no other
+    ours = randomise(config.build(4))
     theirs = ModelLoader("cpu").load_from_file(saved(ours, tmp_path))
     assert isinstance(theirs, ImageModelDescriptor)
-    lr = torch.rand(1, 3, *size)
-    torch.testing.assert_close(run(ours, lr).clamp(0, 1), theirs(lr).clone())
+    for size in ((16, 48), (17, 33), (5, 18)):
+        lr = torch.rand(1, 3, *size)
+        torch.testing.assert_close(run(ours, lr).clamp(0, 1), theirs(lr).clone())
 
 
 @pytest.mark.parametrize("config", [SWINIR, DRCT])
@@ -117,7 +134,7 @@ def test_windows_that_do_not_divide_16_take_every_size(tmp_path: Path, config: G
 
 
 @tiny
-def test_training_from_scratch_lowers_the_loss_and_keeps_in_a_file(tmp_path: Path, name: str):
+def test_training_from_scratch_lowers_the_loss(name: str):
     torch.manual_seed(1)
     model = TINY[name].build(2).train()
     lr = torch.rand(1, 3, 16, 16)
@@ -133,15 +150,6 @@ def test_training_from_scratch_lowers_the_loss_and_keeps_in_a_file(tmp_path: Pat
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
     assert all(parameter.grad is not None for parameter in trained)  # else training on many devices stops
-    model.eval()
-    torch.testing.assert_close(run(load_generator(saved(model, tmp_path)).model, lr), run(model, lr))
-
-
-@tiny
-def test_a_copy_is_the_same_network(name: str):
-    model = randomise(TINY[name].build(2))
-    lr = torch.rand(1, 3, 7, 10)
-    torch.testing.assert_close(run(copy.deepcopy(model), lr), run(model, lr))
 
 
 @pytest.mark.parametrize(
@@ -345,7 +353,7 @@ def test_mistaken_sections_are_refused(kind: type[GeneratorSection], values: dic
     [
         ("UpCunet2x", {}, 4, "UpCunet2x upscales by 2 with these arguments, not by 4"),
         ("DnCNN", {}, 2, "DnCNN does not upscale RGB pictures"),
-        ("NAFNet", {}, 2, "upscales by 1"),
+        ("NAFNet", {}, 2, "cannot read files of a NAFNet .*no architecture has these parameters"),
         ("FDAT", {}, 8, "FDAT cannot be built from these arguments"),
         ("SwinIR", {"window_size": 8, "depths": [1], "num_heads": [6]}, 2, "set the argument `upsampler`"),
         ("RCAN", {"n_resgroups": 1, "n_resblocks": 1, "rgb_range": 1}, 2, "rgb_range 255 instead of 1"),

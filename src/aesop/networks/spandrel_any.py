@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from pydantic import Field, JsonValue, field_validator, model_validator
-from spandrel import MAIN_REGISTRY, ImageModelDescriptor, SizeRequirements
+from spandrel import MAIN_REGISTRY, ImageModelDescriptor, SizeRequirements, UnsupportedModelError
 from spandrel.architectures.DRCT import DRCT
 from spandrel.architectures.RCAN import RCAN
 from spandrel.architectures.SPAN import SPAN
@@ -46,8 +46,12 @@ def read_by_spandrel(state: dict[str, Tensor]) -> ImageModelDescriptor[nn.Module
         ValueError: if it takes them for none, they do not fit, or the network does not upscale RGB pictures.
 
     """
-    with _unfit("its parameters do not fit the architecture that they look like"):
+    try:
         read = construct(MAIN_REGISTRY.load, dict(state))
+    except UnsupportedModelError as error:
+        raise ValueError("no architecture has these parameters") from error
+    except Exception as error:  # loaders trip over unexpected shapes in many ways
+        raise ValueError(f"its parameters do not fit together ({_reason(error)})") from error
     if not isinstance(read, ImageModelDescriptor) or (read.input_channels, read.output_channels) != (3, 3):
         raise ValueError(f"{read.architecture.name} does not upscale RGB pictures")
     return read
@@ -272,5 +276,9 @@ def _unfit(message: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".rstrip(": ") if type(error) is not ValueError else str(error)
-        raise ValueError(f"{message} ({reason})") from error
+        raise ValueError(f"{message} ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    said = next(iter(str(error).strip().splitlines()), "")
+    return said if said and type(error) is ValueError else f"{type(error).__name__}: {said}".rstrip(": ")
