@@ -29,7 +29,7 @@ from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
-from test_fidelity_losses import unseen_by
+from equations import unseen_by
 from tiny_systems import tiny_recipe
 
 SCALES = [2, 3, 4, 8]

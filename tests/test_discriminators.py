@@ -415,36 +415,3 @@ def test_other_files_are_named(tmp_path: Path):
     torch.save(RRDBNet(4, 4, 1, 4).state_dict(), tmp_path / "g.pth")
     with pytest.raises(ModelError, match=r"g\.pth is a generator \(ESRGAN\); a discriminator is expected here"):
         load_discriminator(network, tmp_path / "g.pth")
-
-
-# The GAN losses.
-
-
-@pytest.mark.parametrize("shape", [(5, 1), (2, 1, 3, 4)])
-def test_gan_losses_are_cross_entropies(shape: tuple[int, ...]):
-    real, fake = torch.randn(2, *shape, dtype=torch.float64).unbind()
-    entropy = F.binary_cross_entropy_with_logits
-    one, zero = torch.ones_like(real), torch.zeros_like(real)
-
-    plain = PlainGANConfig(type="plain")
-    torch.testing.assert_close(plain.generator(real, fake), entropy(fake, one))
-    torch.testing.assert_close(plain.discriminator(real, fake), entropy(real, one) + entropy(fake, zero))
-
-    relativistic = RelativisticGANConfig()
-    above, below = real - fake.mean(), fake - real.mean()
-    torch.testing.assert_close(relativistic.generator(real, fake), (entropy(above, zero) + entropy(below, one)) / 2)
-    torch.testing.assert_close(relativistic.discriminator(real, fake), (entropy(above, one) + entropy(below, zero)) / 2)
-
-
-def test_gan_weights_are_the_published_ones():
-    assert RelativisticGANConfig().weight == 0.005
-    assert PlainGANConfig(type="plain").weight == 0.1
-
-
-def test_the_generators_plain_loss_leaves_the_real_logits_alone():
-    real, fake = torch.randn(2, 4, 1).unbind()
-    real.requires_grad_()
-    fake.requires_grad_()
-    loss = PlainGANConfig(type="plain").generator(real, fake)
-    assert torch.autograd.grad(loss, [real], allow_unused=True, retain_graph=True) == (None,)
-    assert (gradient_of(loss, fake) < 0).all()  # more real-looking is better

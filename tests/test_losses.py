@@ -1,23 +1,41 @@
-"""Every loss and its gradient against a float64 formula written out here."""
+"""Every loss and its gradient against formulas in float64, SciPy, closed forms, and what it must not see."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from aesop.autoencoder import AutoEncoder
-from aesop.losses import adversarial
+from aesop.data.bicubic import resize
+from aesop.errors import RecipeError
+from aesop.losses.adversarial import LeastSquaresGANConfig, PlainGANConfig, RelativisticGANConfig
 from aesop.losses.aesop import AESOPLoss
 from aesop.losses.artifact import artifact_loss, artifact_map
+from aesop.losses.low_pass import LowPassLoss
+from aesop.losses.lr_consistency import LRConsistencyLoss
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.losses.pixel import PixelLoss
+from aesop.losses.term import LossContext
 from aesop.networks.features import FrozenFeatures
 from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.state_dicts import write_state
+from aesop.run import Run
+from aesop.training.build import build_stage
+from aesop.training.perceptual import PerceptualStage
+from aesop.training.recipe_files import load_recipe
+from equations import slow_artifact_map, slow_discriminator_loss, slow_generator_loss, unseen_by
+from sections import perceptual_of
+from tiny_systems import tiny_recipe
 
 
 def gradient(loss: Tensor, variable: Tensor) -> Tensor:
@@ -25,43 +43,63 @@ def gradient(loss: Tensor, variable: Tensor) -> Tensor:
     return found
 
 
-def images(count: int = 2, size: int = 16, seed: int = 0) -> Tensor:
-    return torch.rand(count, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+def images(seed: int = 0, size: tuple[int, int] = (16, 16), count: int = 2) -> Tensor:
+    return torch.rand(count, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture
-def autoencoder() -> AutoEncoder:
-    decoder = SRVGGConfig(type="srvgg", features=8, convs=1).build(4)
-    return AutoEncoder(decoder, 4, features=8, growth=4, blocks=1).double()
+def small_autoencoder(scale: int = 4) -> AutoEncoder:
+    torch.manual_seed(0)
+    decoder = SRVGGConfig(type="srvgg", features=8, convs=1).build(scale)
+    return AutoEncoder(decoder, scale, features=8, growth=4, blocks=1).double()
 
 
-def test_pixel_loss_and_gradient():
-    sr, hr = images(seed=1).requires_grad_(), images(seed=2)
-    loss = PixelLoss()(sr, hr)
-    assert loss.item() == pytest.approx(
-        sum(abs(a - b) for a, b in zip(sr.flatten().tolist(), hr.flatten().tolist(), strict=True)) / sr.numel(),
-        rel=1e-12,
-    )
-    torch.testing.assert_close(gradient(loss, sr), torch.sign(sr - hr) / sr.numel())
+# AESOP.
 
 
-def test_aesop_loss_is_equation_8_inside_the_unit_range(autoencoder: AutoEncoder):
-    sr, hr = images(seed=1).requires_grad_(), images(seed=2)
-    loss = AESOPLoss(autoencoder)(sr, hr)
+def equation_8(autoencoder: AutoEncoder, sr: Tensor, hr: Tensor) -> Tensor:
     decoded_sr, decoded_hr = (autoencoder.decoder(autoencoder.encoder(x)) for x in (sr, hr))
-    expected = (decoded_hr - decoded_sr).abs().sum() / sr.numel()
+    return (decoded_hr.detach() - decoded_sr).abs().sum() / sr.numel()
+
+
+@pytest.mark.parametrize("bounds", ["inside", "at"])
+def test_aesop_loss_is_equation_8_inside_the_unit_range_and_at_its_bounds(bounds: str):
+    """Whatever slope torch gives `clamp` at 0 and 1."""
+    autoencoder, sr, hr = small_autoencoder(), images(1), images(2)
+    if bounds == "at":
+        sr[:, :, ::2] = (sr[:, :, ::2] > 0.5).double()  # exactly 0 or 1
+    sr.requires_grad_()
+    loss, expected = AESOPLoss(autoencoder)(sr, hr), equation_8(autoencoder, sr, hr)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
-    torch.testing.assert_close(gradient(loss, sr), gradient(expected, sr))
+    found = gradient(loss, sr)
+    torch.testing.assert_close(found, gradient(expected, sr))
+    assert (found != 0).all()
 
 
-def test_aesop_loss_gradient_is_that_of_finite_differences(autoencoder: AutoEncoder):
-    loss, hr = AESOPLoss(autoencoder), images(1, 8, seed=2)
-    assert torch.autograd.gradcheck(lambda sr: loss(sr, hr), images(1, 8, seed=1).requires_grad_(), eps=1e-7, atol=1e-5)
+def test_aesop_loss_gradient_is_that_of_finite_differences():
+    loss, hr = AESOPLoss(small_autoencoder()), images(2, (8, 8), 1)
+    sr = images(1, (8, 8), 1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda sr: loss(sr, hr), sr, eps=1e-7, atol=1e-5)
 
 
-def test_aesop_loss_freezes_the_autoencoder_and_gives_hr_no_gradient(autoencoder: AutoEncoder):
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_aesop_loss_of_half_precision_is_computed_in_float32(dtype: torch.dtype, autocast: bool):
+    """A trainer's autocast hands on SR in half precision; rounding SR is all that it may change."""
+    loss = AESOPLoss(small_autoencoder().float())
+    sr, hr = images(1).to(dtype).requires_grad_(), images(2).float()
+    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
+        found = loss(sr, hr)
+    rounded = sr.detach().float().requires_grad_()
+    expected = loss(rounded, hr)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    assert torch.equal(gradient(found, sr), gradient(expected, rounded).to(dtype))
+
+
+def test_aesop_loss_freezes_the_autoencoder_and_gives_hr_no_gradient():
+    autoencoder = small_autoencoder()
     loss = AESOPLoss(autoencoder.train()).train()
-    sr, hr = images(seed=1).requires_grad_(), images(seed=2).requires_grad_()
+    sr, hr = images(1).requires_grad_(), images(2).requires_grad_()
     loss(sr, hr).backward()
     assert hr.grad is None
     assert sr.grad is not None
@@ -79,98 +117,171 @@ class Averaging(nn.Module):
 def test_excursions_that_cancel_in_the_bottleneck_are_not_free():
     """Half the pixels far above 1, half far below 0, mean 1/2: AE alone is blind to it, a viewer is not."""
     loss = AESOPLoss(Averaging())  # pyright: ignore[reportArgumentType]
-    hr = torch.full((1, 3, 8, 8), 0.5, dtype=torch.float64)
-    board = (torch.arange(8)[:, None] + torch.arange(8)) % 2
-    sr = (hr + 1.5 * (2.0 * board - 1)).requires_grad_()
-    assert (Averaging()(sr) - Averaging()(hr)).abs().max() < 1e-12
+    hr = torch.full((1, 3, 8, 8), 0.5)
+    sr = (hr + 1.5 * (2.0 * checkerboard(8).float() - 1)).requires_grad_()
+    assert (Averaging()(sr) - Averaging()(hr)).abs().max() < 1e-6
     value = loss(sr, hr)
     assert value.item() == pytest.approx(1.0)
-    pull = -gradient(value, sr)
-    assert (torch.sign(pull) == torch.sign(hr - sr)).all()
+    assert (torch.sign(-gradient(value, sr)) == torch.sign(hr - sr)).all()
 
 
 @given(st.floats(1.001, 3), st.floats(-2, -0.001))
 def test_pixels_outside_the_range_are_always_drawn_back(above: float, below: float):
-    torch.manual_seed(0)
-    decoder = SRVGGConfig(type="srvgg", features=4, convs=1).build(2)
-    loss = AESOPLoss(AutoEncoder(decoder, 2, features=4, growth=4, blocks=1).double())
-    hr = images(1, 8)
+    loss, hr = AESOPLoss(small_autoencoder(2)), images(0, (8, 8), 1)
     sr = hr.clone()
     sr[0, 0, 0, 0], sr[0, 1, 3, 3] = above, below
     found = gradient(loss(sr.requires_grad_(), hr), sr)
     assert found[0, 0, 0, 0] > 0 > found[0, 1, 3, 3]
 
 
-def test_aesop_loss_refuses_sizes_that_do_not_fit(autoencoder: AutoEncoder):
-    loss = AESOPLoss(autoencoder)
+def test_aesop_loss_refuses_sizes_that_do_not_fit():
+    loss = AESOPLoss(small_autoencoder())
     with pytest.raises(ValueError, match="one size"):
-        loss(images(size=16), images(size=20))
+        loss(images(), images(size=(20, 20)))
     with pytest.raises(ValueError, match="no multiple of the scale 4"):
-        loss(images(size=18), images(size=18))
+        loss(images(size=(18, 18)), images(size=(18, 18)))
 
 
-def test_adversarial_losses_against_the_definition():
-    generator = torch.Generator().manual_seed(0)
-    real, fake = torch.randn(2, 5, 1, dtype=torch.float64, generator=generator).requires_grad_().unbind()
+# The other fidelity losses.
 
-    def probability(a: float, others: list[float]) -> float:
-        return 1 / (1 + math.exp(-(a - sum(others) / len(others))))
 
-    reals, fakes = real.flatten().tolist(), fake.flatten().tolist()
-    for_d = -sum(math.log(probability(a, fakes)) for a in reals) - sum(
-        math.log(1 - probability(b, reals)) for b in fakes
+def checkerboard(size: int = 32) -> Tensor:
+    """Ones and zeros in turn: (1, 3, size, size)."""
+    ticks = torch.arange(size)
+    return ((ticks[:, None] + ticks) % 2).double().expand(1, 3, size, size)
+
+
+def wave(period: float, size: int = 64, phase: float = 0.0) -> Tensor:
+    """A wave from left to right around 1/2, of amplitude 0.4: (1, 3, size, size)."""
+    row = 0.5 + 0.4 * torch.cos(2 * math.pi * (torch.arange(size, dtype=torch.float64) - phase) / period)
+    return row.expand(1, 3, size, size)
+
+
+# A radius of 3 sigma rounded: SciPy is told the same one.
+@pytest.mark.parametrize(("sigma", "radius"), [(1.0, 3), (1.5, 4), (2.0, 6), (3.0, 9)])
+def test_low_pass_loss_is_scipys_gaussian(sigma: float, radius: int):
+    sr, hr = images(1, (24, 20)), images(2, (24, 20))
+    first, second = (
+        scipy.ndimage.gaussian_filter(
+            image.numpy(), sigma=(0, 0, sigma, sigma), mode="mirror", truncate=(radius + 0.1) / sigma
+        )
+        for image in (sr, hr)
     )
-    for_g = -sum(math.log(1 - probability(a, fakes)) for a in reals) - sum(
-        math.log(probability(b, reals)) for b in fakes
+    # Our taps are held in float32.
+    assert LowPassLoss(sigma)(sr, hr).item() == pytest.approx(float(np.abs(first - second).mean()), rel=1e-6)
+
+
+def test_low_pass_loss_spares_textures_and_nothing_else():
+    loss, board, hr = LowPassLoss(1.5), checkerboard(), images(3)
+    assert PixelLoss()(board, 1 - board).item() == pytest.approx(1)
+    assert loss(board, 1 - board).item() < 1e-4
+    for offset in (0.25, -0.1):  # what a whole area is wrong by is seen whole, borders included
+        assert loss(hr + offset, hr).item() == pytest.approx(abs(offset), rel=1e-6)
+
+
+def test_the_default_filter_blurs_as_bicubic_downscaling_by_four_does():
+    """Both halve a wave of LR's finest period, two LR pixels, as the recipe says."""
+    config = perceptual_of(load_recipe("low-pass-rrdb-128")).fidelity_loss
+    # Crests at both borders, so that reflecting them continues the wave.
+    finest = wave(8, size=65)
+    ours = config.build(LossContext(4))(finest, torch.full_like(finest, 0.5)) / (finest - 0.5).abs().mean()
+    # Crests and troughs in the middle of LR pixels, so that these show how much is left of them.
+    bicubic = (resize(wave(8, phase=1.5), 1 / 4) - 0.5).abs()[..., 2:-2].mean() / 0.4
+    assert (ours.item(), bicubic.item()) == (pytest.approx(0.5, abs=0.02), pytest.approx(0.5, abs=0.02))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_lr_consistency_is_the_distance_of_lr_and_sees_nothing_else(scale: int):
+    loss, sr, hr = LRConsistencyLoss(scale), images(1, (24, 48)), images(2, (24, 48))
+    # Resizing is linear, so that NumPy may take the difference first.
+    difference = resize(torch.from_numpy(sr.numpy() - hr.numpy()), 1 / scale).numpy()
+    assert loss(sr, hr).item() == pytest.approx(float(np.abs(difference).mean()), rel=1e-12)
+    pattern, hr = unseen_by(scale), images(2, (24, 24)) * 0.2 + 0.4
+    assert PixelLoss()(hr + 0.3 * pattern, hr).item() > 0.001
+    assert loss(hr + 0.3 * pattern, hr).item() < 1e-12
+    other = images(4, (24, 24)).requires_grad_()
+    pull = gradient(loss(other, hr), other)
+    assert pull.abs().max() > 1e-5
+    assert (pull * pattern).sum().abs() < 1e-12 * pull.norm()
+
+
+@pytest.mark.parametrize("loss", [PixelLoss(), LowPassLoss(1.5), LRConsistencyLoss(2), LRConsistencyLoss(4)])
+def test_what_all_fidelity_losses_promise(loss: nn.Module):
+    sr, hr = images(1), images(2)
+    assert loss(hr.clone(), hr).item() == 0
+    assert loss(sr, hr).item() == pytest.approx(loss(hr, sr).item(), rel=1e-12)
+    assert torch.autograd.gradcheck(
+        lambda image: loss(image, hr), sr.requires_grad_(), eps=1e-7, atol=1e-6, fast_mode=True
     )
-    assert adversarial.discriminator_loss(real, fake).item() == pytest.approx(for_d / 10, rel=1e-12)
-    assert adversarial.generator_loss(real, fake).item() == pytest.approx(for_g / 10, rel=1e-12)
+    assert torch.isfinite(gradient(loss(sr, hr), sr)).all()
+    assert all(not parameter.requires_grad for parameter in loss.parameters())
+    assert not loss.state_dict()  # nothing of a loss joins a file
 
 
-def test_adversarial_gradients_keep_the_references_constants():
-    real, fake = torch.randn(4, 1, dtype=torch.float64), torch.randn(4, 1, dtype=torch.float64)
-    real.requires_grad_()
-    fake.requires_grad_()
-    in_real, in_fake = torch.autograd.grad(adversarial.discriminator_loss(real, fake), (real, fake))
-    # d/da of -log sigmoid(a - m) is -(1 - sigmoid(a - m)); the means m are constants for the discriminator.
-    torch.testing.assert_close(in_real, -(1 - torch.sigmoid(real - fake.mean())).detach() / 8)
-    torch.testing.assert_close(in_fake, torch.sigmoid(fake - real.mean()).detach() / 8)
-    generator_loss = adversarial.generator_loss(real, fake)
-    assert torch.autograd.grad(generator_loss, real, allow_unused=True, retain_graph=True) == (None,)
-    through_mean = -torch.sigmoid(real - fake.mean()).mean() / 2 / 4
-    own = -(1 - torch.sigmoid(fake - real.mean())) / 8
-    torch.testing.assert_close(gradient(generator_loss, fake), (own + through_mean).detach())
+def test_pixel_loss_is_the_mean_distance():
+    sr, hr = images(1).requires_grad_(), images(2)
+    loss = PixelLoss()(sr, hr)
+    expected = sum(abs(a - b) for a, b in zip(sr.flatten().tolist(), hr.flatten().tolist(), strict=True)) / sr.numel()
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+    torch.testing.assert_close(gradient(loss, sr), torch.sign(sr - hr) / sr.numel())
 
 
-def slow_artifact_map(sr: Tensor, hr: Tensor, ema: Tensor) -> Tensor:
-    """M of LDL, pixel by pixel."""
-    residual = (sr - hr).abs().sum(1)
-    ema_residual = (ema - hr).abs().sum(1)
-    count, height, width = residual.shape
+@pytest.mark.parametrize(
+    ("section", "kind", "weight"),
+    [
+        ("{type: pixel}", PixelLoss, 0.01),
+        ("{type: low-pass}", LowPassLoss, 0.01),
+        ("{type: lr-consistency}", LRConsistencyLoss, 1.0),
+        ("{type: lr-consistency, weight: 0.5}", LRConsistencyLoss, 0.5),
+    ],
+)
+def test_a_recipe_builds_the_loss_it_names_with_its_weight(
+    tmp_path: Path, section: str, kind: type[nn.Module], weight: float
+):
+    recipe = tiny_recipe("ldl-rrdb-128", f"perceptual.fidelity_loss={section}")
+    run = Run(tmp_path)
+    write_state(run.stage("fidelity").network, recipe.generator.build(recipe.scale).state_dict(), {})
+    stage = build_stage(Fabric(accelerator="cpu", devices=1), run, recipe, "perceptual")
+    assert isinstance(stage, PerceptualStage)
+    assert isinstance(stage.fidelity_loss, kind)
+    assert stage.terms[0].weight == weight
 
-    def reflect(index: int, length: int) -> int:
-        return -index if index < 0 else 2 * (length - 1) - index if index >= length else index
 
-    rows = []
-    for n in range(count):
-        flat = residual[n].flatten()
-        patch = ((flat - flat.mean()) ** 2).sum() / (len(flat) - 1)
-        for y in range(height):
-            for x in range(width):
-                window = torch.stack(
-                    [
-                        residual[n, reflect(y + j, height), reflect(x + i, width)]
-                        for j in range(-3, 4)
-                        for i in range(-3, 4)
-                    ]
-                )
-                local = ((window - window.mean()) ** 2).sum() / 48
-                rows.append(patch**0.2 * local * (residual[n, y, x] >= ema_residual[n, y, x]))
-    return torch.stack(rows).view(count, 1, height, width)
+def test_a_crop_narrower_than_the_filter_is_refused_before_work():
+    """Borders are reflected, which takes more pixels than the filter's radius."""
+    wide = "perceptual.fidelity_loss={type: low-pass, sigma: 16}"
+    assert load_recipe("ldl-rrdb-128", [wide]).name == "ldl-rrdb-128"
+    with pytest.raises(RecipeError, match=r"perceptual\..*sigma|perceptual\.crop"):
+        load_recipe("ldl-rrdb-128", [wide, "perceptual.crop=48"])
+
+
+# Adversarial, artifact, perceptual.
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (2, 1, 3, 4)])
+@pytest.mark.parametrize(
+    ("gan", "weight"),
+    [(RelativisticGANConfig(), 0.005), (PlainGANConfig(type="plain"), 0.1),
+     (LeastSquaresGANConfig(type="least-squares"), 0.1)],
+)  # fmt: skip
+def test_adversarial_losses_against_the_definition(
+    gan: RelativisticGANConfig | PlainGANConfig | LeastSquaresGANConfig, weight: float, shape: tuple[int, ...]
+):
+    real, fake = torch.randn(2, *shape, dtype=torch.float64).unbind()
+    logits = real.requires_grad_(), fake.requires_grad_()
+    ours, theirs = gan.discriminator(*logits), slow_discriminator_loss(gan.type, *logits)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
+    for found, expected in zip(torch.autograd.grad(ours, logits), torch.autograd.grad(theirs, logits), strict=True):
+        torch.testing.assert_close(found, expected)
+    ours, theirs = gan.generator(*logits), slow_generator_loss(gan.type, *logits)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
+    assert torch.autograd.grad(ours, real, allow_unused=True, retain_graph=True) == (None,)
+    torch.testing.assert_close(gradient(ours, fake), gradient(theirs, fake))
+    assert gan.weight == weight  # the published one
 
 
 def test_artifact_loss_and_gradient_through_the_map():
-    sr, hr, ema = images(2, 9, seed=1).requires_grad_(), images(2, 9, seed=2), images(2, 9, seed=3)
+    sr, hr, ema = images(1, (9, 9)).requires_grad_(), images(2, (9, 9)), images(3, (9, 9))
     expected_map = slow_artifact_map(sr, hr, ema)
     torch.testing.assert_close(artifact_map(sr, hr, ema), expected_map)
     assert (expected_map == 0).any()
@@ -179,12 +290,8 @@ def test_artifact_loss_and_gradient_through_the_map():
     loss = artifact_loss(sr, hr, ema)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
     torch.testing.assert_close(gradient(loss, sr), gradient(expected, sr))
-
-
-def test_artifact_loss_of_a_perfect_image_has_a_finite_gradient():
-    hr = images()
-    sr = hr.clone().requires_grad_()
-    assert torch.isfinite(gradient(artifact_loss(sr, hr, images(seed=3)), sr)).all()
+    perfect = hr.clone().requires_grad_()
+    assert torch.isfinite(gradient(artifact_loss(perfect, hr, ema), perfect)).all()
 
 
 class TwoLayers(FrozenFeatures):
@@ -193,9 +300,25 @@ class TwoLayers(FrozenFeatures):
 
 
 def test_perceptual_loss_weighs_layers_and_spares_the_target():
-    sr, hr = images(seed=1).requires_grad_(), images(seed=2).requires_grad_()
+    sr, hr = images(1).requires_grad_(), images(2).requires_grad_()
     loss = PerceptualLoss(TwoLayers(), [0.1, 2.0])(sr, hr)
-    expected = 0.1 * (sr**2 - hr**2).abs().mean() + 2.0 * (sr.mean(1) - hr.mean(1)).abs().mean()
+    expected = 0.1 * F.l1_loss(sr**2, hr**2) + 2.0 * F.l1_loss(sr.mean(1), hr.mean(1))
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert torch.autograd.grad(loss, hr, allow_unused=True, retain_graph=True) == (None,)
     torch.testing.assert_close(gradient(loss, sr), gradient(expected, sr))
-    assert torch.autograd.grad(PerceptualLoss(TwoLayers(), [1, 1])(sr, hr), hr, allow_unused=True) == (None,)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "perceptual.fidelity_loss={type: 'aesop.networks.section:GeneratorSection'}",
+        "perceptual.perceptual_loss={type: 'aesop.networks.section:GeneratorSection'}",
+        "perceptual.discriminator={type: 'aesop.networks.section:GeneratorSection'}",
+        "generator={type: 'aesop.losses.term:LossSection'}",
+        "degradation={type: 'aesop.networks.section:GeneratorSection'}",
+    ],
+)
+def test_a_class_of_another_kind_is_one_sentence(override: str):
+    """`module:Class` names a section of the place it stands in: a generator is no loss."""
+    with pytest.raises(RecipeError, match=r"aesop\..*:.*"):
+        load_recipe("laptop", [override])

@@ -10,21 +10,21 @@ from pathlib import Path
 import pytest
 
 from aesop.errors import Interrupted
-from aesop.run import Run
-from tiny_training import OUTPUTS, STAGES, run_tiny, same_files, start_endless, stop_at
+from aesop.run import STAGES, Run
+from stopping import SECTION, stop_at
+from tiny_training import OUTPUTS, run_tiny, same_files, start_endless
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_an_interrupted_run_resumes_bit_for_bit(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
-):
-    run_tiny(photos, tmp_path / "straight")
-    with monkeypatch.context() as patched:
-        stop_at(patched, stage, 3, lambda: signal.raise_signal(signal.SIGTERM))
-        with pytest.raises(Interrupted, match="SIGTERM after iteration 3"):
-            run_tiny(photos, tmp_path / "resumed")
-    assert not (tmp_path / "resumed" / OUTPUTS[list(STAGES).index(stage)]).exists()
-    run_tiny(photos, tmp_path / "resumed")
+def test_an_interrupted_run_resumes_bit_for_bit(photos: Path, tmp_path: Path, stage: str):
+    run_tiny(photos, tmp_path / "straight", SECTION)
+    with (
+        stop_at(stage, 3, lambda: signal.raise_signal(signal.SIGTERM)),
+        pytest.raises(Interrupted, match="SIGTERM after iteration 3"),
+    ):
+        run_tiny(photos, tmp_path / "resumed", SECTION)
+    assert not (tmp_path / "resumed" / OUTPUTS[STAGES.index(stage)]).exists()
+    run_tiny(photos, tmp_path / "resumed", SECTION)
     for name in OUTPUTS:
         assert same_files(tmp_path / "straight", tmp_path / "resumed", name), name
     for name in STAGES:
@@ -35,21 +35,17 @@ def test_an_interrupted_run_resumes_bit_for_bit(
         assert straight == resumed  # the line of iteration 4 covers the iterations since the resume only
 
 
-def test_a_killed_run_loses_only_what_came_after_its_checkpoint(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_killed_run_loses_only_what_came_after_its_checkpoint(photos: Path, tmp_path: Path):
     class Killed(BaseException):
         pass
 
     def die() -> None:
         raise Killed
 
-    run_tiny(photos, tmp_path / "straight")
-    with monkeypatch.context() as patched:
-        stop_at(patched, "perceptual", 6, die)
-        with pytest.raises(Killed):
-            run_tiny(photos, tmp_path / "killed")
-    run_tiny(photos, tmp_path / "killed")
+    run_tiny(photos, tmp_path / "straight", SECTION)
+    with stop_at("perceptual", 6, die), pytest.raises(Killed):
+        run_tiny(photos, tmp_path / "killed", SECTION)
+    run_tiny(photos, tmp_path / "killed", SECTION)
     for name in OUTPUTS:
         assert same_files(tmp_path / "straight", tmp_path / "killed", name), name
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
 import torch
-from torch import Tensor
 
 from aesop.networks.state_dicts import read_state
-from aesop.training.autoencoder import AutoEncoderStage
-from aesop.training.fidelity import FidelityStage
-from aesop.training.perceptual import PerceptualStage
+from aesop.run import STAGES
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
 
@@ -24,18 +18,12 @@ TINY = [
     "generator.features=4",
     "generator.convs=1",
     "data.held_out=1",
-    *(f"{stage}.{setting}" for stage in ("fidelity", "autoencoder", "perceptual") for setting in (
+    *(f"{stage}.{setting}" for stage in STAGES for setting in (
         "iterations=6", "crop=32", "batch=2", "log_every=2", "validate_every=4", "checkpoint_every=2", "warmup=0",
     )),
     "perceptual.discriminator.features=4",
     "perceptual.perceptual_loss.features.blocks={0: 1.0}",
 ]  # fmt: skip
-
-STAGES: dict[str, type] = {
-    "fidelity": FidelityStage,
-    "autoencoder": AutoEncoderStage,
-    "perceptual": PerceptualStage,
-}
 
 
 def run_tiny(photos: Path, run: Path, *overrides: str, recipe: str = "laptop") -> list[str]:
@@ -55,21 +43,6 @@ OUTPUTS = (
     "autoencoder/autoencoder.safetensors",
     "perceptual/generator.safetensors",
 )
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, stage: str, iteration: int, stop: Callable[[], None]) -> None:
-    """Call `stop` in the given iteration of a stage, once."""
-    original = STAGES[stage].step
-    calls = 0
-
-    def step(self: Any, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        nonlocal calls
-        calls += 1
-        if calls == iteration:
-            stop()
-        return original(self, lr, hr)
-
-    monkeypatch.setattr(STAGES[stage], "step", step)
 
 
 def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
