@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -17,7 +18,8 @@ from aesop.evaluation.curves import Curve, between, evaluate_curves
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import pictures
-from aesop.networks.state_dicts import read_state, write_state
+from aesop.files import atomic_path
+from aesop.networks.state_dicts import read_state
 from aesop.reports.report import write_report
 from aesop.reports.training import StageLog, TrainingSection
 from aesop.run import Run
@@ -42,7 +44,8 @@ def collect_models(folder: Path, runs: Mapping[str, Run]) -> dict[str, Path]:
     sources |= {name: run.stage("perceptual").network for name, run in runs.items()}
     models = {name: folder / f"{name}.safetensors" for name in sources}
     for name, source in sources.items():
-        write_state(models[name], read_state(source), {"from": f"the demo's {source.parent.name} stage, {name}"})
+        with atomic_path(models[name]) as temporary:
+            shutil.copyfile(source, temporary)
     return models
 
 
@@ -117,7 +120,7 @@ def _facts(evaluation: Evaluation, runs: Mapping[str, Run], photos: Photos) -> l
 
 def _commands(folder: Path) -> list[tuple[str, str]]:
     aesop = "aesop" if shutil.which("aesop") else _own_command()
-    model = shlex.quote(str(folder / "models" / "aesop.safetensors"))
+    model = shlex.quote(os.path.relpath(folder / "models" / "aesop.safetensors"))
     return [
         (
             "Upscale your pictures with the network just trained:",
@@ -134,4 +137,5 @@ def _commands(folder: Path) -> list[tuple[str, str]]:
 def _own_command() -> str:
     """Return how this process was called, if by the command: a virtual environment that is not active has no PATH."""
     called: Sequence[str] = sys.argv
-    return shlex.quote(called[0]) if called and Path(called[0]).name == "aesop" else "python -m aesop"
+    own = called and Path(called[0]).name == "aesop"
+    return shlex.quote(os.path.relpath(called[0])) if own else "python -m aesop"

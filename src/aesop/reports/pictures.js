@@ -180,6 +180,7 @@
   const titles = [...new Set(frames.flatMap((one) => one.titles))];
   for (const select of [left, right]) options(select, titles);
   [left.value, right.value] = [data.left, data.right].map((model, index) => (titles.includes(model) ? model : titles.at(index - 2)));
+  if (left.value === right.value) right.selectedIndex = 0;
   for (const select of [left, right, mode]) select.addEventListener("change", () => show(select));
   bar.querySelector(".swap").addEventListener("click", () => {
     [left.value, right.value] = [right.value, left.value];
