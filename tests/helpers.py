@@ -37,6 +37,11 @@ def synthetic_picture(height: int, width: int, seed: int) -> np.ndarray:
     return picture.round().clip(0, 255).astype(np.uint8)
 
 
+def no_network(*_: object, **__: object) -> None:
+    """In the place of `urllib.request.urlopen`."""
+    raise OSError("no network")
+
+
 def prepared_by(name: str, prepare: Callable[..., Any]) -> Any:
     """The metric of this name with another `prepare`."""
     changed: Any = copy.copy(METRICS[name])

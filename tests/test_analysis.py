@@ -280,7 +280,7 @@ def test_a_model_that_fails_leaves_the_others(tmp_path: Path):
     assert list(sheet.crops[0]) == ["bicubic", "HR"]
     assert sheet.captions["broken"] == ["PSNR –"]
     assert "not a number" in sheet.failures[0]
-    with pytest.raises(AesopError, match=r"picture\.png: cannot be drawn \(picture \(broken\): .*not a number"):
+    with pytest.raises(AesopError, match=r"broken: .*not a number"):
         measure_crops(picture, {"broken": broken}, without_hr=True)
 
 
@@ -300,9 +300,9 @@ def test_crops_that_cannot_be_are_refused(tmp_path: Path):
         with pytest.raises(AesopError, match=message):
             measure_crops(**given)
     picture.write_bytes(b"no picture")
-    with pytest.raises(AesopError, match="cannot be drawn") as caught:
+    with pytest.raises(AesopError) as caught:
         measure_crops(picture, {"a": "bicubic"})
-    assert f"{picture}: cannot be drawn (picture: {picture}: no complete picture" in str(caught.value)
+    assert str(caught.value).startswith(f"{picture}: no complete picture")
 
 
 # What a loss sees of a model

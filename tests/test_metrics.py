@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import socket
-import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -326,16 +326,8 @@ def test_dists_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -
     assert math.isfinite(dists(sr[..., :4, :4], hr[..., :4, :4], network).item())
 
 
-@pytest.fixture
-def _no_cache(tmp_path, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_never_answers_costs_one_timeout_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    downloads._why_missing.cache_clear()
-    yield
-    downloads._why_missing.cache_clear()
-
-
-@pytest.mark.usefixtures("_no_cache")
-def test_a_server_that_never_answers_costs_one_timeout_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/weights-12345678.pth"
@@ -349,11 +341,7 @@ def test_a_server_that_never_answers_costs_one_timeout_only(monkeypatch: pytest.
         assert time.monotonic() - started < 2
 
 
-@pytest.mark.usefixtures("_no_cache")
-def test_weights_in_the_cache_need_no_server(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "known.pth").touch()
+def test_weights_in_the_cache_need_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "known.pth").touch()
     monkeypatch.setattr("urllib.request.urlopen", pytest.fail)
-    before = threading.active_count()
-    require_file("http://127.0.0.1:1/known.pth")
-    assert threading.active_count() == before
+    assert require_file("http://127.0.0.1:1/known.pth", tmp_path) == tmp_path / "known.pth"

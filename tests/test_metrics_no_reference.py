@@ -19,8 +19,7 @@ from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, Settings, 
 from aesop.metrics.luma import eight_bit, luma
 from aesop.metrics.metric import require_file
 from aesop.metrics.niqe import niqe, pristine, unnaturalness
-from aesop.networks import downloads
-from helpers import synthetic_picture
+from helpers import no_network, synthetic_picture
 
 CPU = torch.device("cpu")
 #: NIQE of scikit-image's photograph of a cameraman.
@@ -185,8 +184,7 @@ def test_pyiqa_sees_the_8_bit_picture(
 ) -> None:
     asked = fake_pyiqa(monkeypatch, tmp_path)
     (tmp_path / file).touch()
-    monkeypatch.setattr(downloads, "answers", pytest.fail)
-    monkeypatch.setattr("aesop.metrics.pyiqa_metric.answers", lambda url: False)
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
     sr = torch.full((1, 3, 8, 8), 0.5)
     sr[0, 0] = 1.7
     assert measure(name, sr) == pytest.approx((1 + 2 * 128 / 255) / 3, abs=1e-6)
@@ -202,7 +200,7 @@ def test_what_pyiqa_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(MetricUnavailable, match=r"aesop-sr\[iqa\].*forbids commercial use"):
             measure(name, torch.zeros(1, 3, 8, 8))
     asked = fake_pyiqa(monkeypatch, tmp_path)
-    monkeypatch.setattr(downloads, "answers", lambda url: False)
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
     with pytest.raises(MetricUnavailable, match=rf"https://example.org/a/{name}.*could not be downloaded; put it into"):
         measure(name, torch.zeros(1, 3, 8, 8))
     assert not asked, "pyiqa itself would wait for the server"
@@ -212,7 +210,6 @@ def test_a_weight_file_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: 
     (tmp_path / "from").mkdir()
     source = tmp_path / "from" / "weights-6ca13d52.pth"
     source.write_bytes(b"hello world 1")
-    monkeypatch.setattr(downloads, "answers", lambda url: True)
     with pytest.raises(MetricUnavailable, match="invalid hash value"):
         require_file(source.as_uri(), tmp_path / "bad")
     assert list((tmp_path / "bad").iterdir()) == []
@@ -225,15 +222,15 @@ def test_a_weight_file_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: 
 
 def test_clip_iqa_is_piqs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("piq")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(downloads, "answers", lambda url: False)
+    monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
     with pytest.raises(MetricUnavailable, match=r"https://.*RN50\.pt could not be downloaded; put it into"):
         measure("clip-iqa", torch.zeros(1, 3, 32, 32))
 
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".cache" / "clip").mkdir(parents=True)
     for name in ("RN50.pt", "clipiqa_tokens.pt"):
         (tmp_path / ".cache" / "clip" / name).touch()
-    downloads._why_missing.cache_clear()
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(48, 6)).eval()
     clip = SimpleNamespace(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -14,6 +16,7 @@ from aesop.metrics import METRICS, MetricUnavailable, SetMetric, Settings
 from aesop.metrics.fid import FeatureDistance, frechet_distance, resized
 from aesop.metrics.inception import inception
 from aesop.metrics.patch_fid import patches
+from helpers import no_network
 
 CPU = torch.device("cpu")
 
@@ -66,9 +69,6 @@ def test_distance_does_not_depend_on_order_and_is_0_for_equal_sets() -> None:
     first, second = np.random.default_rng(4).normal(size=(2, 6, 50))
     assert frechet_distance(first, second) == pytest.approx(frechet_distance(second[::-1], first), rel=1e-12)
     assert 0 <= frechet_distance(first, first[::-1]) < 1e-11
-
-
-def test_a_set_of_one_picture_has_no_distance() -> None:
     with pytest.raises(DataError, match="two pictures"):
         frechet_distance(np.zeros((1, 4)), np.zeros((3, 4)))
 
@@ -130,11 +130,13 @@ def test_pictures_are_shrunk_without_aliasing() -> None:
 
 
 @pytest.fixture
-def _random_inception(monkeypatch: pytest.MonkeyPatch):
+def _random_inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     monkeypatch.setattr(module, "load_state_dict_from_url", lambda *args, **kwargs: {})
     monkeypatch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-    monkeypatch.setattr("aesop.metrics.inception.require_file", lambda url: None)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / Path(module.URL_INCEPTION_V3).name).touch()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     inception.cache_clear()
     yield
     inception.cache_clear()
@@ -155,7 +157,7 @@ def test_both_metrics_look_through_one_network_that_sees_patches_as_they_are() -
 def test_without_weights_the_reason_says_where_to_get_them(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch_fidelity")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr("aesop.networks.downloads.answers", lambda url: False)
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
     for name in ("fid", "patch-fid"):
         with pytest.raises(MetricUnavailable, match=r"https://.*inception.*\.pth could not be downloaded; put it into"):
             METRICS[name].prepare(Settings(4, CPU))

@@ -12,7 +12,6 @@ from typing import Any
 
 from torch import Tensor
 
-from aesop.analysis.curves import failures_of
 from aesop.analysis.drawing import COLOURS, drawn, show, shrunk
 from aesop.analysis.regions import Region, detailed_regions
 from aesop.data.pictures import to_float
@@ -97,11 +96,14 @@ def measure_crops(
         folder = Path(temporary) / "sr"
         evaluation = evaluate(models, [benchmark], metrics=names or ["lr-psnr"], sr_folder=folder, **how)
         found = next(pictures(evaluation), None)
-    failures = [line.removeprefix("picture/") for line in failures_of(evaluation)]
-    for place, file in copies.items():
-        failures = [line.replace(str(place), str(file)) for line in failures]
+    failures = []
+    for failure in evaluation.failures:
+        line = ": ".join(filter(None, (failure.model, failure.metric, failure.reason)))
+        for place, file in copies.items():
+            line = line.replace(str(place), str(file))
+        failures.append(line)
     if found is None or (found.hr is None and not found.sr):
-        raise AesopError(f"{picture}: cannot be drawn ({[*failures, 'no model upscaled it'][0]}).")
+        raise AesopError([*failures, f"{picture}: no model upscaled it"][0])
     captions, missing = _captions(evaluation, names)
     sheet = crop_sheet(found, boxes, count, side)
     return CropSheet(sheet.picture, sheet.boxes, sheet.crops, captions, missing, failures)

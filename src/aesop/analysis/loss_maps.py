@@ -23,7 +23,7 @@ from aesop.data.pictures import to_float
 from aesop.errors import ModelError
 from aesop.evaluation.model_names import BICUBIC
 from aesop.networks.loading import load_generator
-from aesop.upscaling.tiles import DEFAULT_TILE, Upscaler, upscale_tiled
+from aesop.upscaling.tiles import Upscaler
 
 #: Losses are drawn by this power of theirs: the AESOP loss is several times smaller than the pixel loss, and would be
 #: all black in the pixel loss's range.
@@ -119,12 +119,7 @@ def generated(model: str, lr: Tensor, scale: int, device: torch.device | str = "
     loaded = load_generator(Path(model))
     if loaded.scale != scale:
         raise ModelError(f"{model}: is for scale {loaded.scale}, not {scale}; name one of scale {scale}.")
-    network = loaded.model.to(device)
-    tiles, (height, width) = Upscaler(network, scale), lr.shape[-2:]
-    tile, overlap = max(height, width), 0
-    if tiles.needs_tiles(height, width):
-        tile, overlap = DEFAULT_TILE, tiles.overlap.pixels
-    return upscale_tiled(network, lr, scale, tile=tile, overlap=overlap)
+    return Upscaler(loaded.model.to(device), scale)(lr, dtype=torch.float32)
 
 
 def draw_loss_maps(found: LossMaps, path: Path) -> None:

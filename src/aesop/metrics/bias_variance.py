@@ -9,8 +9,6 @@ of RGB, no border cropped, in 8-bit levels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from aesop.metrics.luma import require_same_size, rounded
@@ -26,34 +24,22 @@ def pixel_distance(first: Tensor, second: Tensor) -> float:
     return 255 * (first - second).abs().double().mean().item()
 
 
-class _OfAutoEncoder(Metric):
-    unit, digits, range = "levels", 3, (0.0, 255.0)
-    needs_autoencoder = True
-    by_default = False
-
-    def prepare(self, settings: Settings) -> Measure:
-        """See `distance`."""
-        encode = settings.auto_encode
-        return lambda sample: self.distance(sample, encode)
-
-    def distance(self, sample: Sample, encode: Callable[[Tensor], Tensor]) -> float:
-        """The distance that the metric is, with `encode` for AE."""
-        raise NotImplementedError
-
-
-class SE(_OfAutoEncoder):
+class SE(Metric):
     """|AE(SR) - AE(HR)|_1."""
 
     name, title = "se", "SE"
     higher_is_better = False
+    unit, digits, range = "levels", 3, (0.0, 255.0)
+    needs_autoencoder, by_default = True, False
     protocol = "|AE(SR) - AE(HR)|, the fidelity bias; compare numbers of one auto-encoder only"
 
-    def distance(self, sample: Sample, encode: Callable[[Tensor], Tensor]) -> float:
-        """SE."""
-        return pixel_distance(encode(sample.sr), encode(sample.hr))
+    def prepare(self, settings: Settings) -> Measure:
+        """SE in 8-bit levels."""
+        encode = settings.auto_encode
+        return lambda sample: pixel_distance(encode(sample.sr), encode(sample.hr))
 
 
-class VE(_OfAutoEncoder):
+class VE(SE):
     """|SR - AE(SR)|_1."""
 
     name, title = "ve", "VE"
@@ -61,21 +47,23 @@ class VE(_OfAutoEncoder):
     needs_hr = False
     protocol = "|SR - AE(SR)|, the texture; less than HR's (`ve-hr`) is blur, more is invention"
 
-    def distance(self, sample: Sample, encode: Callable[[Tensor], Tensor]) -> float:
-        """VE."""
-        return pixel_distance(rounded(sample.sr), encode(sample.sr))
+    def prepare(self, settings: Settings) -> Measure:
+        """VE in 8-bit levels."""
+        encode = settings.auto_encode
+        return lambda sample: pixel_distance(rounded(sample.sr), encode(sample.sr))
 
 
-class HRVE(_OfAutoEncoder):
+class HRVE(SE):
     """|HR - AE(HR)|_1: what VE would be of perfect texture, the same for every model."""
 
     name, title = "ve-hr", "VE(HR)"
     higher_is_better = None
     protocol = "|HR - AE(HR)|, the texture that HR has"
 
-    def distance(self, sample: Sample, encode: Callable[[Tensor], Tensor]) -> float:
-        """VE of HR."""
-        return pixel_distance(sample.hr, encode(sample.hr))
+    def prepare(self, settings: Settings) -> Measure:
+        """VE of HR in 8-bit levels."""
+        encode = settings.auto_encode
+        return lambda sample: pixel_distance(sample.hr, encode(sample.hr))
 
 
 class L1(Metric):
@@ -88,5 +76,5 @@ class L1(Metric):
     protocol = "|SR - HR| on RGB, no border cropped"
 
     def measure(self, sample: Sample) -> float:
-        """L1."""
+        """L1 in 8-bit levels."""
         return pixel_distance(rounded(sample.sr), sample.hr)

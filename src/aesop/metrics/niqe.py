@@ -15,6 +15,7 @@ from aesop.data.bicubic import resize
 from aesop.errors import DataError
 from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Metric, Sample
+from aesop.metrics.ssim import smoothed
 
 #: Side of the blocks whose statistics are taken, at full size.
 BLOCK = 96
@@ -101,11 +102,7 @@ def _statistics(image: Tensor, block: int) -> Tensor:
 
 def _smooth(image: Tensor) -> Tensor:
     """(1, 1, H, W) under the Gaussian window, borders repeated."""
-    offsets = torch.arange(WINDOW, dtype=image.dtype) - WINDOW // 2
-    weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
-    weights = weights / weights.sum()
-    padded = F.pad(image, [WINDOW // 2] * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+    return smoothed(F.pad(image, [WINDOW // 2] * 4, mode="replicate"), WINDOW, SIGMA)
 
 
 def _fit(blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -31,7 +31,9 @@ def ssim(sr: Tensor, hr: Tensor, *, border: int) -> Tensor:
             f"SSIM needs {WINDOW} pixels each way after cropping {border}; this picture has {width}x{height}"
         )
 
-    mean_x, mean_y, mean_xx, mean_yy, mean_xy = (_smooth(images) for images in (x, y, x * x, y * y, x * y))
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = (
+        smoothed(images, WINDOW, SIGMA) for images in (x, y, x * x, y * y, x * y)
+    )
     covariance = mean_xy - mean_x * mean_y
     variances = mean_xx - mean_x.square() + mean_yy - mean_y.square()
     luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
@@ -39,10 +41,10 @@ def ssim(sr: Tensor, hr: Tensor, *, border: int) -> Tensor:
     return (luminance * contrast_and_structure).mean(dim=(1, 2, 3))
 
 
-def _smooth(images: Tensor) -> Tensor:
-    """(N, 1, H, W) under the Gaussian window, valid region only."""
-    offsets = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
-    weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
+def smoothed(images: Tensor, window: int, sigma: float) -> Tensor:
+    """(N, 1, H, W) under a Gaussian of `window` taps, normalised to sum 1, valid region only."""
+    offsets = torch.arange(window, dtype=images.dtype, device=images.device) - window // 2
+    weights = torch.exp(-offsets.square() / (2 * sigma**2))
     weights = weights / weights.sum()
     return F.conv2d(F.conv2d(images, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
 

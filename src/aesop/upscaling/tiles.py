@@ -93,15 +93,19 @@ class Upscaler:
             return height * width > WHOLE_PIXELS
         return max(height, width) > _round_up(self.tile)
 
-    def __call__(self, picture: Tensor, advance: Callable[[int, int], None] | None = None) -> Tensor:
-        """Upscale a picture, uint8 (3, h, w), to uint8 (3, scale*h, scale*w); raises as `upscale_tiled` does."""
+    def __call__(
+        self,
+        picture: Tensor,
+        advance: Callable[[int, int], None] | None = None,
+        *,
+        dtype: torch.dtype = torch.uint8,
+    ) -> Tensor:
+        """Upscale a picture, uint8 (3, h, w), to (3, scale*h, scale*w); `dtype` and errors are of `upscale_tiled`."""
         height, width = picture.shape[-2:]
         tile, overlap = max(height, width), 0
         if self.needs_tiles(height, width):
             tile, overlap = self.tile or DEFAULT_TILE, self.overlap.pixels
-        return upscale_tiled(
-            self.model, picture, self.scale, tile=tile, overlap=overlap, dtype=torch.uint8, advance=advance
-        )
+        return upscale_tiled(self.model, picture, self.scale, tile=tile, overlap=overlap, dtype=dtype, advance=advance)
 
 
 @torch.inference_mode()
