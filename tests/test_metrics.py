@@ -11,8 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -54,23 +52,10 @@ def prepare(name: str, autoencoder: nn.Module | None = None) -> Measure:
     return metric.prepare(Settings(4, CPU, autoencoder))
 
 
-@pytest.mark.parametrize(
-    ("rgb", "expected"),
-    [
-        ((0, 0, 0), 16.0),
-        ((255, 255, 255), 235.0),
-        ((255, 0, 0), 16 + 65.481),
-        ((0, 255, 0), 16 + 128.553),
-        ((0, 0, 255), 16 + 24.966),
-        ((10, 200, 90), 16 + (10 * 65.481 + 200 * 128.553 + 90 * 24.966) / 255),
-    ],
-)
-def test_luma_is_bt601(rgb: tuple[int, int, int], expected: float) -> None:
-    pixel = torch.tensor(rgb, dtype=torch.float64).view(1, 3, 1, 1)
-    assert luma(pixel).item() == pytest.approx(expected, abs=1e-9)
-
-
-def test_every_8_bit_level_survives_float32() -> None:
+def test_luma_is_bt601_of_8_bit_levels() -> None:
+    weights = {(255, 0, 0): 65.481, (0, 255, 0): 128.553, (0, 0, 255): 24.966, (255, 255, 255): 219, (0, 0, 0): 0}
+    for rgb, weight in weights.items():
+        assert luma(torch.tensor(rgb).double().view(1, 3, 1, 1)).item() == pytest.approx(16 + weight, abs=1e-9)
     levels = torch.arange(256, dtype=torch.float32)
     assert torch.equal(eight_bit(levels / 255), levels.double())
     assert eight_bit(torch.tensor([-0.1, 1.7])).tolist() == [0, 255]
@@ -104,17 +89,6 @@ def test_metrics_work_on_mps_which_has_no_float64() -> None:
     assert all((value.device.type, value.dtype) == ("cpu", torch.float64) for value in values)
     assert distance.device.type == "mps"
     assert all((images.device.type, images.dtype) == ("mps", torch.float32) for images in seen)
-
-
-@given(level=st.integers(0, 255), other=st.integers(0, 255))
-@settings(max_examples=30, deadline=None)
-def test_psnr_of_flat_greys_is_the_closed_form(level: int, other: int) -> None:
-    first, second = (torch.full((1, 3, 8, 9), value / 255) for value in (level, other))
-    value = psnr(first, second, border=2).item()
-    if level == other:
-        assert value == float("inf")
-    else:
-        assert value == pytest.approx(20 * np.log10(255 / (abs(level - other) * 219 / 255)), abs=1e-9)
 
 
 def test_psnr_is_float64_numpy_without_the_border() -> None:
@@ -160,8 +134,7 @@ def test_ssim_is_scikit_images(size: tuple[int, int]) -> None:
 def test_fidelity_metrics_are_symmetric_and_independent_of_the_batch(metric) -> None:
     first, second = pictures(3, 3, 24, 25), pictures(3, 3, 24, 25, seed=1)
     together = metric(first, second, border=2)
-    torch.testing.assert_close(together, metric(second, first, border=2), rtol=0, atol=1e-12)
-    alone = torch.cat([metric(first[i : i + 1], second[i : i + 1], border=2) for i in range(3)])
+    alone = torch.cat([metric(second[i : i + 1], first[i : i + 1], border=2) for i in range(3)])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
 
 
@@ -172,6 +145,8 @@ def test_sizes_that_differ_or_are_too_small_are_refused() -> None:
         psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), border=4)
     with pytest.raises(DataError, match="11 pixels"):
         ssim(torch.zeros(1, 3, 18, 30), torch.zeros(1, 3, 18, 30), border=4)
+    with pytest.raises(DataError, match="scale"):
+        lr_psnr(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 8, 8), 4)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -201,11 +176,6 @@ def test_what_is_measured_is_the_picture_that_a_user_gets() -> None:
     for name in ("psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "l1"):
         measure = prepare(name, Darker())
         assert measure(Sample(sr, hr, lr, 4)) == measure(Sample(rounded, hr, lr, 4)), name
-
-
-def test_lr_psnr_refuses_lr_of_another_size() -> None:
-    with pytest.raises(DataError, match="scale"):
-        lr_psnr(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 8, 8), 4)
 
 
 class Darker(nn.Module):

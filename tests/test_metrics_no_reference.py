@@ -15,7 +15,7 @@ from torch import Tensor
 
 from aesop.data.pictures import read_picture
 from aesop.errors import AesopError, DataError
-from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, Settings, metric_named
+from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, SetMetric, Settings, metric_named
 from aesop.metrics.luma import eight_bit, luma
 from aesop.metrics.metric import require_file
 from aesop.metrics.niqe import niqe, pristine, unnaturalness
@@ -121,12 +121,11 @@ def test_niqe_is_that_of_pyiqa(tmp_path: Path) -> None:
 
 def test_niqe_rises_with_blur_and_with_noise() -> None:
     camera = pytest.importorskip("skimage.data").camera().astype(np.float64)
-    blurred = scipy.ndimage.gaussian_filter(camera, 2)
     noisy = camera + np.random.default_rng(0).normal(0, 25, camera.shape)
-    values = [
-        niqe(as_image(np.repeat(grey.round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=2))).item()
-        for grey in (camera, blurred, noisy)
-    ]
+    pictures = [grey.round().clip(0, 255).astype(np.uint8)[..., None].repeat(3, axis=2) for grey in (
+        camera, scipy.ndimage.gaussian_filter(camera, 2), noisy,
+    )]  # fmt: skip
+    values = [niqe(as_image(picture)).item() for picture in pictures]
     assert values[0] < min(values[1:])
     # Ours, when baboon had MATLAB's value: a picture that is there on every machine guards the pristine model's file.
     assert values[0] == pytest.approx(CAMERA, abs=1e-6)
@@ -259,6 +258,7 @@ def test_attributes_say_what_a_metric_is() -> None:
     assert [n for n, m in METRICS.items() if not m.needs_hr] == [
         "lr-psnr", "ve", "niqe", "maniqa", "musiq", "clip-iqa",
     ]  # fmt: skip
+    assert [n for n, m in METRICS.items() if isinstance(m, SetMetric)] == ["fid", "patch-fid"]
     arrows = {arrow: [n for n, m in METRICS.items() if m.arrow == arrow] for arrow in ("↑", "↓", "")}
     assert arrows == {
         "↑": ["psnr", "ssim", "lr-psnr", "ae-psnr", "maniqa", "musiq", "clip-iqa"],

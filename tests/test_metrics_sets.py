@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aesop.data.bicubic import resize
 from aesop.errors import DataError
-from aesop.metrics import METRICS, MetricUnavailable, SetMetric, Settings
+from aesop.metrics import METRICS, MetricUnavailable, Settings
 from aesop.metrics.fid import FeatureDistance, frechet_distance, resized
 from aesop.metrics.inception import inception
 from aesop.metrics.patch_fid import patches
@@ -26,13 +26,6 @@ def sample_of(mean: np.ndarray, covariance: np.ndarray, count: int, seed: int = 
     raw = np.random.default_rng(seed).normal(size=(count, len(mean)))
     whitened = np.linalg.qr(raw - raw.mean(axis=0))[0] * np.sqrt(count - 1)
     return whitened @ np.linalg.cholesky(covariance).T + mean
-
-
-def test_distance_of_axis_aligned_gaussians_is_the_closed_form() -> None:
-    means, spreads = np.array([[0, 1, -2.0], [0.5, 1, 1]]), np.array([[1, 2, 3.0], [4, 0.5, 3]])
-    sets = [sample_of(m, np.diag(s**2), 7 + i, seed=i) for i, (m, s) in enumerate(zip(means, spreads, strict=True))]
-    expected = np.square(means[0] - means[1]).sum() + np.square(spreads[0] - spreads[1]).sum()
-    assert frechet_distance(*sets) == pytest.approx(expected, rel=1e-12)
 
 
 def test_distance_of_gaussians_that_do_not_commute_is_that_of_the_matrix_root() -> None:
@@ -81,19 +74,14 @@ def test_patches_lie_row_by_row_and_what_is_left_over_is_dropped() -> None:
         [[0, 1], [7, 8]], [[2, 3], [9, 10]], [[4, 5], [11, 12]],
         [[14, 15], [21, 22]], [[16, 17], [23, 24]], [[18, 19], [25, 26]],
     ]  # fmt: skip
-
-
-def test_a_side_that_is_too_short_is_padded_with_zeros() -> None:
-    image = torch.arange(1, 11).view(1, 1, 2, 5)
-    assert patches(image, 3)[:, 0].tolist() == [[[1, 2, 3], [6, 7, 8], [0, 0, 0]]]
-    assert patches(image, 6)[0, 0, :2].tolist() == [[1, 2, 3, 4, 5, 0], [6, 7, 8, 9, 10, 0]]
-
-
-def test_patches_of_a_batch_keep_colours_and_images_apart() -> None:
+    # A side that is too short is padded with zeros.
+    short = torch.arange(1, 11).view(1, 1, 2, 5)
+    assert patches(short, 3)[:, 0].tolist() == [[[1, 2, 3], [6, 7, 8], [0, 0, 0]]]
+    assert patches(short, 6)[0, 0, :2].tolist() == [[1, 2, 3, 4, 5, 0], [6, 7, 8, 9, 10, 0]]
+    # Colours and images stay apart.
     images = torch.arange(2 * 3 * 4 * 4).view(2, 3, 4, 4)
-    cut = patches(images, 2)
-    assert cut.shape == (8, 3, 2, 2)
-    assert torch.equal(cut[5], images[1, :, :2, 2:])
+    assert patches(images, 2).shape == (8, 3, 2, 2)
+    assert torch.equal(patches(images, 2)[5], images[1, :, :2, 2:])
     assert torch.equal(patches(images, 4), images)
 
 
@@ -161,7 +149,3 @@ def test_without_weights_the_reason_says_where_to_get_them(tmp_path, monkeypatch
     for name in ("fid", "patch-fid"):
         with pytest.raises(MetricUnavailable, match=r"https://.*inception.*\.pth could not be downloaded; put it into"):
             METRICS[name].prepare(Settings(4, CPU))
-
-
-def test_metrics_of_sets_are_marked_as_such() -> None:
-    assert [name for name, metric in METRICS.items() if isinstance(metric, SetMetric)] == ["fid", "patch-fid"]

@@ -91,16 +91,16 @@ def measure_crops(
         copies = {benchmark / ("LR" if without_hr else "HR") / picture.name: picture}
         if lr is not None:
             copies[benchmark / "LR" / f"{picture.stem}{lr.suffix}"] = lr
-        for place, file in copies.items():
-            _copy(file, place)
+        for copy, file in copies.items():
+            _copy(file, copy)
         folder = Path(temporary) / "sr"
         evaluation = evaluate(models, [benchmark], metrics=names or ["lr-psnr"], sr_folder=folder, **how)
         found = next(pictures(evaluation), None)
     failures = []
     for failure in evaluation.failures:
         line = ": ".join(filter(None, (failure.model, failure.metric, failure.reason)))
-        for place, file in copies.items():
-            line = line.replace(str(place), str(file))
+        for copy, file in copies.items():
+            line = line.replace(str(copy), str(file))
         failures.append(line)
     if found is None or (found.hr is None and not found.sr):
         raise AesopError([*failures, f"{picture}: no model upscaled it"][0])
@@ -183,11 +183,11 @@ def _captions(evaluation: Evaluation, names: Sequence[str]) -> tuple[dict[str, l
     return captions, missing
 
 
-def _copy(file: Path, place: Path) -> None:
+def _copy(file: Path, copy: Path) -> None:
     if not file.is_file():
         raise DataError(f"{file}: there is no such picture; check the path.")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, place)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, copy)
 
 
 def _text(box: Region) -> str:

@@ -73,11 +73,6 @@ def _largest(differences: Tensor, scale: int, count: int, side: int) -> list[Reg
     return regions
 
 
-def enlarged(lr: Tensor, scale: int) -> Tensor:
-    """Repeat every pixel of (C, h, w): what the LR picture is, at HR size."""
-    return lr.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
-
-
 def thumbnail(picture: Tensor, side: int) -> Tensor:
     """Shrink a uint8 picture, (3, H, W), by a whole number until neither side exceeds `side` pixels."""
     factor = -(-max(picture.shape[-2:]) // side)

@@ -15,7 +15,7 @@ def lr_psnr(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
 
     The paper says no more than that; this is the protocol, and why:
 
-    - `sr` (N, 3, H, W) in [0, 1] is rounded to 8 bit first: what is judged is the picture that a user gets;
+    - `sr` (N, 3, H, W) in [0, 1] is rounded to 8 bit first: what is measured is the picture that a user gets;
     - it is downscaled by the double-precision bicubic that makes LR images and clamped to their range, but *not*
       rounded again: near 46 dB, where the paper's values lie, a second rounding error is no longer negligible;
     - the reference is `lr` (N, 3, H / scale, W / scale), the 8-bit input itself, as the paper has it (its authors have

@@ -1,4 +1,4 @@
-"""MANIQA (Yang et al. 2022), a transformer that judges a picture alone, through pyiqa (non-commercial licence)."""
+"""MANIQA (Yang et al. 2022), a transformer that rates a picture alone, through pyiqa (non-commercial licence)."""
 
 from __future__ import annotations
 
