@@ -6,6 +6,7 @@ import json
 from dataclasses import astuple
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -66,14 +67,15 @@ def test_all_runs_are_measured_on_the_same_pictures(tmp_path: Path):
 def test_what_loss_scales_lack_is_named(tmp_path: Path):
     run, double = make_run(tmp_path / "run", [{"aesop": 0.02}]), make_run(tmp_path / "double", [], "scale=2")
     folder = benchmark(tmp_path)
-    for arguments, message in (
+    calls: Any = (
         (({"a": run},), r"has no pixel loss; name a benchmark and an auto-encoder"),
         (({"a": run}, [tmp_path]), "name an auto-encoder as well"),
         (({"a": run}, [], run), "name a benchmark as well"),
         (({"a": run}, [folder], double), "is an auto-encoder for scale 2, not 4"),
         (({"a": make_run(tmp_path / "other", [], "perceptual=null")},), "has no perceptual stage"),
         (({"a": tmp_path},), "is not a run folder"),
-    ):
+    )
+    for arguments, message in calls:
         with pytest.raises(AesopError, match=message):
             measure_loss_scales(*arguments)
     for path in (folder / "HR").iterdir():
@@ -261,7 +263,7 @@ def test_curves_hold_what_their_options_say(run: Path, tmp_path: Path):
     ("arguments", "message"),
     [
         (("curves", "a", "--benchmark", "b"), "a: is neither a run folder, nor a model file, nor A:B"),
-        (("curves", "a:b", "--benchmark", "b", "--alphas", "0,x"), "--alphas 0,x: are not numbers"),
+        (("curves", "a:b", "--benchmark", "b", "--alphas", "0,x"), "--alphas 0,x: must be numbers"),
         (("curves", "a:b", "--benchmark", "b", "--alphas", "0,1.5"), "--alphas 0,1.5: 1.5 is not between 0 and 1"),
         (("curves", "a:b", "--benchmark", "b", "--alphas", "0.5,0.50"), "--alphas 0.5,0.5: 0.5 stands there twice"),
         (("loss-scales", "a"), "is not a run folder"),
