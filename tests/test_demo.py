@@ -17,13 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from aesop.data.pictures import find_pictures, read_picture, write_picture
-from aesop.demo import demo as demo_module
-from aesop.demo.demo import QUICK, demo
-from aesop.demo.photos import FEWEST, LONGEST, MOST, gather
+from aesop.demo.demo import PACKAGES, QUICK, demo
+from aesop.demo.photos import FEWEST, HELD_OUT, LONGEST, MOST, gather
 from aesop.demo.results import PIXEL, stage_log
 from aesop.demo.side_by_side import Training, train_side_by_side
 from aesop.errors import AesopError, DataError, MissingExtraError, RunError
-from aesop.networks.interpolate import interpolate
+from aesop.evaluation.intervals import FEWEST as FEWEST_FOR_INTERVALS
 from aesop.run import Run
 from aesop.training.recipe_files import dump_recipe, load_recipe
 from helpers import synthetic_picture, synthetic_pictures
@@ -41,8 +40,9 @@ def names(folder: Path) -> list[str]:
 class TestPhotos:
     def test_the_packages_photographs_need_no_download(self, tmp_path: Path):
         photos = gather(tmp_path / "run", None, 96, ignore)
-        assert names(photos.held_out) == ["astronaut.png", "chelsea.png"]
-        assert len(names(photos.training)) == 10
+        assert sorted(HELD_OUT) == names(photos.held_out)
+        assert len(HELD_OUT) >= FEWEST_FOR_INTERVALS
+        assert len(names(photos.training)) == 12
         for path in (*photos.training.iterdir(), *photos.held_out.iterdir()):
             assert min(read_picture(path).shape[:2]) >= 300
 
@@ -59,7 +59,7 @@ class TestPhotos:
         assert [line for line in said if "broken.jpg" in line]
         taken = [*photos.training.iterdir(), *photos.held_out.iterdir()]
         assert len(taken) == 8
-        assert len(names(photos.held_out)) == 2
+        assert len(names(photos.held_out)) == 4
         (large,) = (path for path in taken if "large" in path.name)
         assert read_picture(large).shape == (40, (2 * LONGEST + 8) // 3, 3)
 
@@ -72,10 +72,11 @@ class TestPhotos:
         assert "small.png: is only 200 x 90 pixels large, 96 a side are needed" in line
 
     def test_which_are_held_out_does_not_change(self, tmp_path: Path):
-        synthetic_pictures(tmp_path / "mine", 12, 96)
+        synthetic_pictures(tmp_path / "mine", 10, 96)
         first = gather(tmp_path / "one", tmp_path / "mine", 96, ignore)
         second = gather(tmp_path / "two", tmp_path / "mine", 96, ignore)
         assert names(first.held_out) == names(second.held_out)
+        assert len(names(first.held_out)) == 5
         assert not set(names(first.held_out)) & set(names(first.training))
 
     def test_of_many_pictures_a_spread_is_taken(self, tmp_path: Path):
@@ -128,15 +129,6 @@ class TestPhotos:
 
 
 class TestParts:
-    def test_interpolation_is_linear_and_exact_at_its_end(self):
-        first, second = ({"w": torch.randn(3, 4), "b": torch.randn(5)} for _ in range(2))
-        for share in (0.25, 0.5, 1.0):
-            mixed = interpolate(first, second, share)
-            for name in first:
-                expected = (1 - share) * first[name].double() + share * second[name].double()
-                torch.testing.assert_close(mixed[name].double(), expected, rtol=0, atol=1e-6)
-        assert torch.equal(interpolate(first, second, 1.0)["w"], second["w"])
-
     def test_time_adds_up_over_interruptions(self, tmp_path: Path):
         lines = [(10, 5.0), (20, 9.5), (30, 4.0), (40, 8.0), (50, 2.0)]
         (tmp_path / "fidelity").mkdir()
@@ -147,7 +139,7 @@ class TestParts:
         assert stage_log(Run(tmp_path), "fidelity").seconds == pytest.approx(9.5 + 8.0 + 2.0)
 
     def test_a_missing_package_is_said_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(demo_module, "find_spec", lambda name: None if name == "skimage" else find_spec(name))
+        monkeypatch.setitem(sys.modules, "skimage", None)
         with pytest.raises(MissingExtraError, match=r"aesop-sr\[demo\]"):
             demo(tmp_path / "run")
         assert not (tmp_path / "run").exists()
@@ -166,7 +158,7 @@ class TestParts:
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    synthetic_pictures(tmp_path / "it's <mine>: #1", 5, 128)
+    synthetic_pictures(tmp_path / "it's <mine>: #1", 10, 128)
     return tmp_path / "it's <mine>: #1"
 
 
@@ -175,7 +167,7 @@ def command(run: Path, photos: Path) -> list[str]:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not all(find_spec(package) for package in demo_module.PACKAGES), reason="the extra demo is missing")
+@pytest.mark.skipif(not all(find_spec(package) for package in PACKAGES), reason="the extra demo is missing")
 class TestWhole:
     def test_from_pictures_to_a_report(self, tmp_path: Path, mine: Path):
         run = tmp_path / "a: demo #1"
@@ -194,13 +186,15 @@ class TestWhole:
             digits = 4 if result["metric"] in ("ssim", "lpips-proxy") else 3
             assert f">{result['mean']:.{digits}f}<" in page
             assert f"{result['mean']:.{digits}f}" in first.stdout
+        assert all(difference["interval"] for difference in results["differences"])
         assert results["models"] == ["bicubic", "fidelity", "pixel", "aesop"]
         for path in find_pictures(run / "photos/validation"):
             assert path.stem in page
 
         # The twins start from one network and do not end as one.
         fidelity, aesop, pixel = (
-            load_file(run / f"models/{name}.safetensors") for name in ("fidelity", "aesop", "pixel")
+            load_file(run / name / "generator.safetensors")
+            for name in ("aesop/fidelity", "aesop/perceptual", "pixel/perceptual")
         )
         assert all(any(not torch.equal(a[key], b[key]) for key in a) for a, b in ((fidelity, aesop), (aesop, pixel)))
         record = load_recipe(str(run / "pixel/recipe.yaml"))
@@ -216,16 +210,15 @@ class TestWhole:
 
     def test_an_interrupted_demo_goes_on(self, tmp_path: Path, mine: Path):
         run = tmp_path / "run"
-        overrides = [*QUICK[1:], "steps=100000", "perceptual.log_every=1"]
+        changes = [*QUICK[1:], "fidelity.iterations=2", "autoencoder.iterations=2", "perceptual.iterations=100000"]
         script = f"""
-import sys
 from pathlib import Path
-from aesop.cli import app
-import aesop.demo.demo as demo
-demo.QUICK = {overrides!r} + ["fidelity.iterations=2", "autoencoder.iterations=2", "perceptual.iterations=100000"]
-from aesop.cli import main
-sys.argv = {command(run, mine)[2:]!r}
-main()
+from aesop.demo.demo import demo
+from aesop.training.interruption import Interrupted
+try:
+    demo(Path({str(run)!r}), Path({str(mine)!r}), overrides={changes!r})
+except Interrupted as stopped:
+    raise SystemExit(128 + stopped.signum)
 """
         process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
         logs = [run / name / "perceptual/log.jsonl" for name in ("aesop", "pixel")]
@@ -235,9 +228,8 @@ main()
             assert time.monotonic() < deadline
             time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        process.communicate(timeout=60)
         assert process.returncode == 128 + signal.SIGINT
-        assert "run the same command again to resume" in said.splitlines()[-1]
         for name in ("aesop", "pixel"):
             assert (run / name / "perceptual/checkpoint.pt").is_file()
             assert not (run / name / "perceptual/generator.safetensors").exists()

@@ -18,7 +18,9 @@ def demo(
     run: Annotated[Path, typer.Option(help="Folder for all results; an interrupted demo resumes.", metavar="DIR")] = (
         Path("demo")
     ),
-    quick: Annotated[bool, typer.Option("--quick", hidden=True, help="A trial of seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Every step once, in a minute; the values mean nothing.")] = (
+        False
+    ),
 ) -> None:
     """Train AESOP and its pixel-loss twin, and write a report.
 

@@ -1,4 +1,4 @@
-"""`aesop demo`: photographs in, two trained systems, their comparison and a report out."""
+"""`aesop demo`: photographs in, two trained systems, their evaluation and a report out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from aesop.demo.photos import Photos, gather
+from aesop.demo.photos import gather
 from aesop.demo.results import AESOP, PIXEL, measure, stage_log
 from aesop.demo.side_by_side import Training, train_side_by_side
 from aesop.errors import MissingExtraError
@@ -29,7 +29,7 @@ SECONDS = {"fidelity": 0.035, "autoencoder": 0.06, "perceptual": 0.4}
 #: Seconds for everything but training.
 OVERHEAD = 45.0
 
-#: Overrides that make the demo a trial of seconds; what it then measures means nothing.
+#: Overrides that make the demo a trial of a minute; what it then measures means nothing.
 QUICK = (
     "steps=4",
     "fidelity.batch=2",
@@ -40,19 +40,17 @@ QUICK = (
     "perceptual.log_every=1",
 )
 
-Say = Callable[[str], None]
-
 
 def demo(
     run: Path,
     photos: Path | None = None,
     *,
     overrides: Sequence[str] = (),
-    say: Say = lambda line: print(line, file=sys.stderr, flush=True),
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> tuple[Evaluation, Path]:
     """Train the recipe `laptop` and its pixel-loss twin, compare them, write the report.
 
-    What an earlier, interrupted call has done is not done again.
+    Safe to call again after an interruption: what is finished is not done again.
 
     Args:
         run: folder for everything.
@@ -72,12 +70,10 @@ def demo(
         raise MissingExtraError("aesop demo", "demo")
     given, run = run, run.resolve()
     recipe = load_recipe("laptop", overrides)
-    smallest = max(recipe.stage(name).crop for name in recipe.stages())
-    pictures = gather(run, photos, smallest, say)
-    ours, twin = Run(run / "aesop"), Run(run / "pixel")
+    pictures = gather(run, photos, max(recipe.stage(name).crop for name in recipe.stages()), say)
+    ours, twin, store = Run(run / "aesop"), Run(run / "pixel"), run / "prepared"
     if minutes := _minutes_left(recipe, ours, twin):
         say(f"All stages and the pixel-loss twin: about {minutes} minute{'s' if minutes > 1 else ''} on two cores.")
-    store = run / "prepared"
     train(
         recipe,
         pictures.training,
@@ -88,46 +84,36 @@ def demo(
         device="cpu",
         say=say,
     )
-    _train_twins(recipe, ours, twin, pictures, store, overrides)
-
+    # JSON is YAML, and quotes whatever a path may contain.
+    start = f"fidelity.weights={json.dumps(str(ours.stage('fidelity').network), ensure_ascii=False)}"
+    folders = {"--data": pictures.training, "--validation": pictures.held_out, "--store": store}
+    same = ("--device", "cpu", *(word for option, folder in folders.items() for word in (option, str(folder))))
+    twins = (
+        (AESOP, ours, ("laptop", *overrides)),
+        (PIXEL, twin, ("laptop-pixel", start, *(o for o in overrides if not o.startswith("autoencoder.")))),
+    )
+    iterations = recipe.iterations("perceptual")
+    train_side_by_side(
+        [
+            Training(
+                name, (*how, *same, "--run", str(of.folder), "--device", "cpu"), of.stage("perceptual"), iterations
+            )
+            for name, of, how in twins
+            if finished_iterations(of, "perceptual") < iterations
+        ]
+    )
     say("Measuring, and writing the report.")
     evaluation = measure(run, {PIXEL: twin, AESOP: ours}, pictures, given)
     say(autoencoder_verdict(stage_log(ours, "autoencoder")))
     return evaluation, run / "report.html"
 
 
-def _train_twins(recipe: Recipe, ours: Run, twin: Run, photos: Photos, store: Path, overrides: Sequence[str]) -> None:
-    """Train both perceptual networks side by side, as far as they are not finished."""
-    # JSON is YAML, and quotes whatever a path may contain.
-    same_start = f"fidelity.weights={json.dumps(str(ours.stage('fidelity').network), ensure_ascii=False)}"
-    trainings = [
-        Training(
-            method,
-            (
-                name,
-                *changes,
-                *("--data", str(photos.training), "--validation", str(photos.held_out)),
-                *("--store", str(store), "--run", str(run.folder), "--device", "cpu"),
-            ),
-            run.stage("perceptual"),
-            recipe.iterations("perceptual"),
-        )
-        for method, name, run, changes in (
-            (AESOP, "laptop", ours, overrides),
-            (PIXEL, "laptop-pixel", twin, (same_start, *(o for o in overrides if not o.startswith("autoencoder.")))),
-        )
-        if finished_iterations(run, "perceptual") < recipe.iterations("perceptual")
-    ]
-    train_side_by_side(trainings)
-
-
 def _minutes_left(recipe: Recipe, ours: Run, twin: Run) -> int:
-    """Return an estimate of the minutes for what is not done yet; 0 if nothing is left to train."""
+    """Estimate the minutes for what is not done yet; 0 if nothing is left to train."""
     left: dict[str, int] = {}
     for run, stage in ((ours, "fidelity"), (ours, "autoencoder"), (ours, "perceptual"), (twin, "perceptual")):
         if finished_iterations(run, stage) < recipe.iterations(stage):
             done = max((line["iteration"] for line in run.stage(stage).read_log()), default=0)
             left[stage] = max(left.get(stage, 0), recipe.iterations(stage) - done)
-    if not left:
-        return 0
-    return max(1, math.ceil((OVERHEAD + sum(SECONDS[stage] * count for stage, count in left.items())) / 60))
+    seconds = OVERHEAD + sum(SECONDS[stage] * count for stage, count in left.items())
+    return max(1, math.ceil(seconds / 60)) if left else 0

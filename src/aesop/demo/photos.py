@@ -12,26 +12,28 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 from aesop.data.bicubic import resize
-from aesop.data.pictures import find_pictures, read_picture, write_picture
+from aesop.data.pictures import find_pictures, read_picture, to_picture, to_planes, write_picture
 from aesop.errors import DataError, MissingExtraError, RunError
+from aesop.files import printable
 from aesop.progress import progress
 
 TRAINING = (
-    "coffee.png",
     "motorcycle_left.png",
+    "motorcycle_right.png",
     "ihc.png",
     "brick.png",
     "grass.png",
     "gravel.png",
-    "camera.png",
-    "rocket.jpg",
+    "moon.png",
+    "coins.png",
+    "cell.png",
+    "clock_motion.png",
     "hubble_deep_field.jpg",
     "retina.jpg",
 )
-HELD_OUT = ("astronaut.png", "chelsea.png")
+#: Five, so that means and differences have intervals.
+HELD_OUT = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png")
 #: How the photographs that come with a package are called.
 PACKAGE = "scikit-image"
 
@@ -66,74 +68,68 @@ def gather(run: Path, source: Path | None, smallest: int, say: Callable[[str], N
         RunError: `run` holds something else, or a demo with other pictures.
 
     """
-    origin = PACKAGE if source is None else str(source.resolve())
-    folder = run / "photos"
-    photos = Photos(folder / "train", folder / "validation", origin)
+    origin = PACKAGE if source is None else printable(source.resolve())
+    folder, unfinished = run / "photos", run / "photos.part"
     if folder.is_dir():
-        _require_same(run, folder / "source.json", origin)
-        return photos
-    unfinished = run / "photos.part"
+        try:
+            before = json.loads((folder / "source.json").read_text(encoding="utf-8"))["source"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{run}: is not a demo's folder; name a new folder with --run.") from error
+        if before != origin:
+            raise RunError(f"{run}: is a demo with the pictures of {before}; name a new folder with --run.")
+        return Photos(folder / "train", folder / "validation", origin)
     if run.exists() and (not run.is_dir() or any(entry != unfinished for entry in run.iterdir())):
         raise RunError(f"{run}: is not empty and not a demo; name a new folder with --run.")
     found = None if source is None else find_pictures(source)
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    parts = Photos(unfinished / "train", unfinished / "validation", origin)
     try:
-        for part in (parts.training, parts.held_out):
-            part.mkdir(parents=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for part in ("train", "validation"):
+            (unfinished / part).mkdir(parents=True)
         if source is None or found is None:
-            _copy_package_photos(parts)
+            _copy_package_photos(unfinished)
         else:
-            _convert(source, found, parts, smallest, say)
+            _convert(source, found, unfinished, smallest, say)
         (unfinished / "source.json").write_text(json.dumps({"source": origin}), encoding="utf-8")
+        unfinished.replace(folder)
     except OSError as error:
         raise RunError(f"{run}: cannot be written ({error.strerror}); name another folder with --run.") from error
-    unfinished.replace(folder)
-    return photos
+    return Photos(folder / "train", folder / "validation", origin)
 
 
-def _require_same(run: Path, record: Path, origin: str) -> None:
-    try:
-        before = json.loads(record.read_text(encoding="utf-8"))["source"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{run}: is not a demo's folder; name a new folder with --run.") from error
-    if before != origin:
-        raise RunError(f"{run}: is a demo with the pictures of {before}; name a new folder with --run.")
-
-
-def _copy_package_photos(photos: Photos) -> None:
+def _copy_package_photos(folder: Path) -> None:
     package = find_spec("skimage")
     if package is None or package.origin is None:
         raise MissingExtraError("aesop demo", "demo")
     data = Path(package.origin).parent / "data"
-    for folder, names in ((photos.training, TRAINING), (photos.held_out, HELD_OUT)):
+    for part, names in (("train", TRAINING), ("validation", HELD_OUT)):
         for name in names:
             if not (data / name).is_file():
                 raise DataError(f"{data / name}: this scikit-image lacks the picture; use your own with --photos DIR.")
-            shutil.copyfile(data / name, folder / name)
+            shutil.copyfile(data / name, folder / part / name)
 
 
-def _convert(source: Path, found: Sequence[Path], photos: Photos, smallest: int, say: Callable[[str], None]) -> None:
-    """Write at most MOST of the pictures `found` as PNG files of moderate size; hold a few of them out."""
+def _convert(source: Path, found: Sequence[Path], folder: Path, smallest: int, say: Callable[[str], None]) -> None:
+    """Write at most MOST of the pictures `found` as PNG files of moderate size; hold five or more of them out."""
     step = max(1.0, len(found) / MOST)
     chosen = [found[int(number * step)] for number in range(min(len(found), MOST))]
     usable: list[tuple[Path, Path]] = []
     with progress("pictures", len(chosen), unit="pictures") as advance:
         for number, path in enumerate(chosen):
             try:
-                picture = _shrink(read_picture(path))
+                planes = to_planes(read_picture(path))
+                factor = math.ceil(max(planes.shape[1:]) / LONGEST)
+                height, width = (length // factor * factor for length in planes.shape[1:])
+                if min(height, width) < smallest * factor:
+                    size = f"{width // factor} x {height // factor}"
+                    raise DataError(f"{path}: is only {size} pixels large, {smallest} a side are needed")
+                picture = resize(planes[:, :height, :width].contiguous(), 1 / factor) if factor > 1 else planes
             except DataError as error:
                 say(f"left out: {error}")
             else:
-                height, width = picture.shape[1:]
-                if min(height, width) < smallest:
-                    say(f"left out: {path}: is only {width} x {height} pixels large, {smallest} a side are needed")
-                else:
-                    target = photos.training / f"{number:03d} {_printable(path.stem)}.png"
-                    write_picture(target, picture.permute(1, 2, 0).contiguous().numpy())
-                    usable.append((path, target))
-            advance(note=_printable(path.name))
+                target = folder / "train" / f"{number:03d} {_short(path.stem)}.png"
+                write_picture(target, to_picture(picture))
+                usable.append((path, target))
+            advance(note=_short(path.name))
     if len(usable) < FEWEST:
         raise DataError(
             f"{source}: {len(usable)} usable pictures are too few, some to train on and some to hold out; "
@@ -141,23 +137,10 @@ def _convert(source: Path, found: Sequence[Path], photos: Photos, smallest: int,
         )
     # By hash, so that which are held out depends on names alone, and not on their order: neighbours are often alike.
     usable.sort(key=lambda paths: hashlib.sha256(os.fsencode(paths[0].relative_to(source))).digest())
-    for _, target in usable[: min(4, max(2, len(usable) // 8))]:
-        target.replace(photos.held_out / target.name)
+    for _, target in usable[: min(len(HELD_OUT), len(usable) // 2)]:
+        target.replace(folder / "validation" / target.name)
 
 
-def _shrink(picture: object) -> torch.Tensor:
-    """Shrink an H x W x 3 array by a whole number to at most LONGEST pixels a side: uint8 (3, H, W)."""
-    pixels = torch.as_tensor(picture).permute(2, 0, 1)
-    factor = math.ceil(max(pixels.shape[1:]) / LONGEST)
-    if factor == 1:
-        return pixels
-    height, width = (length // factor * factor for length in pixels.shape[1:])
-    if 0 in (height, width):
-        raise DataError(f"a picture of {pixels.shape[2]} x {pixels.shape[1]} pixels is too narrow; leave it out.")
-    return resize(pixels[:, :height, :width].contiguous(), 1 / factor)
-
-
-def _printable(name: str) -> str:
+def _short(name: str) -> str:
     """Make a name of a file that every file system and page can hold, still recognisable."""
-    shown = name.encode("utf-8", "replace").decode()
-    return "".join(character if character.isprintable() else "?" for character in shown)[:60].rstrip()
+    return "".join(character if character.isprintable() else "?" for character in printable(name))[:60].rstrip()

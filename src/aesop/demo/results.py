@@ -1,4 +1,4 @@
-"""What the demo makes of its two trained runs: models, measurements and what the report tells of the training."""
+"""What the demo makes of its two trained runs: measurements, and what the report tells of the training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,6 @@ from aesop.evaluation.curves import Curve, between, evaluate_curves
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import pictures
-from aesop.files import atomic_path
 from aesop.networks.state_dicts import read_state
 from aesop.reports.report import write_report
 from aesop.reports.training import StageLog, TrainingSection
@@ -32,51 +31,43 @@ ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: The models in tables, bicubic aside.
 FIDELITY, PIXEL, AESOP = "fidelity", "pixel", "aesop"
 
-#: Smaller differences of means are no gain: twice the standard deviation of the twins' difference over three seeds of
-#: the perceptual stage is 0.025, 0.0004, 0.42, 0.07 and 0.0075 (recipe `laptop`, two held-out pictures); rounded
-#: up, since three seeds tell a deviation badly.
-NOISE = {"psnr": 0.05, "ssim": 0.002, "lr-psnr": 0.8, "ae-psnr": 0.10, "lpips-proxy": 0.015}
-
-
-def collect_models(folder: Path, runs: Mapping[str, Run]) -> dict[str, Path]:
-    """Copy the fidelity network and the runs' perceptual networks to `folder`, by short names."""
-    sources = {FIDELITY: runs[AESOP].stage("fidelity").network}
-    sources |= {name: run.stage("perceptual").network for name, run in runs.items()}
-    models = {name: folder / f"{name}.safetensors" for name in sources}
-    for name, source in sources.items():
-        with atomic_path(models[name]) as temporary:
-            shutil.copyfile(source, temporary)
-    return models
-
 
 def measure(folder: Path, runs: Mapping[str, Run], photos: Photos, given: Path) -> Evaluation:
     """Measure bicubic and all networks on the held-out pictures; write results.json and report.html to `folder`.
 
     `given` is the folder as its user named it, for the commands that the report prints.
     """
-    models = collect_models(folder / "models", runs)
-    recipe = run_recipe(runs[AESOP])
-    measured = partial(evaluate, benchmarks=[photos.held_out], scale=recipe.scale)
+    ours = runs[AESOP]
+    networks = {FIDELITY: ours.stage("fidelity").network}
+    networks |= {name: run.stage("perceptual").network for name, run in runs.items()}
+    measured = partial(evaluate, benchmarks=[photos.held_out], scale=run_recipe(ours).scale)
     with TemporaryDirectory(prefix="aesop-demo-") as scratch:
         evaluation = measured(
-            {BICUBIC: BICUBIC, **models},
+            {BICUBIC: BICUBIC, **networks},
             metrics=METRICS,
-            autoencoder=runs[AESOP].stage("autoencoder").network,
+            autoencoder=ours.stage("autoencoder").network,
             against=PIXEL,
             sr_folder=Path(scratch),
         )
         evaluation.to_json(folder / "results.json")
         curves = [
-            Curve(f"{FIDELITY} to {name}", between(models[FIDELITY], models[name], Path(scratch), name, ALPHAS))
+            Curve(f"{FIDELITY} to {name}", between(networks[FIDELITY], networks[name], Path(scratch), name, ALPHAS))
             for name in runs
         ]
+        training = TrainingSection(
+            stage_log(ours, "fidelity"),
+            stage_log(ours, "autoencoder"),
+            {name: stage_log(run, "perceptual", f"perceptual stage, {name}") for name, run in runs.items()},
+            facts=_facts(evaluation, runs, photos),
+            commands=_commands(given),
+        )
         write_report(
             evaluation,
             folder / "report.html",
             pictures(evaluation),
             curves=evaluate_curves(curves, partial(measured, metrics=("psnr", "lpips-proxy"))),
             starts=dict.fromkeys(runs, FIDELITY),
-            training=_training(evaluation, runs, photos, given),
+            training=training,
         )
     return evaluation
 
@@ -88,18 +79,6 @@ def stage_log(run: Run, stage: str, title: str = "") -> StageLog:
     # The clock starts anew with every process that worked on the stage.
     ends = [a for a, b in zip(seconds, [*seconds[1:], -1.0], strict=True) if b < a]
     return StageLog(title or f"{stage} stage", run_recipe(run).iterations(stage), sum(ends), log)
-
-
-def _training(evaluation: Evaluation, runs: Mapping[str, Run], photos: Photos, folder: Path) -> TrainingSection:
-    ours = runs[AESOP]
-    return TrainingSection(
-        stage_log(ours, "fidelity"),
-        stage_log(ours, "autoencoder"),
-        {name: stage_log(run, "perceptual", f"perceptual stage, {name}") for name, run in runs.items()},
-        NOISE,
-        _facts(evaluation, runs, photos),
-        _commands(folder),
-    )
 
 
 def _facts(evaluation: Evaluation, runs: Mapping[str, Run], photos: Photos) -> list[tuple[str, str]]:
@@ -119,12 +98,13 @@ def _facts(evaluation: Evaluation, runs: Mapping[str, Run], photos: Photos) -> l
 
 
 def _commands(folder: Path) -> list[tuple[str, str]]:
-    aesop = "aesop" if shutil.which("aesop") else _own_command()
-    model = shlex.quote(os.path.relpath(folder / "models" / "aesop.safetensors"))
+    called = Path(sys.argv[0])  # a virtual environment that is not active has no PATH
+    own = shlex.quote(os.path.relpath(called)) if called.name == "aesop" else "python -m aesop"
+    aesop = "aesop" if shutil.which("aesop") else own
     return [
         (
             "Upscale your pictures with the network just trained:",
-            f"{aesop} upscale PICTURES --model {model} --output upscaled",
+            f"{aesop} upscale PICTURES --model {shlex.quote(os.path.relpath(folder / 'aesop'))} --output upscaled",
         ),
         ("Do all of this on your own photographs:", f"{aesop} demo --photos DIR --run my-demo"),
         (
@@ -132,10 +112,3 @@ def _commands(folder: Path) -> list[tuple[str, str]]:
             f"{aesop} train aesop-rrdb-128 --data DIR --run runs/aesop",
         ),
     ]
-
-
-def _own_command() -> str:
-    """Return how this process was called, if by the command: a virtual environment that is not active has no PATH."""
-    called: Sequence[str] = sys.argv
-    own = called and Path(called[0]).name == "aesop"
-    return shlex.quote(os.path.relpath(called[0])) if own else "python -m aesop"

@@ -10,8 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +38,37 @@ class Training:
         return self.stage.folder.parent.with_name(f"{self.stage.folder.parent.name}.log")
 
     def done(self) -> int:
-        """Return the iteration of the last log line."""
+        """The iteration of the last log line."""
         return min(self.iterations, max((line["iteration"] for line in self.stage.read_log()), default=0))
+
+    def start(self, threads: int) -> subprocess.Popen[bytes]:
+        """Start the training in a process of its own."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "aesop", "train", *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+                # A Ctrl-C reaches this process alone, which then stops the others, once.
+                start_new_session=True,
+            )
+
+    def failure(self, status: int) -> RunError:
+        """Why the training ended with a status other than 0."""
+        if status < 0:
+            return RunError(
+                f"{self.title}: its training was killed by signal {-status} (too little memory?); "
+                "close other programs and run the same command again to resume."
+            )
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        said = lines[-1].removeprefix("aesop: ") if lines else f"its training ended with status {status}"
+        return RunError(f"{self.title}: {said} (all it said: {self.log})")
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -60,11 +84,13 @@ def train_side_by_side(trainings: Sequence[Training]) -> None:
     """
     if not trainings:
         return
-    total = sum(training.iterations for training in trainings)
     names = " and ".join(training.title for training in trainings)
-    with caught_signals() as interruption, _processes(trainings) as processes:
-        shown = sum(training.done() for training in trainings)
-        with progress(f"perceptual stage, {names}", total, shown) as advance:
+    total, shown = (sum(counts) for counts in zip(*((t.iterations, t.done()) for t in trainings), strict=True))
+    threads = max(1, cores() // len(trainings))
+    processes: list[subprocess.Popen[bytes]] = []
+    with caught_signals() as interruption, progress(f"perceptual stage, {names}", total, shown) as advance:
+        try:
+            processes += [training.start(threads) for training in trainings]
             while any(process.poll() is None for process in processes):
                 time.sleep(INTERVAL)
                 done = [training.done() for training in trainings]
@@ -75,56 +101,16 @@ def train_side_by_side(trainings: Sequence[Training]) -> None:
                     shown = sum(done)
                 if interruption.signum is not None or any(process.returncode for process in processes):
                     break
-        if interruption.signum is not None:
-            _stop(processes)
-            raise Interrupted(interruption.signum, min(training.done() for training in trainings))
-        # Looked at before the others are stopped, which ends those with a status of their own.
-        statuses = [process.poll() for process in processes]
+            # Looked at before the others are stopped, which ends those with a status of their own.
+            statuses = [process.poll() for process in processes]
+        finally:
+            for process in processes:  # asked to write their checkpoints
+                if process.poll() is None:
+                    process.terminate()
+            for process in processes:
+                process.wait()
+    if interruption.signum is not None:
+        raise Interrupted(interruption.signum, min(training.done() for training in trainings))
     for training, status in zip(trainings, statuses, strict=True):
         if status:
-            raise RunError(_reason(training, status))
-
-
-@contextmanager
-def _processes(trainings: Sequence[Training]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start all processes; however the block is left, none of them stays behind."""
-    threads = str(max(1, cores() // len(trainings)))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        for training in trainings:
-            training.log.parent.mkdir(parents=True, exist_ok=True)
-            with training.log.open("wb") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "aesop", "train", *training.arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    # A Ctrl-C reaches this process alone, which then stops the others, once.
-                    start_new_session=True,
-                )
-            processes.append(process)
-        yield processes
-    finally:
-        _stop(processes)
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask the processes that still run to write their checkpoints, and wait until they have."""
-    for process in processes:
-        if process.poll() is None:
-            process.terminate()
-    for process in processes:
-        process.wait()
-
-
-def _reason(training: Training, status: int) -> str:
-    if status < 0:
-        return (
-            f"{training.title}: its training was killed by signal {-status} (too little memory?); "
-            "close other programs and run the same command again to resume."
-        )
-    lines = training.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    said = lines[-1].removeprefix("aesop: ") if lines else f"its training ended with status {status}"
-    return f"{training.title}: {said} (all it said: {training.log})"
+            raise training.failure(status)

@@ -77,8 +77,7 @@ def report_text(
     """
     count = len({(result.benchmark, name) for result in evaluation.results for name in result.pictures})
     shown = None if pictures is None else show(pictures, count, round(megabytes * 10**6))
-    noise = training.noise if training else {}
-    comparisons = compare(evaluation, find_starts(evaluation.files) if starts is None else starts, noise)
+    comparisons = compare(evaluation, find_starts(evaluation.files) if starts is None else starts)
     marks = {model: mark(index) for index, model in enumerate(evaluation.models)}
     drawn = plot(evaluation, curves, published=published)
     charts = training.charts({model: colour for model, (colour, _) in marks.items()}) if training else []
@@ -107,7 +106,7 @@ def report_text(
         "data": _json(data),
         "colours": COLOURS,
         "tables": [
-            (table, means(evaluation, table), differences(evaluation, table, noise), paper(table))
+            (table, means(evaluation, table), differences(evaluation, table), paper(table))
             for table in tabulate(evaluation, published=published)
         ],
         "perceptual": any(metric in PERCEPTION for metric in measured),

@@ -8,9 +8,8 @@ from typing import Literal
 
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.results import Evaluation, PairedDifference
-from aesop.evaluation.tabulate import OUTCOMES, Outcome
+from aesop.evaluation.tabulate import OUTCOMES, Outcome, outcome_of
 from aesop.metrics import METRICS
-from aesop.reports.tables import judged
 
 #: More benchmarks are counted metric by metric, not told one by one.
 MANY = 3
@@ -37,9 +36,7 @@ class Comparison:
     below: bool
 
 
-def compare(
-    evaluation: Evaluation, starts: Mapping[str, str], noise: Mapping[str, float] | None = None
-) -> list[Comparison]:
+def compare(evaluation: Evaluation, starts: Mapping[str, str]) -> list[Comparison]:
     """What to say of an evaluation, the most telling comparison first; empty where there is nothing to compare.
 
     The last network is compared with the model that the caller named (`evaluation.against`), with its twin and with its
@@ -49,7 +46,6 @@ def compare(
     Args:
         evaluation: what was measured.
         starts: the evaluated network that another's perceptual training began as. Networks of one start are twins.
-        noise: by metric, differences that another seed of the training makes as well. They count as even.
 
     """
     against = evaluation.against or evaluation.models[0]
@@ -67,28 +63,26 @@ def compare(
     if start:
         wanted[start] = "start"
     wanted = wanted or {against: ""}
-    found = [_compared(evaluation, model, other, role, noise or {}) for other, role in wanted.items()]
-    others = [
-        _compared(evaluation, other, own, "start", noise or {}) for other, own in starts.items() if other != model
-    ]
+    found = [_compared(evaluation, model, other, role) for other, role in wanted.items()]
+    others = [_compared(evaluation, other, own, "start") for other, own in starts.items() if other != model]
     return [one for one in found if one.sentences] + [one for one in others if one.below]
 
 
-def _compared(evaluation: Evaluation, model: str, against: str, role: Role, noise: Mapping[str, float]) -> Comparison:
+def _compared(evaluation: Evaluation, model: str, against: str, role: Role) -> Comparison:
     results = [result for result in evaluation.results if result.model in (model, against)]
     found = replace(evaluation, against=against, results=results).differences()
     by_metric = len({difference.benchmark for difference in found}) > MANY
     titled: dict[str, list[PairedDifference]] = {}
     for one in found:
         titled.setdefault(METRICS[one.metric].title if by_metric else one.benchmark, []).append(one)
-    sentences = [(title, _parts(those, noise)) for title, those in titled.items()]
+    sentences = [(title, _parts(those)) for title, those in titled.items()]
     known = [difference for difference in found if METRICS[difference.metric].higher_is_better is not None]
     return Comparison(model, against, role, sentences, by_metric, bool(known) and all(map(_is_below, known)))
 
 
-def _parts(found: Sequence[PairedDifference], noise: Mapping[str, float]) -> list[Part]:
+def _parts(found: Sequence[PairedDifference]) -> list[Part]:
     """Differences by their outcome, those that there are."""
-    judgements = [(judged(difference, noise), difference) for difference in found]
+    judgements = [(outcome_of(difference), difference) for difference in found]
     parts: list[Part] = [(outcome, [one for own, one in judgements if own == outcome]) for outcome in OUTCOMES]
     return [(outcome, those) for outcome, those in parts if those]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aesop.evaluation.results import Evaluation, PairedDifference, Result
-from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Outcome, Row, outcome_of
+from aesop.evaluation.results import Evaluation, Result
+from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Row, outcome_of
 from aesop.metrics import METRICS
 
 
@@ -28,12 +28,6 @@ class Table:
     rows: list[tuple[str, list[Shown]]]
 
 
-def judged(found: PairedDifference, noise: Mapping[str, float]) -> Outcome:
-    """The outcome of a difference; one below `noise`, by metric, is even whatever its interval says."""
-    outcome = outcome_of(found)
-    return "even" if outcome != "open" and abs(found.difference) < noise.get(found.metric, 0.0) else outcome
-
-
 def means(evaluation: Evaluation, table: BenchmarkTable) -> Table | None:
     """The means of a benchmark, with the best and what cannot be told from it; None where nothing was measured."""
     ties = {metric: _ties(evaluation, table, index) for index, metric in enumerate(table.metrics)}
@@ -45,7 +39,7 @@ def means(evaluation: Evaluation, table: BenchmarkTable) -> Table | None:
     return _table(table.metrics, table.models, shown)
 
 
-def differences(evaluation: Evaluation, table: BenchmarkTable, noise: Mapping[str, float]) -> Table | None:
+def differences(evaluation: Evaluation, table: BenchmarkTable) -> Table | None:
     """How models differ from the one that all are compared with, picture by picture."""
     found = {(d.model, d.metric): d for d in evaluation.differences() if d.benchmark == table.benchmark}
 
@@ -53,7 +47,7 @@ def differences(evaluation: Evaluation, table: BenchmarkTable, noise: Mapping[st
         difference = found.get((model, metric))
         if difference is None:
             return Shown()
-        outcome = judged(difference, noise)
+        outcome = outcome_of(difference)
         arrow = {"better": "▲ ", "worse": "▼ "}.get(outcome, "")
         return _shown(replace(cell, text=arrow + cell.text), outcome if arrow else "", difference.difference)
 

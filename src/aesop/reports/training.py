@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aesop.progress import duration
@@ -40,14 +40,12 @@ class StageLog:
 class TrainingSection:
     """The stages of a training with several perceptual networks, by the names that these have in the evaluation.
 
-    `noise` has, by metric, what another seed of the perceptual stage changes: smaller differences are no gain. `facts`
-    are names and texts, `commands` what to do next and the command that does it.
+    `facts` are names and texts, `commands` what to do next and the command that does it.
     """
 
     fidelity: StageLog
     autoencoder: StageLog
     perceptual: Mapping[str, StageLog]
-    noise: Mapping[str, float] = field(default_factory=dict)
     facts: Sequence[tuple[str, str]] = ()
     commands: Sequence[tuple[str, str]] = ()
 
