@@ -101,29 +101,47 @@ def test_files_without_permission_are_one_sentence(
         assert re.fullmatch(r"aesop: .*[Pp]ermission.*\.\n", said), said
 
 
-def test_an_error_of_the_system_that_nobody_expected_is_a_sentence(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    def fails(*_: object, **__: object) -> None:
+def test_an_error_of_the_system_that_nobody_expected_is_a_sentence(capsys: pytest.CaptureFixture[str]):
+    def fails() -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO), "some/file")
 
-    monkeypatch.setattr("aesop.data.pictures.find_pictures", fails)
-    monkeypatch.setattr("aesop.upscaling.upscale.find_pictures", fails)
-    assert called(monkeypatch, "upscale", photos, "--model", "x", "--output", "y") == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(fails)
     assert capsys.readouterr().err == f"aesop: some/file: {os.strerror(errno.EIO)}.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("labtop --data . --run run", "did you mean laptop"),
+        ("laptop seeed=1 --data . --run run", "did you mean `seed`"),
+        ("laptop --data none --run run", "none"),
+        ("laptop --hr . --run run", "--lr DIR"),
+        ("laptop --data . --run run --device warp", "--device warp"),
+    ],
+)
+def test_mistakes_of_a_training_are_one_sentence(
+    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert called(monkeypatch, "train", *words.split()) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.startswith("aesop: ")
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_warnings_of_libraries_are_not_shown():
     script = """
 import warnings, logging, subprocess, sys
-import aesop.cli as cli
-def told(*_, **__):
+from aesop.cli import main
+def warns():
+    import lightning_fabric
     warnings.warn("a library's warning")
     logging.getLogger("lightning_fabric").info("a tip")
     subprocess.run([sys.executable, "-c", "import warnings; warnings.warn('of a worker')"])
-cli.app = told
-import lightning_fabric
-cli.main()
+main(warns)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert (run.stdout, run.stderr) == ("", "")

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from aesop.autoencoder import AutoEncoder
-from aesop.cli import main
 from aesop.errors import DataError, ModelError, RunError
 from aesop.networks.loading import load_generator
 from aesop.networks.srvgg import SRVGGConfig
@@ -127,28 +126,3 @@ def test_a_corrupt_checkpoint_is_named(photos: Path, tmp_path: Path):
     (tmp_path / "run/run.json").write_text("{")
     with pytest.raises(RunError, match=r"run\.json: is damaged"):
         run_tiny(photos, tmp_path / "run")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["labtop", "--data", "photos"], "did you mean laptop"),
-        (["laptop", "seeed=1", "--data", "photos"], "did you mean `seed`"),
-        (["laptop", "--data", "none"], "none"),
-    ],
-)
-def test_mistakes_on_the_command_line_are_one_sentence_and_status_2(
-    arguments: list[str],
-    message: str,
-    photos: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-):
-    monkeypatch.chdir(photos.parent)
-    monkeypatch.setattr("sys.argv", ["aesop", "train", *arguments, "--run", "run"])
-    with pytest.raises(SystemExit) as left:
-        main()
-    said = capsys.readouterr().err
-    assert left.value.code == 2
-    assert message in said
-    assert len(said.strip().splitlines()) == 1

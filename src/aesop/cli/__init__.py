@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -71,14 +72,14 @@ app.command(
 )(upscale.upscale)
 
 
-def main() -> None:
+def main(run: Callable[[], object] = app) -> None:
     """Run the command; a mistake of the user's becomes one sentence and exit status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal or a pipe without arrows is no reason to fail
     _silence_libraries()
     try:
-        app()
+        run()
     except Interrupted as stopped:
         print(f"{stopped}; run the same command again to resume.", file=sys.stderr)
         sys.exit(128 + stopped.signum)
