@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aesop.cli import options
-from aesop.cores import share_cores
 
 if TYPE_CHECKING:
     import torch
@@ -222,7 +221,7 @@ def curves(
 
 def _begin(imports: Sequence[str] | None, device: str, output: Path, json: Path | None = None) -> torch.device:
     """Import the user's modules, try the outputs and choose the device."""
-    share_cores()
+    options.share_cores()
     from aesop.analysis.drawing import require_drawable
     from aesop.files import require_writable
 

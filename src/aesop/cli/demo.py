@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aesop.cores import share_cores
+from aesop.cli.options import share_cores
 
 
 def demo(

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from aesop.cli import options
-from aesop.cores import share_cores
 
 
 def evaluate(
@@ -78,7 +77,7 @@ def evaluate(
     if a picture could not be read, upscaled or measured or a metric of --metrics is not available; tables and files
     hold the rest.
     """
-    share_cores()
+    options.share_cores()
     from aesop.data.pairs import named_folders
     from aesop.errors import AesopError, RunError
     from aesop.evaluation.curves import MeasuredCurve, evaluate_curves, open_curves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,15 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything an
 Device = Annotated[
     str, typer.Option(help="auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps, ...", metavar="DEVICE")
 ]
+
+
+def share_cores() -> None:
+    """Let torch's threads sleep while they wait; call it before torch is loaded.
+
+    Threads that wait by spinning are a sixth faster on an idle machine, but where another program wants the cores too,
+    an iteration takes seconds instead of a tenth of one (measured on two cores).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def examples(*commands: str) -> str:

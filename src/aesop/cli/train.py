@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aesop.cli.options import Device, RecipeName
-from aesop.cores import share_cores
+from aesop.cli.options import Device, RecipeName, share_cores
 
 
 def train(
