@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from aesop.autoencoder import AutoEncoder
 from aesop.errors import ModelError
 from aesop.networks.loading import load_generator
+from aesop.networks.section import GeneratorSection
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from aesop.training.recipe import Recipe
@@ -61,7 +62,7 @@ def same(one: nn.Module, other: nn.Module, height: int = 9, width: int = 7) -> b
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipes_files_give_their_networks_back(tmp_path: Path, name: str):
     said = tiny_recipe(name)
-    networks = {stage: said.generator for stage in said.stages() if stage != "autoencoder"}
+    networks: dict[str, GeneratorSection] = {stage: said.generator for stage in said.stages() if stage != "autoencoder"}
     if said.perceptual is not None and said.perceptual.generator is not None:
         networks["perceptual"] = said.perceptual.generator
     for stage, section in networks.items():

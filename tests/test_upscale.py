@@ -269,19 +269,19 @@ def test_pictures_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
 def test_mistakes_are_named_before_work_starts(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", picture(8, 8))
     (tmp_path / "file").touch()
-    for error, message, arguments, options in (
-        (DataError, r"missing\.png", ([tmp_path / "a.png", tmp_path / "missing.png"], MODEL, tmp_path / "out"), {}),
-        (ModelError, r"missing\.pth", (tmp_path / "a.png", tmp_path / "missing.pth", tmp_path / "out"), {}),
-        (AesopError, "--device nowhere", (tmp_path / "a.png", MODEL, tmp_path / "out"), {"device": "nowhere"}),
-        (AesopError, "--device meta", (tmp_path / "a.png", MODEL, tmp_path / "out"), {"device": "meta"}),
-        (AesopError, "not a folder; choose another", (tmp_path / "a.png", MODEL, tmp_path / "file/out"), {}),
-        *(
-            (DataError, rf"{name}: --output is the folder", (tmp_path / "a.png", MODEL, tmp_path / name), {})
-            for name in ("out.png", "b.JPG", "file")
-        ),
+    missing, out = tmp_path / "missing.png", tmp_path / "out"
+    for error, message, inputs, model, output, device in (
+        (DataError, r"missing\.png", [tmp_path / "a.png", missing], MODEL, out, "cpu"),
+        (ModelError, r"missing\.pth", tmp_path / "a.png", tmp_path / "missing.pth", out, "cpu"),
+        (AesopError, "--device nowhere", tmp_path / "a.png", MODEL, out, "nowhere"),
+        (AesopError, "--device meta", tmp_path / "a.png", MODEL, out, "meta"),
+        (AesopError, "not a folder; choose another", tmp_path / "a.png", MODEL, tmp_path / "file/out", "cpu"),
+        (DataError, r"out\.png: --output is the folder", tmp_path / "a.png", MODEL, tmp_path / "out.png", "cpu"),
+        (DataError, r"b\.JPG: --output is the folder", tmp_path / "a.png", MODEL, tmp_path / "b.JPG", "cpu"),
+        (DataError, r"file: --output is the folder", tmp_path / "a.png", MODEL, tmp_path / "file", "cpu"),
     ):
         with pytest.raises(error, match=message):
-            upscale(*arguments, **options)
+            upscale(inputs, model, output, device=device)
     assert names(tmp_path) == ["a.png", "file"]
     (tmp_path / "out.png").mkdir()  # a folder may be called as a picture is
     assert upscale(tmp_path / "a.png", MODEL, tmp_path / "out.png").written == [tmp_path / "out.png/a.png"]
@@ -298,7 +298,8 @@ def test_command_exits_with_2_if_a_picture_failed(
     def call() -> tuple[object, str, str]:
         with pytest.raises(SystemExit) as left:
             main()
-        return left.value.code, *capsys.readouterr()
+        said, warned = capsys.readouterr()
+        return left.value.code, said, warned
 
     write_picture(tmp_path / "in/a.png", picture(8, 8))
     write_picture(tmp_path / "in/a.bmp", picture(8, 8))
