@@ -68,6 +68,10 @@ def stage_of(recipe: Recipe, folder: Path, name: str) -> Any:
     return build_stage(Fabric(accelerator="cpu", devices=1), run, recipe, name)
 
 
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(value, second[key]) for key, value in first.items())
+
+
 def fidelity_of(folder: Path) -> nn.Module:
     return load_generator(Run(folder).stage("fidelity").network).model
 
@@ -166,8 +170,7 @@ def test_without_the_lr_term_the_lr_image_is_measured_but_not_learned_from(tmp_p
         expected = (stage.network.encode(hr) - target).abs().mean().item()
         assert losses[-1]["lr"].item() == pytest.approx(expected, rel=0.2)
         after.append(copy.deepcopy(stage.network.state_dict()))
-    same = all(torch.equal(after[0][key], after[1][key]) for key in after[0])
-    assert same is not heeds
+    assert same(*after) is not heeds
 
 
 # A frozen decoder (the real-world auto-encoder).
@@ -187,26 +190,29 @@ def test_a_frozen_decoder_stays_bit_for_bit_while_the_encoder_trains(tmp_path: P
         stage.step(*batch(recipe, number))
     fidelity = fidelity_of(tmp_path).state_dict()
     for name, network in networks.items():
-        for key, value in network.state_dict().items():
-            if key.startswith("decoder."):
-                assert torch.equal(value, before[name][key]), (name, key)
-                assert torch.equal(value, fidelity[key.removeprefix("decoder.")]), (name, key)
-        moved = [
-            not torch.equal(value, before[name][f"encoder.{key}"])
-            for key, value in network.encoder.state_dict().items()
-        ]
-        assert all(moved), name
-    assert all(torch.equal(stage.result.state_dict()[f"decoder.{key}"], value) for key, value in fidelity.items())
+        assert same(network.decoder.state_dict(), fidelity), name
+        encoder, start = network.encoder.state_dict(), before[name]
+        assert not any(torch.equal(value, start[f"encoder.{key}"]) for key, value in encoder.items()), name
 
 
-def test_a_decoder_that_is_not_frozen_trains(tmp_path: Path):
+def test_a_decoder_starts_as_the_fidelity_network_and_trains(tmp_path: Path):
     recipe = small_recipe()
     stage: AutoEncoderStage = stage_of(recipe, tmp_path, "autoencoder")
-    stage.step(*batch(recipe))
     start = fidelity_of(tmp_path).state_dict()
+    assert stage.fidelity is not None
+    for network in (stage.network.decoder, stage.ema.model.decoder, stage.fidelity):
+        assert same(network.state_dict(), start)
+    stage.step(*batch(recipe))
     moved = {key for key, value in stage.network.decoder.state_dict().items() if not torch.equal(value, start[key])}
     assert moved >= {key for key, value in start.items() if value.dim() == 4}
-    assert all(torch.equal(value, start[key]) for key, value in stage.fidelity.state_dict().items())
+    assert same(stage.fidelity.state_dict(), start)
+
+
+def test_a_stage_of_ones_own_needs_no_fidelity_network():
+    stage = AutoEncoderStage(AutoEncoder(SMALL.build(4), 4, 4, 4, 1))
+    lr, hr = batch(small_recipe())
+    stage.step(lr, hr)
+    assert stage.validate([(lr[:1], hr[:1])]).keys() == {"ae_psnr", "bottleneck_psnr"}
 
 
 def test_freezing_a_decoder_that_starts_fresh_is_refused():
@@ -221,44 +227,25 @@ def test_freezing_a_decoder_that_starts_fresh_is_refused():
 # What the decoder starts as.
 
 
-def test_a_decoder_of_the_recipes_generator_starts_as_the_fidelity_network(tmp_path: Path):
-    stage: AutoEncoderStage = stage_of(small_recipe(), tmp_path, "autoencoder")
-    expected = fidelity_of(tmp_path).state_dict()
-    assert stage.network.decoder.state_dict().keys() == expected.keys()
-    for network in (stage.network.decoder, stage.ema.model.decoder, stage.fidelity):
-        assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
-    assert stage.network.decoder is not stage.fidelity
-
-
-@pytest.mark.parametrize("name", ["ablation-c", "ablation-a"])
-def test_a_decoder_of_another_type_starts_as_the_file_that_is_named(tmp_path: Path, name: str):
-    section = SRResNetConfig(type="srresnet", features=16, blocks=1, norm=True)
-    network = randomised(section.build(4))
-    path = saved(network, tmp_path / "srresnet.safetensors")
-    recipe = small_recipe(
-        "autoencoder.decoder={type: srresnet, features: 16, blocks: 1, norm: true}",
-        f"autoencoder.decoder_weights={path}",
-        name=name,
-    )
+@pytest.mark.parametrize(
+    ("name", "section"),
+    [
+        ("ablation-c", SRResNetConfig(type="srresnet", features=16, blocks=1, norm=True)),
+        ("ablation-a", SRResNetConfig(type="srresnet", features=16, blocks=1, norm=True)),
+        ("ablation-c", None),
+    ],
+)
+def test_a_decoder_starts_as_the_file_that_is_named(tmp_path: Path, name: str, section: SRResNetConfig | None):
+    """Of another type, or of the recipe's own generator."""
+    network = randomised((section or SMALL).build(4), seed=7)
+    path = saved(network, tmp_path / "decoder.safetensors")
+    own = [] if section is None else [f"autoencoder.decoder={json.dumps(section.model_dump())}"]
+    recipe = small_recipe(*own, f"autoencoder.decoder_weights={path}", name=name)
     check_weights(recipe)
     stage_name = "autoencoder" if name == "ablation-c" else "perceptual"
     stage = stage_of(recipe, tmp_path / "run", stage_name)
     autoencoder = stage.network if stage_name == "autoencoder" else stage.fidelity_loss.autoencoder
-    expected = network.state_dict()
-    found = autoencoder.decoder.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(value, expected[key]) for key, value in found.items())
-
-
-def test_decoder_weights_alone_replace_the_fidelity_network(tmp_path: Path):
-    """Of the recipe's own generator, another file may be named."""
-    other = randomised(SMALL.build(4), seed=7)
-    path = saved(other, tmp_path / "other.safetensors")
-    stage = stage_of(small_recipe(f"autoencoder.decoder_weights={path}"), tmp_path / "run", "autoencoder")
-    expected, start = other.state_dict(), fidelity_of(tmp_path / "run").state_dict()
-    for key, value in stage.network.decoder.state_dict().items():
-        assert torch.equal(value, expected[key])
-        assert not torch.equal(value, start[key])
+    assert same(autoencoder.decoder.state_dict(), network.state_dict())
 
 
 def test_decoders_that_do_not_fit_are_one_sentence(tmp_path: Path):
@@ -296,33 +283,38 @@ def test_a_run_names_its_fidelity_network_where_one_is_wanted(tmp_path: Path):
         saved(network, tmp_path / stage / "generator.safetensors")
     (tmp_path / "run.json").write_text(json.dumps({"stages": ["fidelity", "autoencoder", "perceptual"]}))
     for key in ("generator", "autoencoder.decoder"):
-        started = starting_network(SMALL, 4, tmp_path, key).state_dict()
-        assert all(torch.equal(value, networks["fidelity"].state_dict()[name]) for name, value in started.items()), key
+        assert same(starting_network(SMALL, 4, tmp_path, key).state_dict(), networks["fidelity"].state_dict()), key
 
 
 # Files of auto-encoders.
 
 
 @pytest.mark.parametrize(
-    "decoder",
+    ("decoder", "default"),
     [
-        "{type: srresnet, features: 16, blocks: 1}",
-        "{type: srresnet, features: 16, blocks: 1, norm: true}",
-        "{type: swinir, features: 8, groups: 1, blocks: 2, heads: 2, window: 4}",
-        "{type: swinir, features: 8, groups: 1, blocks: 1, heads: 4, window: 2, upsampler: nearest+conv}",
-        "{type: drct, features: 8, groups: 1, heads: 2, growth: 4, window: 4}",
-        "{type: span, features: 4, norm: true}",
+        ("{type: srresnet, features: 16, blocks: 1}", torch.float64),
+        ("{type: srresnet, features: 16, blocks: 1, norm: true}", torch.float32),
+        ("{type: swinir, features: 8, groups: 1, blocks: 2, heads: 2, window: 4}", torch.float32),
+        ("{type: swinir, features: 8, groups: 1, blocks: 1, heads: 4, window: 2, upsampler: nearest+conv}",
+         torch.float32),
+        ("{type: drct, features: 8, groups: 1, heads: 2, growth: 4, window: 4}", torch.float32),
+        ("{type: span, features: 4, norm: true}", torch.float64),
     ],
-)
-def test_a_file_of_a_trained_auto_encoder_says_what_decodes(tmp_path: Path, decoder: str):
+)  # fmt: skip
+def test_a_file_of_a_trained_auto_encoder_says_what_decodes(tmp_path: Path, decoder: str, default: torch.dtype):
+    """Whatever torch's default type is when it is loaded."""
     recipe = small_recipe(f"autoencoder.decoder={decoder}", "autoencoder.crop=64")
     stage: AutoEncoderStage = stage_of(recipe, tmp_path / "run", "autoencoder")
     randomised(stage.result)
     path = saved(stage.result, tmp_path / "ae.safetensors", stage="autoencoder", recipe=recipe.model_dump(mode="json"))
-    loaded = AutoEncoder.load(path)
+    hr = torch.rand(1, 3, 32, 48)
+    torch.set_default_dtype(default)
+    try:
+        loaded = AutoEncoder.load(path)
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert loaded.scale == 4
     assert not loaded.training
-    hr = torch.rand(1, 3, 32, 48)
     with torch.no_grad():
         assert torch.equal(loaded(hr), stage.result(hr))
         assert torch.equal(loaded.encode(hr), stage.result.encode(hr))
@@ -346,7 +338,7 @@ def test_every_scale_trains_saves_and_supervises(tmp_path: Path, scale: int):
         assert torch.equal(autoencoder(hr), stage.result(hr))
     before = copy.deepcopy(autoencoder.state_dict())
     assert torch.isfinite(perceptual.step(lr, hr)["aesop"])
-    assert all(torch.equal(value, before[key]) for key, value in autoencoder.state_dict().items())
+    assert same(autoencoder.state_dict(), before)
 
 
 @pytest.mark.parametrize(
@@ -379,12 +371,9 @@ def test_every_ablation_differs_in_the_auto_encoder_alone():
     for name in names:
         changed = {key for key in sections[name] if sections[name][key] != sections["ablation-c"][key]}
         assert changed <= {"name", "about", "autoencoder"}
+    settings = {name: sections[name]["autoencoder"] for name in names}
     differing = {
-        name: {
-            key: value
-            for key, value in sections[name]["autoencoder"].items()
-            if value != sections["ablation-c"]["autoencoder"][key]
-        }
-        for name in names
+        name: {key: value for key, value in own.items() if value != settings["ablation-c"][key]}
+        for name, own in settings.items()
     }
     assert differing == {"ablation-a": {"encoder": "bicubic"}, "ablation-b": {"lr_weight": 0.0}, "ablation-c": {}}
