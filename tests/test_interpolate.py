@@ -143,8 +143,8 @@ def test_networks_that_cannot_be_mixed_are_refused(tmp_path: Path):
     for first, second, alpha, target, message in (
         (small, wide, 0.5, output, r"are of two architectures, they differ in body\.0\.\w+ and \d more; name two"),
         (small, rrdb, 0.5, output, "are of two architectures, .* and RRDB x4; name two of one"),
-        (small, run, 1.5, output, "alpha 1.5: is not between 0"),
-        (small, run, float("nan"), output, "alpha nan: is not between 0"),
+        (small, run, 1.5, output, "alpha 1.5: must be between 0"),
+        (small, run, float("nan"), output, "alpha nan: must be between 0"),
         (small, run, 0.5, tmp_path / "x.pth", "end the name in .safetensors"),
         (small, run, 0.5, small, "is one of the two networks"),
         (small, tmp_path / "none.safetensors", 0.5, output, "no such model file"),

@@ -59,18 +59,11 @@ def measure_crops(
     metrics: Sequence[str] | None = None,
     **how: Any,
 ) -> CropSheet:
-    """Evaluate models on one picture and cut squares out of what they made of it.
+    """Evaluate models, by title, on one HR picture, and cut squares out of what they made of its LR (`lr`, or made).
 
-    Args:
-        picture: the HR picture; of LR `without_hr`.
-        models: by title, in the order of the crops; HR is the last one, where there is one.
-        lr: the LR picture; made if None.
-        without_hr: whether `picture` is LR itself. Then boxes are found, and drawn, on the last model's picture.
-        boxes: squares to cut out; unset, `count` of at most `side` HR pixels are found where most is lost.
-        count: see above.
-        side: see above.
-        metrics: names of metrics of single pictures; None for PSNR where there is HR, else none.
-        how: of `evaluate`: scale, autoencoder, device, cache, imports.
+    `without_hr` the picture is LR itself; boxes are then found, and drawn, on the last model's. Without `boxes`,
+    `count` of at most `side` HR pixels are found where most is lost. `metrics` are names, None for PSNR where there is
+    HR, else none; `how` is of `evaluate`: scale, autoencoder, device, cache, imports.
 
     Raises AesopError as `evaluate` does, if a model is called HR, a metric cannot measure this, the picture cannot be
     read or no model upscaled it, or a box is not inside it.

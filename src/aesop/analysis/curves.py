@@ -84,18 +84,10 @@ def measure_curves(
     points: int = 10,
     **how: Any,
 ) -> PerceptionDistortion:
-    """Measure methods, `[TITLE=]RUN`, `[TITLE=]A:B` or `[TITLE=]MODEL`, by two metrics.
+    """Measure methods, `[TITLE=]RUN`, `[TITLE=]A:B` or `[TITLE=]MODEL`, by the metrics `x` and `y`.
 
-    Args:
-        methods: as of `aesop.evaluation.curves.find_curves`, with `alphas` and `points`.
-        benchmarks: as of `evaluate`.
-        x: the horizontal metric.
-        y: the vertical metric.
-        alphas: of networks between A and B.
-        points: at most how many checkpoints of a run.
-        how: of `evaluate`: autoencoder, device, processes, cache, benchmarks_folder, imports.
-
-    Raises AesopError as `find_curves` and `evaluate` do, and if one of the metrics has no value at all.
+    `alphas` and `points` are of `find_curves`, benchmarks and `how` of `evaluate`: autoencoder, device, processes,
+    cache, benchmarks_folder, imports. Raises AesopError as both do, and if one of the metrics has no value at all.
     """
     with TemporaryDirectory(prefix="aesop-curves-") as folder:
         curves = find_curves(methods, Path(folder), alphas, points)
@@ -164,38 +156,31 @@ def draw_curves(found: PerceptionDistortion, path: Path) -> None:
     rows = math.ceil(len(methods) / 4)
     with drawn(path, 3.9 * len(benchmarks) + 0.3, 3.5 + 0.2 * rows) as figure:
         panels = figure.subplots(1, len(benchmarks), squeeze=False)[0]
-        artists: dict[str, Any] = {}
         labels = []
         for axes, benchmark in zip(panels, benchmarks, strict=True):
             curves = {methods.index(curve.method): curve for curve in found.curves if curve.benchmark == benchmark}
-            drawings, ends = _draw_panel(axes, found, curves)
-            artists |= drawings
-            labels.append(ends)
-            axes.set_title(f"{benchmark}{axes.get_title()}", fontsize=8)
-        titles = [method for method in methods if method in artists]
-        handles = [artists[method] for method in titles]
-        figure.legend(handles, titles, loc="outside lower center", ncols=4, frameon=False)
+            labels.append(_draw_panel(axes, found, curves))
+        handles = {str(handle.get_label()): handle for axes in panels for handle in axes.get_legend_handles_labels()[0]}
+        titles = [method for method in methods if method in handles]
+        figure.legend([handles[title] for title in titles], titles, loc="outside lower center", ncols=4, frameon=False)
         figure.draw_without_rendering()  # lays the panels out, so that labels know how much room there is
         for axes, ends in zip(panels, labels, strict=True):
             place_labels(axes, ends)
 
 
-def _draw_panel(
-    axes: Any, found: PerceptionDistortion, curves: Mapping[int, PlottedCurve]
-) -> tuple[dict[str, Any], list[Label]]:
-    """Draw one benchmark's curves by their numbers; return what stands for each in the legend, and their ends."""
+def _draw_panel(axes: Any, found: PerceptionDistortion, curves: Mapping[int, PlottedCurve]) -> list[Label]:
+    """Draw one benchmark's curves by their numbers; return the labels of their ends."""
     shown = [xy for curve in curves.values() if len(curve.points) > 1 for xy in curve.coordinates]
-    artists: dict[str, Any] = {}
-    outside, ends = [], []
+    title, ends = [next(iter(curves.values())).benchmark], []
     for number, curve in curves.items():
         style, coordinates = look(number), curve.coordinates
         xs, ys = ([xy[axis] for xy in coordinates] for axis in (0, 1))
         if len(curve.points) > 1:
-            (artists[curve.method],) = axes.plot(xs, ys, markersize=4, linewidth=1.3, label=curve.method, **style)
+            axes.plot(xs, ys, markersize=4, linewidth=1.3, label=curve.method, **style)
         elif coordinates and not all(is_near(coordinates[0][axis], [xy[axis] for xy in shown]) for axis in (0, 1)):
-            outside.append(f"{curve.method} ({_text(found.x, xs[0])}, {_text(found.y, ys[0])})")
+            title.append(f"outside: {curve.method} ({_text(found.x, xs[0])}, {_text(found.y, ys[0])})")
         else:
-            (artists[curve.method],) = axes.plot(xs, ys, linestyle="", markersize=6, label=curve.method, **style)
+            axes.plot(xs, ys, linestyle="", markersize=6, label=curve.method, **style)
         if len(coordinates) > 1:
             axes.plot(xs[:1], ys[:1], "o", markersize=6, color="#444444", markerfacecolor="white", zorder=3)
             notes = [point.note for point in curve.points if point.xy]
@@ -207,9 +192,9 @@ def _draw_panel(
     axes.margins(0.14)
     axes.locator_params(nbins=6)
     axes.set(xlabel=_axis(found.x), ylabel=_axis(found.y))
-    axes.set_title(f"\noutside: {'; '.join(outside)}" if outside else "")
+    axes.set_title("\n".join(title), fontsize=8)
     _mark_better(axes, METRICS[found.x].higher_is_better, METRICS[found.y].higher_is_better)
-    return artists, ends
+    return ends
 
 
 def is_near(value: float, others: Sequence[float]) -> bool:

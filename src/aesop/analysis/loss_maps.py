@@ -63,15 +63,10 @@ class LossMaps:
 
 
 def loss_maps(sr: Tensor, hr: Tensor, autoencoder: nn.Module, *, sigma: float = 1.5) -> ModelLossMaps:
-    """Losses of every pixel of an SR image.
+    """Losses of every pixel of an SR image, (3, H, W) as the generator made it, neither rounded nor clamped.
 
-    Args:
-        sr: (3, H, W), as the generator made it, neither rounded nor clamped.
-        hr: (3, H, W) in [0, 1], H and W multiples of the auto-encoder's scale.
-        autoencoder: maps (N, 3, H, W) to the same.
-        sigma: of the Gaussian whose complement is the high-pass filter, pixels.
-
-    Raises DataError if the images are smaller than the Gaussian.
+    `hr` is (3, H, W) in [0, 1], H and W multiples of the auto-encoder's scale; `sigma` is that of the Gaussian whose
+    complement is the high-pass filter, in pixels. Raises DataError if the images are smaller than the Gaussian.
     """
     seen = sr.clamp(0, 1)
     sr_bias = fidelity_bias(autoencoder, seen)

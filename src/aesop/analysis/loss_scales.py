@@ -62,13 +62,10 @@ class LossScales:
 def measure_loss_scales(
     runs: Mapping[str, Path], benchmarks: Sequence[Path | str] = (), autoencoder: Path | None = None, **how: Any
 ) -> LossScales:
-    """Gather both losses along perceptual stages: from their logs or, given pictures and an auto-encoder, snapshots.
+    """Gather both losses along runs' perceptual stages, by title.
 
-    Args:
-        runs: run folders by title.
-        benchmarks: as of `evaluate`; with them, all runs are measured on their pictures.
-        autoencoder: of the AESOP loss; needed with benchmarks and only then.
-        how: of `evaluate`: device, processes, cache, benchmarks_folder, imports.
+    They come from the logs or, given benchmarks and the AESOP loss's auto-encoder, from snapshots; `how` is of
+    `evaluate`: device, processes, cache, benchmarks_folder, imports.
 
     Raises RunError if a run has no perceptual stage, or a log lacks a loss and there are no benchmarks; AesopError as
     `evaluate` does, if there are benchmarks and no auto-encoder or the reverse, or no picture could be measured.

@@ -32,14 +32,8 @@ class Region:
 def detailed_regions(hr: Tensor, lr: Tensor, count: int, side: int) -> list[Region]:
     """Find at most `count` squares that do not overlap in which the most is lost by downscaling.
 
-    The loss is the mean of |HR - bicubic(LR)|, soft-limited.
-
-    Args:
-        hr: uint8, (3, H, W), at least `side` pixels a side.
-        lr: uint8, (3, H / scale, W / scale).
-        count: how many.
-        side: pixels a side, a multiple of the scale.
-
+    The loss is the mean of |HR - bicubic(LR)|, soft-limited. `hr` is uint8 (3, H, W), at least `side` pixels a side,
+    which is a multiple of the scale; `lr` is uint8 (3, H / scale, W / scale).
     """
     scale = hr.shape[-1] // lr.shape[-1]
     return _largest((hr.float() - resize(lr, scale).float()).abs(), scale, count, side)
@@ -48,11 +42,7 @@ def detailed_regions(hr: Tensor, lr: Tensor, count: int, side: int) -> list[Regi
 def differing_region(pictures: Sequence[Tensor], scale: int, side: int) -> Region | None:
     """Find the square in which pictures differ most: the mean of their range, soft-limited; None if all are equal.
 
-    Args:
-        pictures: uint8, (3, H, W), two or more, at least `side` pixels a side.
-        scale: its corner is a multiple of it.
-        side: pixels a side, a multiple of the scale.
-
+    They are uint8 (3, H, W), two or more, at least `side` pixels a side, which is a multiple of the scale.
     """
     spread = reduce(torch.maximum, pictures) - reduce(torch.minimum, pictures)
     return _largest(spread.float(), scale, 1, side)[0] if spread.any() else None

@@ -109,15 +109,10 @@ def low_passed(image: Tensor, sigma: float) -> Tensor:
 
 
 def compare_spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: float = 1.5) -> Spectra:
-    """Compare what an auto-encoder and a low-pass filter keep of a picture.
+    """Compare what an auto-encoder and a low-pass filter keep of a picture, (3, H, W) in [0, 1].
 
-    Args:
-        picture: (3, H, W) in [0, 1], H and W multiples of `scale`.
-        autoencoder: maps (N, 3, H, W) to the same.
-        scale: of the auto-encoder.
-        sigma: standard deviation of the Gaussian in pixels; 1.5 is the low-pass recipe's.
-
-    Raises DataError if the picture is smaller than the Gaussian.
+    H and W are multiples of the auto-encoder's `scale`; `sigma` is the Gaussian's, in pixels. Raises DataError if the
+    picture is smaller than the Gaussian.
     """
 
     def view(image: Tensor) -> View:

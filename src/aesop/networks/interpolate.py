@@ -20,11 +20,8 @@ def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], alpha
     """Return (1 - alpha) * first + alpha * second, parameter by parameter, in the wider of the two types.
 
     Exactly `first` for alpha 0 and `second` for 1. The running statistics of BatchNorm are mixed linearly like
-    parameters. Whole numbers (counters, index tables) are `first`'s below a half, else `second`'s.
-
-    Raises:
-        ValueError: if names, shapes or kinds of number differ; the message says in what.
-
+    parameters. Whole numbers (counters, index tables) are `first`'s below a half, else `second`'s. Raises ValueError,
+    which says where, if names, shapes or kinds of number differ.
     """
     odd = sorted(first.keys() ^ second.keys())
     odd += [name for name, value in first.items() if name in second and not _alike(value, second[name])]
@@ -41,22 +38,13 @@ def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], alpha
 
 
 def interpolate_files(first: Path, second: Path, alpha: float, output: Path) -> None:
-    """Write the network between two model files (or run folders), as safetensors, atomically.
+    """Write (1 - alpha) * first + alpha * second of two model files or run folders to a .safetensors file, atomically.
 
     The file says of itself which two files it lies between, and the section that builds it where its parents do, so
     that it loads wherever they load. The same call always writes the same bytes.
 
-    Args:
-        first: the network of alpha 0, such as a fidelity network.
-        second: the network of alpha 1, such as a perceptual network; of the same architecture.
-        alpha: 0 to 1. Beyond them lie no networks that anything was trained towards.
-        output: the .safetensors file.
-
-    Raises:
-        ModelError: if a file cannot be loaded, architectures differ, the alpha is not in [0, 1] or the output would
-            replace a parent.
-        RunError: if the output cannot be written.
-
+    Raises ModelError if a file cannot be loaded, architectures differ, alpha is not in [0, 1] or the output would
+    replace a parent; RunError if the output cannot be written.
     """
     interpolate_to_files(first, second, {output: alpha})
 
@@ -65,9 +53,7 @@ def interpolate_to_files(first: Path, second: Path, alphas: Mapping[Path, float]
     """Write several networks between two, a file an alpha, as `interpolate_files` does one; the two are read once."""
     for output, alpha in alphas.items():
         if not 0 <= alpha <= 1:
-            raise ModelError(
-                f"alpha {alpha:g}: is not between 0 (all {first}) and 1 (all {second}); choose one that is."
-            )
+            raise ModelError(f"alpha {alpha:g}: must be between 0 (all {first}) and 1 (all {second}).")
         if output.suffix != ".safetensors":
             raise ModelError(f"{output}: cannot write {output.suffix or 'such'} models; end the name in .safetensors.")
         require_writable(output)
