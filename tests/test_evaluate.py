@@ -9,11 +9,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from click.testing import Result
 from rich.console import Console
 from torch import nn
 from typer import Typer
@@ -259,7 +259,7 @@ def test_names_may_be_any_bytes(bench: Path) -> None:
     (table(evaluation) + evaluation.to_json()).encode()
 
 
-def run(*arguments: object) -> Result:
+def run(*arguments: object) -> Any:
     app = Typer()
     app.command()(evaluate_command)
     return CliRunner().invoke(app, list(map(str, arguments)))

@@ -24,6 +24,11 @@ class Unreferenced:
     name: str
     lr: Path
 
+    @property
+    def files(self) -> list[Path]:
+        """The file that there is to read."""
+        return [self.lr]
+
     def read(self, scale: int) -> tuple[None, Tensor]:
         """None in HR's place, and LR, uint8 (3, h, w); DataError where it cannot be read."""
         del scale

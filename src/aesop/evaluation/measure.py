@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,10 @@ class Job:
     sr: Mapping[str, tuple[Path, str | None]]
 
     def size(self) -> int:
-        """Bytes of the picture's file; 0 where there is none."""
+        """Bytes of the picture's files; 0 where one is missing."""
         try:
-            return (getattr(self.picture, "hr", None) or self.picture.lr).stat().st_size
-        except (AttributeError, OSError):
+            return sum(path.stat().st_size for path in self.picture.files)
+        except (AesopError, OSError):
             return 0
 
 
@@ -84,24 +85,21 @@ class Measurer:
         self.unavailable: dict[str, str] = {}
         self._upscalers: dict[str, Upscaler] = {}
         self._measures: dict[str, Measure | SetMeasure] = {}
-        self._settings: dict[bool, Settings] = {}
 
     def prepare(self, metric: str) -> Measure | SetMeasure | None:
         """Load a metric; None, with the reason in `unavailable`, where it cannot be had."""
         if metric not in self._measures and metric not in self.unavailable:
             try:
-                described = metric_named(metric)
-                self._measures[metric] = described.prepare(self._settings_for(described.needs_autoencoder))
+                self._measures[metric] = metric_named(metric).prepare(self._settings)
             except MetricUnavailable as error:
                 self.unavailable[metric] = str(error)
         return self._measures.get(metric)
 
-    def _settings_for(self, encodes: bool) -> Settings:
-        if encodes not in self._settings:
-            found = self.setup.autoencoder if encodes else None
-            network = None if found is None else found.loaded.eval().to(self.device)
-            self._settings[encodes] = Settings(self.setup.scale, self.device, network)
-        return self._settings[encodes]
+    @cached_property
+    def _settings(self) -> Settings:
+        encoder = self.setup.autoencoder
+        network = None if encoder is None else encoder.loaded.eval().to(self.device)
+        return Settings(self.setup.scale, self.device, network)
 
     def __call__(self, job: Job) -> Measured:
         """Upscale and measure a picture; whatever one model or metric does with it, the others go on.

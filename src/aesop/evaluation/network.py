@@ -30,7 +30,6 @@ class Network:
     sha256: str
     key: str | None
     load: Callable[[Path], Any] = load_generator
-    stamp: tuple[int, int] = (0, 0)
 
     @cached_property
     def loaded(self) -> Any:
@@ -38,7 +37,7 @@ class Network:
         if self.file is None:
             return None
         loaded = self.load(self.file)
-        if _stamp(self.file) != self.stamp:
+        if sha256_of(self.file) != self.sha256:
             raise ModelError(f"{self.file}: has changed while it was evaluated; call again.")
         return loaded
 
@@ -73,13 +72,8 @@ def _find(path: Path, in_run: Callable[[Run], Path], load: Callable[[Path], Any]
     if not file.is_file():
         load(file)  # says what is wrong
     try:
-        stamp, sha256 = _stamp(file), sha256_of(file)
+        sha256 = sha256_of(file)
     except OSError as error:
         raise ModelError(explained(error, file)) from error
     own_class = recorded_module(read_metadata(file)) is not None
-    return Network(file, sha256, None if own_class else sha256, load, stamp)
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    status = file.stat()
-    return status.st_mtime_ns, status.st_size
+    return Network(file, sha256, None if own_class else sha256, load)

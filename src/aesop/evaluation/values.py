@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from aesop.data.benchmarks import Benchmark, Picture
+from aesop.errors import AesopError
 from aesop.evaluation.cache import Cache, Value, digest, sha256_of
 from aesop.evaluation.measure import Job, Measured, Measurer, Setup
 from aesop.evaluation.pictures import has_sr, sr_path
@@ -148,10 +149,10 @@ class BenchmarkValues:
 
 
 def _picture_key(picture: Picture) -> str | None:
-    """Digest a picture's HR and LR files; None where one cannot be read, which the measurement will tell."""
+    """Digest a picture's files; None where one cannot be read, which the measurement will tell."""
     try:
-        return digest(*(sha256_of(path) if path else "" for path in (getattr(picture, "hr", None), picture.lr)))
-    except OSError:
+        return digest(type(picture).__name__, *map(sha256_of, picture.files))
+    except (AesopError, OSError):
         return None
 
 
