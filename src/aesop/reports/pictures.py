@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor
 
@@ -14,10 +13,6 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import to_picture
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import EvaluatedPicture
-from aesop.evaluation.results import Evaluation, Failure
-from aesop.metrics import METRICS
-from aesop.metrics.metric import SetMetric
-from aesop.reports.tables import values
 
 #: The sides of the squares that stand for a picture that is too large, in HR pixels; each is tried in turn.
 CROP_SIDES = (384, 256, 192, 128, 96, 64)
@@ -97,23 +92,6 @@ def show(pictures: Iterable[EvaluatedPicture], count: int, limit: int) -> list[S
             shown[index] = best
             room -= extra
     return shown
-
-
-def articles(evaluation: Evaluation, pictures: Sequence[ShownPicture]) -> Iterator[dict[str, Any]]:
-    """Every picture of every benchmark: its names, failures, values, and how it is `shown`, None if it is not."""
-    shown = {(picture.benchmark, picture.name): picture for picture in pictures}
-    failures: dict[tuple[str, str], list[Failure]] = {}
-    for failure in evaluation.failures:
-        failures.setdefault((failure.benchmark, failure.picture), []).append(failure)
-    for benchmark in evaluation.benchmarks:
-        results = [result for result in evaluation.results if result.benchmark == benchmark]
-        had = {result.metric for result in results if result.mean is not None or not result.unavailable}
-        metrics = [m for m in evaluation.metrics if m in had and not isinstance(METRICS[m], SetMetric)]
-        columns = {m: [evaluation.result(model, benchmark, m) for model in evaluation.models] for m in metrics}
-        for name in dict.fromkeys(name for result in results for name in result.pictures):
-            where = (benchmark, name)
-            own = {"shown": shown.get(where), "failures": failures.get(where, ())}
-            yield {"benchmark": benchmark, "name": name, "table": values(evaluation.models, columns, name), **own}
 
 
 def _whole(picture: EvaluatedPicture, room: int) -> ShownPicture | None:

@@ -26,14 +26,15 @@ from aesop.errors import AesopError
 from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import EvaluatedPicture
-from aesop.evaluation.results import Evaluation, ModelFile
+from aesop.evaluation.results import Evaluation, ModelFile, Result
 from aesop.evaluation.tabulate import heading, notes, signed, tabulate
 from aesop.files import write_atomically
 from aesop.metrics import METRICS
-from aesop.reports.pictures import PATCH, articles, show
+from aesop.metrics.metric import SetMetric
+from aesop.reports.pictures import PATCH, show
 from aesop.reports.plots import COLOURS, DISTORTION, PERCEPTION, mark, plot
 from aesop.reports.summary import compare
-from aesop.reports.tables import differences, means, paper
+from aesop.reports.tables import differences, means, paper, values
 from aesop.reports.training import TrainingSection
 from aesop.run import Run
 from aesop.words import NAMED, listed
@@ -75,7 +76,8 @@ def report_text(
         training: how the networks were trained, if that is to be told.
 
     """
-    count = len({(result.benchmark, name) for result in evaluation.results for name in result.pictures})
+    measured = {benchmark: _columns(evaluation, benchmark) for benchmark in evaluation.benchmarks}
+    count = sum(len(names) for names, _ in measured.values())
     shown = None if pictures is None else show(pictures, count, round(megabytes * 10**6))
     comparisons = compare(evaluation, find_starts(evaluation.files) if starts is None else starts)
     marks = {model: mark(index) for index, model in enumerate(evaluation.models)}
@@ -91,33 +93,38 @@ def report_text(
         "left": comparisons[0].against if comparisons else BICUBIC,
         "right": comparisons[0].model if comparisons else networks[-1] if networks else "HR",
     }
-    scripts = [Markup(_part(PLOTLY))] if drawn or charts else []
-    scripts.append(Markup(_part("page.js") + _part("pictures.js")))
-    measured = {result.metric for result in evaluation.results if result.mean is not None}
     number = len(evaluation.benchmarks)
-    context = {
-        "against": evaluation.against or evaluation.models[0],
-        "title": f"{listed(list(training.perceptual))}, trained from one start"
-        if training
-        else f"Evaluation on {f'{number} benchmarks' if number > NAMED else listed(evaluation.benchmarks)}",
-        "today": date.today().isoformat(),
-        "style": Markup(_part("report.css")),
-        "scripts": scripts,
-        "data": _json(data),
-        "colours": COLOURS,
-        "tables": [
-            (table, means(evaluation, table), differences(evaluation, table), paper(table))
-            for table in tabulate(evaluation, published=published)
-        ],
-        "perceptual": any(metric in PERCEPTION for metric in measured),
-        "notes": notes(evaluation, published=published),
-        "shown_pictures": shown,
-        "articles": articles(evaluation, shown or ()),
-        "protocols": [METRICS[metric] for metric in evaluation.metrics if metric in measured],
-    }
-    own = {"plot": drawn, "charts": charts, "marks": marks, "comparisons": comparisons}
-    given = {"evaluation": evaluation, "training": training, "megabytes": megabytes}
-    return _environment().get_template("report.html").render(context | own | given)
+    title = f"Evaluation on {f'{number} benchmarks' if number > NAMED else listed(evaluation.benchmarks)}"
+    template = _environment().get_template("report.html")
+    return template.render(
+        evaluation=evaluation,
+        training=training,
+        title=f"{listed(list(training.perceptual))}, trained from one start" if training else title,
+        against=evaluation.against or evaluation.models[0],
+        today=date.today().isoformat(),
+        scripts=[*map(_part, [PLOTLY] if drawn or charts else []), _part("page.js") + _part("pictures.js")],
+        style=_part("report.css"),
+        data=_json(data),
+        marks=marks,
+        comparisons=comparisons,
+        plot=drawn,
+        charts=charts,
+        tables=tabulate(evaluation, published=published),
+        notes=notes(evaluation, published=published),
+        measured=measured,
+        pictures=shown,
+        shown_pictures={(picture.benchmark, picture.name): picture for picture in shown or ()},
+        megabytes=megabytes,
+    )
+
+
+def _columns(evaluation: Evaluation, benchmark: str) -> tuple[list[str], dict[str, list[Result]]]:
+    """The pictures of a benchmark, and the results of all models by the metrics that pictures have values of."""
+    results = [result for result in evaluation.results if result.benchmark == benchmark]
+    had = {result.metric for result in results if result.mean is not None or not result.unavailable}
+    metrics = [name for name in evaluation.metrics if name in had and not isinstance(METRICS[name], SetMetric)]
+    columns = {name: [evaluation.result(model, benchmark, name) for model in evaluation.models] for name in metrics}
+    return list(dict.fromkeys(name for result in results for name in result.pictures)), columns
 
 
 def find_starts(model_files: Mapping[str, ModelFile]) -> dict[str, str]:
@@ -146,6 +153,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "breakable": breakable,
         "javascript": lambda number: "Infinity" if number == math.inf else repr(number),
+        "minus": lambda text: text.replace("-", "\N{MINUS SIGN}").replace("inf", "∞"),
         "listed": listed,
         "sha256": lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
         "short_path": short_path,
@@ -153,7 +161,9 @@ def _environment() -> Environment:
         "webp": lambda file: f"data:image/webp;base64,{base64.b64encode(file).decode()}",
         "without_folders": without_folders,
     }
-    environment.globals |= {"METRICS": METRICS, "heading": heading}
+    environment.globals |= {"METRICS": METRICS, "PERCEPTION": PERCEPTION, "COLOURS": COLOURS, "heading": heading}
+    environment.globals |= {"means": means, "differences": differences, "paper": paper, "values": values}
+    environment.globals["KINDS"] = {"best": "", "tie": "", "better": "▲ ", "worse": "▼ "}
     return environment
 
 
@@ -183,8 +193,8 @@ def _described(name: str) -> dict[str, Any]:
     return {**described, "higher": metric.higher_is_better, "kind": kind}
 
 
-def _part(name: str) -> str:
-    return files("aesop.reports").joinpath(name).read_text(encoding="utf-8")
+def _part(name: str) -> Markup:
+    return Markup(files("aesop.reports").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _json(data: object) -> Markup:

@@ -14,10 +14,10 @@ from aesop.metrics import METRICS
 class Shown:
     """A cell: its text, an interval below it, its style (`best`, `tie`, `better` or `worse`), what it sorts by."""
 
-    text: str = NOTHING
-    interval: str = ""
-    kind: str = ""
-    value: float | None = None
+    text: str
+    interval: str
+    kind: str
+    value: float | None
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,21 @@ def means(evaluation: Evaluation, table: BenchmarkTable) -> Table | None:
     """The means of a benchmark, with the best and what cannot be told from it; None where nothing was measured."""
     ties = {metric: _ties(evaluation, table, index) for index, metric in enumerate(table.metrics)}
 
-    def shown(model: str, metric: str, cell: Cell) -> Shown:
+    def told(model: str, metric: str, cell: Cell) -> tuple[str, float | None]:
         kind = "best" if cell.marked else "tie" if model in ties[metric] else ""
-        return _shown(cell, kind, evaluation.result(model, table.benchmark, metric).mean)
+        return kind, evaluation.result(model, table.benchmark, metric).mean
 
-    return _table(table.metrics, table.models, shown)
+    return _table(table.metrics, table.models, told)
 
 
 def differences(evaluation: Evaluation, table: BenchmarkTable) -> Table | None:
     """How models differ from the one that all are compared with, picture by picture."""
-    found = {(d.model, d.metric): d for d in evaluation.differences() if d.benchmark == table.benchmark}
-
-    def shown(model: str, metric: str, cell: Cell) -> Shown:
-        difference = found.get((model, metric))
-        if difference is None:
-            return Shown()
-        outcome = outcome_of(difference)
-        arrow = {"better": "▲ ", "worse": "▼ "}.get(outcome, "")
-        return _shown(replace(cell, text=arrow + cell.text), outcome if arrow else "", difference.difference)
-
-    return _table(table.metrics, table.differences, shown)
+    found = {(d.model, d.metric): d.difference for d in evaluation.differences() if d.benchmark == table.benchmark}
+    return _table(
+        table.metrics,
+        table.differences,
+        lambda model, metric, cell: (cell.outcome, found.get((model, metric))),
+    )
 
 
 def paper(table: BenchmarkTable) -> Table | None:
@@ -59,7 +54,7 @@ def paper(table: BenchmarkTable) -> Table | None:
     return _table(
         table.metrics,
         table.published,
-        lambda _, __, cell: _shown(cell, "", None if cell.text == NOTHING else float(cell.text)),
+        lambda _, __, cell: ("", None if cell.text == NOTHING else float(cell.text)),
     )
 
 
@@ -67,29 +62,27 @@ def values(models: Sequence[str], results: Mapping[str, Sequence[Result]], pictu
     """One picture's values of all models' results by metric; what prints as the best of a column is marked."""
     columns: list[list[Shown]] = []
     for metric, own in results.items():
-        described = METRICS[metric]
         found = [result.pictures.get(picture) for result in own]
+        texts = [NOTHING if value is None else f"{value:.{METRICS[metric].digits}f}" for value in found]
         there = [value for value in found if value is not None]
-        best = described.best(there) if len(there) > 1 else None
-        texts = [NOTHING if v is None else f"{v:.{described.digits}f}".replace("inf", "∞") for v in found]
+        best = METRICS[metric].best(there) if len(there) > 1 else None
         marked = None if best is None else texts[found.index(best)]
         columns.append([Shown(t, "", "best" if t == marked else "", v) for t, v in zip(texts, found, strict=True)])
     rows = [(model, [column[row] for column in columns]) for row, model in enumerate(models)]
     return Table(list(results), rows) if results else None
 
 
-def _table(metrics: Sequence[str], rows: Sequence[Row], shown: Callable[[str, str, Cell], Shown]) -> Table | None:
-    """The columns that have a value in any row; None without one."""
+def _table(
+    metrics: Sequence[str], rows: Sequence[Row], told: Callable[[str, str, Cell], tuple[str, float | None]]
+) -> Table | None:
+    """The columns that have a value in any row; None without one. `told` gives a cell's style and value."""
     kept = [index for index in range(len(metrics)) if any(row.cells[index].text != NOTHING for row in rows)]
+
+    def shown(title: str, metric: str, cell: Cell) -> Shown:
+        return Shown(f"{cell.text} {cell.part}".rstrip(), cell.interval, *told(title, metric, cell))
+
     cells = [(row.title, [shown(row.title, metrics[index], row.cells[index]) for index in kept]) for row in rows]
     return Table([metrics[index] for index in kept], cells) if kept else None
-
-
-def _shown(cell: Cell, kind: str, value: float | None) -> Shown:
-    text, interval = (
-        text.replace("-", "\N{MINUS SIGN}").replace("inf", "∞") for text in (f"{cell.text} {cell.part}", cell.interval)
-    )
-    return Shown(text.strip(), interval, kind, value)
 
 
 def _ties(evaluation: Evaluation, table: BenchmarkTable, index: int) -> set[str]:
