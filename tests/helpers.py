@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from aesop.data.pictures import write_picture
 from aesop.metrics import METRICS
@@ -78,6 +79,19 @@ def without_access(folder: Path) -> Iterator[None]:
         folder.chmod(rights)
         for parent, mode in changed.items():
             parent.chmod(mode)
+
+
+@torch.no_grad()
+def randomise(module: nn.Module) -> nn.Module:
+    """Give every parameter and statistic a random value, so that no term hides behind a small start."""
+    for parameter in module.parameters():
+        fan = parameter[0].numel() if parameter.dim() > 1 else 1
+        parameter.copy_(torch.randn_like(parameter) / max(fan, 4) ** 0.5)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean = torch.randn(layer.num_features)
+            layer.running_var = torch.rand(layer.num_features) + 0.5
+    return module.eval()
 
 
 def write_model(path: Path, scale: int = 4, plus: float = 0.0) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from spandrel import ImageModelDescriptor, ModelLoader
+from spandrel import ModelLoader
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,17 +19,7 @@ from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBNet
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
-
-
-def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Give every parameter a random value, so that no term of the network hides behind a small start."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            fan = parameter[0].numel() if parameter.dim() > 1 else 1
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / max(fan, 4) ** 0.5)
-    return module.eval()
-
+from helpers import randomise
 
 # The official RRDBNet and auto-encoder, written out from their files' keys: the independent reference.
 
@@ -103,10 +93,6 @@ def official_autoencoder(features: int = 48, growth: int = 8) -> dict[str, Tenso
     return state
 
 
-def test_rrdb_has_the_published_number_of_parameters():
-    assert sum(p.numel() for p in RRDBNet(4).parameters()) == 16_697_987
-
-
 def test_official_rrdb_file_of_any_width_gives_the_same_picture(tmp_path: Path):
     state = official_rrdb(features=24, blocks=3, growth=8)
     torch.save({"params": official_rrdb(), "params_ema": state}, tmp_path / "official.pth")
@@ -124,26 +110,6 @@ def test_real_esrgan_x2_layout_loads(tmp_path: Path):
     x = torch.rand(1, 3, 9, 7)
     assert loaded.scale == 2
     torch.testing.assert_close(loaded.model(x), ModelLoader("cpu").load_from_file(tmp_path / "x2.pth").model(x))
-
-
-def test_networks_that_want_certain_sizes_take_any(tmp_path: Path):
-    """spandrel's SAFMN takes multiples of 8 alone; spandrel pads them outside of the network, we inside."""
-    from spandrel.architectures.SAFMN import SAFMN
-
-    network = randomise(SAFMN(dim=8, n_blocks=1, ffn_scale=1.0, upscaling_factor=4))
-    torch.save(network.state_dict(), tmp_path / "safmn.pth")
-    loaded = load_generator(tmp_path / "safmn.pth")
-    reference = ModelLoader("cpu").load_from_file(tmp_path / "safmn.pth")
-    assert isinstance(reference, ImageModelDescriptor)
-    assert loaded.model.state_dict().keys() == network.state_dict().keys()
-    for size in ((13, 10), (16, 16), (3, 2)):
-        x = torch.rand(1, 3, *size)
-        torch.testing.assert_close(loaded.model(x).clamp(0, 1), reference(x))
-
-
-def test_rrdb_has_no_scale_3():
-    with pytest.raises(ValueError, match="scale 3"):
-        RRDBNet(3)
 
 
 @pytest.mark.parametrize("features", [16, 32, 48, 64])

@@ -19,10 +19,9 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, write_picture
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.networks.loading import LoadedGenerator
-from aesop.networks.srvgg import SRVGGConfig
-from aesop.networks.state_dicts import write_state
 from aesop.upscaling.tiles import STEP, Upscaler, measure_overlap, spans, upscale_tiled
 from aesop.upscaling.upscale import upscale
+from helpers import without_access, write_model
 
 
 class SmallNet(nn.Module):
@@ -194,7 +193,7 @@ def test_alpha_is_kept(tmp_path: Path) -> None:
     assert np.array_equal(result[..., 3], resize(torch.from_numpy(original[None, ..., 3]), 2)[0].numpy())
 
 
-def test_what_cannot_be_upscaled_costs_nothing_but_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_upscaled_costs_nothing_but_itself(tmp_path: Path) -> None:
     long = "x" * 251 + ".bmp"
     for name in ("a.png", "c.png", "locked/d.png"):
         write_picture(tmp_path / "in" / name, picture(8, 8))
@@ -202,22 +201,17 @@ def test_what_cannot_be_upscaled_costs_nothing_but_itself(tmp_path: Path, monkey
     (tmp_path / "in/dangling.png").symlink_to("nowhere.png")
     for name in ("x" * 251 + ".png", long):  # both would be that PNG; with its suffix, the second is too long
         write_picture(tmp_path / "in" / name, picture(8, 8))
-    listed = os.scandir
-
-    def scandir(path: object) -> object:
-        if str(path).endswith("locked"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return listed(path)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("os.scandir", scandir)
-    report = upscale(tmp_path / "in", MODEL, tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o777)  # whoever this process is then
+    with without_access(tmp_path / "in/locked"):
+        report = upscale(tmp_path / "in", MODEL, tmp_path / "out")
     assert [path.name for path in report.written] == ["a.png", "c.png", "x" * 251 + ".png"]
     assert {path.name: reason for path, reason in report.failed.items()}.keys() == {"b.png", "dangling.png", long}
     assert "file name is too long; choose a shorter one" in report.failed[tmp_path / "in" / long]
     assert len(report.unreadable) == 1
     assert str(tmp_path / "in/locked") in report.unreadable[0]
     assert len(names(tmp_path / "out")) == 3
-    with pytest.raises(DataError, match="locked"):  # nothing is left to do
+    with without_access(tmp_path / "in/locked"), pytest.raises(DataError, match="locked"):  # nothing is left to do
         upscale(tmp_path / "in/locked", MODEL, tmp_path / "out")
 
 
@@ -290,9 +284,8 @@ def test_mistakes_are_named_before_work_starts(tmp_path: Path) -> None:
 def test_command_exits_with_2_if_a_picture_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    network = SRVGGConfig(type="srvgg", features=4, convs=1).build(2)
-    write_state(tmp_path / "model.safetensors", network.state_dict(), {})
-    arguments = [tmp_path / "in", "--model", tmp_path / "model.safetensors", "--output", tmp_path / "out"]
+    model = write_model(tmp_path / "model.safetensors", scale=2)
+    arguments = [tmp_path / "in", "--model", model, "--output", tmp_path / "out"]
     monkeypatch.setattr("sys.argv", ["aesop", "upscale", *map(str, arguments)])
 
     def call() -> tuple[object, str, str]:
