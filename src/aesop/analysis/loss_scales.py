@@ -18,6 +18,7 @@ from typing import Any, Literal
 from aesop.analysis.curves import common_pictures, failures_of
 from aesop.analysis.drawing import COLOURS, drawn, line
 from aesop.errors import AesopError, RunError
+from aesop.evaluation.curves import checkpoints
 from aesop.evaluation.evaluate import evaluate
 from aesop.run import Run
 from aesop.training.record import run_recipe
@@ -60,12 +61,17 @@ class LossScales:
 
 
 def measure_loss_scales(
-    runs: Mapping[str, Path], benchmarks: Sequence[Path | str] = (), autoencoder: Path | None = None, **how: Any
+    runs: Mapping[str, Path],
+    benchmarks: Sequence[Path | str] = (),
+    autoencoder: Path | None = None,
+    *,
+    points: int = 10,
+    **how: Any,
 ) -> LossScales:
     """Gather both losses along runs' perceptual stages, by title.
 
-    They come from the logs or, given benchmarks and the AESOP loss's auto-encoder, from snapshots; `how` is of
-    `evaluate`: device, processes, cache, benchmarks_folder, imports.
+    They come from the logs or, given benchmarks and the AESOP loss's auto-encoder, from at most `points` snapshots;
+    `how` is of `evaluate`: device, processes, cache, benchmarks_folder, imports.
 
     Raises RunError if a run has no perceptual stage, or a log lacks a loss and there are no benchmarks; AesopError as
     `evaluate` does, if there are benchmarks and no auto-encoder or the reverse, or no picture could be measured.
@@ -76,7 +82,7 @@ def measure_loss_scales(
     weights = {title: _weights(run) for title, run in runs.items()}
     if autoencoder is None:
         return LossScales({title: recorded_losses(run, weights[title]) for title, run in runs.items()})
-    snapshots = {title: Run(run).stage("perceptual").snapshots() for title, run in runs.items()}
+    snapshots = {title: checkpoints(run, points) for title, run in runs.items()}
     models = {str(path): path for found in snapshots.values() for path in found.values()}
     evaluation = evaluate(models, benchmarks, metrics=list(METRIC.values()), autoencoder=autoencoder, **how)
     means = {}

@@ -26,6 +26,7 @@ Benchmarks = Annotated[
 ]
 Output = Annotated[Path, typer.Option(help="File for the figure: .png, .svg or .pdf.", metavar="FILE")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all values to this file.", metavar="FILE")]
+Points = Annotated[int, typer.Option(min=1, metavar="N", help="Checkpoints of a run, at most.")]
 Sigma = Annotated[float, typer.Option(min=0.1, max=16, metavar="S", help="Deviation of the Gaussian in pixels.")]
 
 
@@ -88,6 +89,7 @@ def loss_scales(
     ] = None,
     autoencoder: options.AutoEncoderPath = None,
     benchmarks_folder: options.BenchmarksFolder = None,
+    points: Points = 10,
     device: options.Device = "auto",
     processes: options.Processes = None,
     no_cache: options.NoCache = False,
@@ -105,6 +107,7 @@ def loss_scales(
         {title: Path(run) for title, run in titled_models(runs).items()},
         benchmark or (),
         autoencoder,
+        points=points,
         device=str(chosen),
         processes=processes,
         cache=not no_cache,
@@ -180,7 +183,7 @@ def curves(
     benchmark: Benchmarks,
     output: Output,
     alphas: Annotated[str, typer.Option(metavar="A,B,...", help="Alphas of A:B, 0 to 1.")] = "0,0.2,0.4,0.6,0.8,1",
-    points: Annotated[int, typer.Option(min=1, metavar="N", help="Checkpoints of a run, at most.")] = 10,
+    points: Points = 10,
     x: Annotated[str, typer.Option("--x", metavar="METRIC", help="Horizontal metric.")] = "psnr",
     y: Annotated[str, typer.Option("--y", metavar="METRIC", help="Vertical metric.")] = "lpips",
     json: Json = None,

@@ -66,7 +66,7 @@ def find_curves(given: Sequence[str], folder: Path, alphas: Sequence[float] = AL
             title = title or " to ".join(short_names(pair).values())
             found = between(*pair, folder, str(number), alphas)
         elif of_run:
-            found = checkpoints(Path(text), points)
+            found = [CurvePoint(f"iteration {i}", str(path)) for i, path in checkpoints(Path(text), points).items()]
         elif text == BICUBIC or Path(text).exists():
             found = [CurvePoint("", text)]
         else:
@@ -107,17 +107,16 @@ def evaluate_curves(curves: Sequence[Curve], measure: Callable[[Mapping[str, str
     ]
 
 
-def checkpoints(run: Path, most: int = 10) -> list[CurvePoint]:
-    """Find at most `most` snapshots of a run's perceptual stage, evenly spaced, the last among them, after its start.
+def checkpoints(run: Path, most: int = 10) -> dict[int, Path]:
+    """Find the networks along a run's perceptual stage by iteration: its start, then at most `most` snapshots.
 
-    Raises ModelError if it has no snapshots.
+    Snapshots are evenly spaced, the last among them. Raises ModelError if there are none.
     """
     snapshots = list(Run(run).stage("perceptual").snapshots().items())
     count = min(most, len(snapshots))
-    chosen = [snapshots[round((i + 1) * len(snapshots) / count) - 1] for i in range(count)]
-    points = [CurvePoint(f"iteration {iteration}", str(path)) for iteration, path in chosen]
+    chosen = dict(snapshots[round((i + 1) * len(snapshots) / count) - 1] for i in range(count))
     start = Run(run).fidelity()
-    return points if start is None else [CurvePoint("iteration 0", str(start)), *points]
+    return chosen if start is None else {0: start, **chosen}
 
 
 def between(first: Path, second: Path, folder: Path, name: str, alphas: Sequence[float] = ALPHAS) -> list[CurvePoint]:
