@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,6 @@ from aesop.evaluation.evaluate import evaluate
 from aesop.networks.state_dicts import read_state, write_state
 from aesop.run import Run
 from aesop.training.build import build_stage
-from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import recipe_names
 from aesop.training.record import finished_iterations, open_run
 from aesop.training.train import train, training_data
@@ -41,31 +41,30 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def silent(_: str) -> None:
-    """Say nothing."""
+def trained(name: str, pictures: Path, run: Path, iterations: int, last: int) -> Run:
+    """Train the stages of a recipe for so many iterations, the last one for `last`."""
+    *others, final = tiny_recipe(name).trained_stages()
+    lengths = [*(f"{stage}.iterations={iterations}" for stage in others), f"{final}.iterations={last}"]
+    store = pictures / name
+    return train(tiny_recipe(name, *lengths), pictures / "photos", run, store=store, device="cpu", say=lambda _: None)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_trains_resumes_evaluates_and_upscales(name: str, pictures: Path, tmp_path: Path):
-    def run(folder: str, iterations: int) -> Run:
-        recipe = tiny_recipe(name, *(f"{stage}.iterations={iterations}" for stage in tiny_recipe(name).stages()))
-        return train(recipe, pictures / "photos", tmp_path / folder, store=pictures / name, device="cpu", say=silent)
-
-    whole = run("whole", 4)
-    stages = tiny_recipe(name).trained_stages()
-    for stage in stages:
-        assert finished_iterations(whole, stage) == 4
+    whole = trained(name, pictures, tmp_path / "whole", 4, 4)
+    recipe = tiny_recipe(name)
+    stages = recipe.trained_stages()
+    assert [finished_iterations(whole, stage) for stage in stages] == [4] * len(stages)
     # The last stage once more, stopped half-way.
     shutil.copytree(tmp_path / "whole", tmp_path / "halves")
     shutil.rmtree(tmp_path / "halves" / stages[-1])
-    halves = run_last_stage(name, 2, pictures, tmp_path / "halves")
-    assert finished_iterations(halves, stages[-1]) == 2
-    run_last_stage(name, 4, pictures, tmp_path / "halves")
-    output = whole.stage(stages[-1]).network.relative_to(tmp_path / "whole")
-    assert same_files(tmp_path / "whole", tmp_path / "halves", str(output))
-    assert all(torch.isfinite(value.float()).all() for value in read_state(tmp_path / "whole" / output).values())
+    for last in (2, 4):
+        halves = trained(name, pictures, tmp_path / "halves", 4, last)
+        assert finished_iterations(halves, stages[-1]) == last
+    output = whole.stage(stages[-1]).network
+    assert same_files(tmp_path / "whole", tmp_path / "halves", str(output.relative_to(tmp_path / "whole")))
+    assert all(torch.isfinite(value.float()).all() for value in read_state(output).values())
 
-    recipe = tiny_recipe(name)
     benchmark = pictures / f"benchmark-x{recipe.scale}"
     if not benchmark.exists():
         synthetic_pictures(benchmark, 1, 48)
@@ -81,19 +80,6 @@ def test_trains_resumes_evaluates_and_upscales(name: str, pictures: Path, tmp_pa
         assert picture.size == (9 * recipe.scale, 7 * recipe.scale)
 
 
-def run_last_stage(name: str, iterations: int, pictures: Path, folder: Path) -> Run:
-    stages = tiny_recipe(name).trained_stages()
-    lengths = dict.fromkeys(tiny_recipe(name).stages(), 4) | {stages[-1]: iterations}
-    return trained(
-        tiny_recipe(name, *(f"{stage}.iterations={length}" for stage, length in lengths.items())), pictures, folder
-    )
-
-
-def trained(recipe: Recipe, pictures: Path, folder: Path) -> Run:
-    store = pictures / recipe.name
-    return train(recipe, pictures / "photos", folder, store=store, device="cpu", say=silent)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_losses_fall_on_a_fixed_batch(name: str, pictures: Path, tmp_path: Path):
     """Each stage's objective, from fresh weights and without the adversary, which would move the mark."""
@@ -102,42 +88,31 @@ def test_losses_fall_on_a_fixed_batch(name: str, pictures: Path, tmp_path: Path)
         silenced = ["perceptual.adversarial_loss.weight=0"]
         silenced += ["perceptual.gradient_loss.adversarial_weight=0"] if recipe.perceptual.gradient_loss else []
         recipe = tiny_recipe(name, *silenced)
-    fabric = Fabric(accelerator="cpu", devices=1)
     run = Run(tmp_path / "run")
     open_run(run, recipe, "", 1)
-    data = training_data(recipe, pictures / "photos", None, pictures / name, silent).training
+    data = training_data(recipe, pictures / "photos", None, pictures / name, lambda _: None).training
     lr, hr = (to_float(images) for images in Crops(data, crop_of(name), seed=0).__getitems__([0, 1]))
     for stage_name in recipe.stages():
         torch.manual_seed(0)
-        stage = build_stage(fabric, run, recipe, stage_name)
+        stage = build_stage(Fabric(accelerator="cpu", devices=1), run, recipe, stage_name)
         # The next stage, too, starts from fresh weights: there is more to learn than in what has been trained.
         write_state(run.stage(stage_name).network, stage.result.state_dict(), {})
         if stage_name not in recipe.trained_stages():
             continue
-        for optimizer in stage.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = 0.002
-        values = [objective(recipe, stage_name, stage.step(lr, hr)) for _ in range(5)]
+        for group in stage.optimizer.param_groups:
+            group["lr"] = 0.002
+        values = [objective(stage, stage.step(lr, hr)) for _ in range(5)]
         while sum(values[-3:]) > 0.98 * sum(values[:3]):
             assert len(values) < 150, f"{stage_name}: {values[:3]} ... {values[-3:]}"
-            values.append(objective(recipe, stage_name, stage.step(lr, hr)))
+            values.append(objective(stage, stage.step(lr, hr)))
 
 
-def objective(recipe: Recipe, stage: str, losses: dict[str, Tensor]) -> float:
+def objective(stage: Any, losses: dict[str, Tensor]) -> float:
     """The weighted sum of a stage's losses."""
-    if stage == "fidelity":
-        weights = {"pixel": 1.0}
-    elif stage == "autoencoder":
-        assert recipe.autoencoder is not None
-        weights = {"lr": recipe.autoencoder.lr_weight, "hr": recipe.autoencoder.hr_weight}
-    else:
-        config = recipe.perceptual
-        assert config is not None
-        weights = {
-            config.fidelity_loss.type: config.fidelity_loss.weight,
-            "perceptual": config.perceptual_loss.weight,
-            "artifact": config.artifact_loss.weight,
-        }
-        if config.gradient_loss is not None:
-            weights |= {"gradient": config.gradient_loss.weight, "branch": config.gradient_loss.branch_weight}
-    return sum(weight * losses[name].item() for name, weight in weights.items() if name in losses)
+    weights = {
+        "fidelity": lambda: {"pixel": 1.0},
+        "autoencoder": lambda: {"lr": stage.lr_weight, "hr": stage.hr_weight},
+    }
+    terms = weights.get(stage.name, lambda: {term.name: term.weight for term in stage.terms if term.weight})()
+    branch = {"branch": stage.branch_weight} if "branch" in losses else {}
+    return sum(weight * losses[name].item() for name, weight in (terms | branch).items())
