@@ -54,12 +54,7 @@ class AutoEncoder(nn.Module):
         return self.decoder(self.encode(hr))
 
     def encode(self, hr: Tensor) -> Tensor:
-        """E(y): (N, 3, H/scale, W/scale).
-
-        Raises:
-            ValueError: if H or W is not a multiple of the scale.
-
-        """
+        """E(y): (N, 3, H/scale, W/scale); raises ValueError if H or W is not a multiple of the scale."""
         if hr.shape[-2] % self.scale or hr.shape[-1] % self.scale:
             raise ValueError(f"images of {hr.shape[-2]}x{hr.shape[-1]} are no multiple of the scale {self.scale}")
         return self.encoder(hr)

@@ -43,12 +43,7 @@ class StageFolder:
         return self.folder / "snapshots" / f"{iteration:08d}.safetensors"
 
     def snapshots(self) -> dict[int, Path]:
-        """Return the snapshots that there are by iteration, in order.
-
-        Raises:
-            ModelError: if there are none.
-
-        """
+        """Return the snapshots that there are by iteration, in order; raises ModelError if there are none."""
         found = sorted((self.folder / "snapshots").glob("*.safetensors"))
         if not found:
             raise ModelError(f"{self.folder}: has no snapshots; name a run that has trained this stage.")
@@ -92,9 +87,7 @@ class Run:
     def generator(self) -> Path:
         """Return the network of the last stage that trains a generator.
 
-        Raises:
-            ModelError: if the folder is no run, or that stage is not finished.
-
+        Raises ModelError if the folder is no run, or that stage is not finished.
         """
         perceptual, fidelity = (self.stage(name).network for name in ("perceptual", "fidelity"))
         if perceptual.is_file():
@@ -116,12 +109,7 @@ class Run:
         )
 
     def autoencoder(self) -> Path:
-        """Return the finished auto-encoder.
-
-        Raises:
-            ModelError: if there is none.
-
-        """
+        """Return the finished auto-encoder; raises ModelError if there is none."""
         path = self.stage("autoencoder").network
         if not path.is_file():
             raise ModelError(f"{self.folder}: this run has no trained auto-encoder ({path}); name one that has.")
@@ -139,12 +127,7 @@ class Run:
         return Path(weights) if weights is not None and Path(weights).is_file() else None
 
     def read_record(self) -> dict[str, Any]:
-        """Read the run's record.
-
-        Raises:
-            RunError: if it is damaged.
-
-        """
+        """Read the run's record; raises RunError if it is damaged."""
         try:
             record = json.loads(self.record_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -147,9 +147,7 @@ class SPSRNet(nn.Module):
     def from_state(cls, state: dict[str, Tensor]) -> SPSRNet:
         """Build the network whose parameters `state` holds, ours or a released one; its shapes say how large it is.
 
-        Raises:
-            IndexError, KeyError, ValueError, RuntimeError: if `state` is not an SPSR network's.
-
+        Raises IndexError, KeyError, ValueError, RuntimeError if `state` is not an SPSR network's.
         """
         if state.keys() >= _RELEASED_KEYS:
             state = _translated(state)

@@ -47,9 +47,7 @@ def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sh
 def check_weights(recipe: Recipe) -> None:
     """Load every network that `recipe` names by file, so that a wrong one is refused before any work is done.
 
-    Raises:
-        ModelError: naming the key and the file.
-
+    Raises ModelError, naming the key and the file.
     """
     if recipe.fidelity.weights is not None:
         starting_network(recipe.generator, recipe.scale, recipe.fidelity.weights)

@@ -15,9 +15,7 @@ from aesop.files import atomic_path
 def save_checkpoint(path: Path, iteration: int, state: dict[str, Any]) -> None:
     """Write the state after `iteration` iterations to `path`.
 
-    Raises:
-        RunError: if the disk is full or the folder cannot be written; the checkpoint before it stays.
-
+    Raises RunError if the disk is full or the folder cannot be written; the checkpoint before it stays.
     """
     with atomic_path(path) as temporary:
         try:
@@ -28,12 +26,7 @@ def save_checkpoint(path: Path, iteration: int, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device) -> tuple[int, dict[str, Any]] | None:
-    """Read (iteration, state) from `path`; None if there is no such file.
-
-    Raises:
-        RunError: if the file is corrupt.
-
-    """
+    """Read (iteration, state) from `path`; None if there is no such file; raises RunError if the file is corrupt."""
     if not path.is_file():
         return None
     try:

@@ -25,9 +25,7 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe by its name or its file, apply `key=value` overrides (dotted keys, YAML values) and check it.
 
-    Raises:
-        RecipeError: naming the recipe, key and mend.
-
+    Raises RecipeError, naming the recipe, key and mend.
     """
     values = _read(name)
     # A new type starts its section anew, so that it must not undo what the other overrides say of it.
@@ -39,9 +37,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 def check_recipe(values: dict[str, Any], source: str) -> Recipe:
     """Make a recipe of nested values that `source` holds.
 
-    Raises:
-        RecipeError: naming the first key that is unknown or whose value cannot be.
-
+    Raises RecipeError, naming the first key that is unknown or whose value cannot be.
     """
     try:
         return Recipe.model_validate(values)

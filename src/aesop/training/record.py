@@ -30,10 +30,7 @@ _FREE = {
 def run_recipe(run: Run) -> Recipe:
     """Read the recipe that a run was trained by.
 
-    Raises:
-        RunError: if the folder is no run.
-        RecipeError: if the recipe is damaged.
-
+    Raises RunError if the folder is no run; RecipeError if the recipe is damaged.
     """
     if not run.recipe_file.is_file():
         raise RunError(f"{run.folder}: is not a run folder; it has no {run.recipe_file.name}.")
@@ -43,9 +40,7 @@ def run_recipe(run: Run) -> Recipe:
 def finished_iterations(run: Run, stage: str) -> int:
     """Return how many iterations a stage's finished network has seen, 0 if there is none.
 
-    Raises:
-        ModelError: if the file is corrupt.
-
+    Raises ModelError if the file is corrupt.
     """
     network = run.stage(stage).network
     return int(read_metadata(network).get("iteration", 1)) if network.is_file() else 0
@@ -54,9 +49,7 @@ def finished_iterations(run: Run, stage: str) -> int:
 def check_recipe_of(run: Run, recipe: Recipe) -> None:
     """Check that the folder is new, or belongs to this recipe and can be trained on.
 
-    Raises:
-        RunError: naming what differs.
-
+    Raises RunError, naming what differs.
     """
     if run.folder.exists() and not run.folder.is_dir():
         raise RunError(f"{run.folder}: is a file; name a folder with --run.")
@@ -81,9 +74,7 @@ def check_recipe_of(run: Run, recipe: Recipe) -> None:
 def check_pictures_of(run: Run, fingerprint: str, processes: int) -> None:
     """Check that a run that has begun was trained on these pictures, by as many processes.
 
-    Raises:
-        RunError: naming what differs.
-
+    Raises RunError, naming what differs.
     """
     if not run.record_file.is_file():
         return
@@ -103,9 +94,7 @@ def check_pictures_of(run: Run, fingerprint: str, processes: int) -> None:
 def open_run(run: Run, recipe: Recipe, fingerprint: str, processes: int) -> None:
     """Make the folder, or clear what a killed process left in it, and record the recipe.
 
-    Raises:
-        RunError: if the folder cannot be written.
-
+    Raises RunError if the folder cannot be written.
     """
     if run.record_file.is_file():
         for leftover in run.folder.rglob(".*.part"):

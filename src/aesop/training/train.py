@@ -38,8 +38,7 @@ from aesop.versions import versions
 Say = Callable[[str], None]
 
 
-@rank_zero_only
-def _print_on_rank_zero(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -67,7 +66,7 @@ def train(
     devices: int = 1,
     nodes: int = 1,
     device: str = "auto",
-    say: Say = _print_on_rank_zero,
+    say: Say = _print,
 ) -> Run:
     """Train the stages of `recipe` that `run` has not finished yet on the pictures in `data`.
 
@@ -82,7 +81,7 @@ def train(
         devices: number of processes on each machine, one a device.
         nodes: number of machines, each started by torchrun or SLURM.
         device: `cpu`, `cuda`, `cuda:1`, `mps`, ... or `auto` for the best there is.
-        say: receives what is worth telling.
+        say: receives what is worth telling, in the first process alone.
 
     Raises:
         AesopError: before training wherever possible, naming the file or key and the mend.
@@ -91,7 +90,7 @@ def train(
 
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
-    folder = Run(Path(run))
+    folder, say = Run(run), rank_zero_only(say)
     check_weights(recipe)
     check_recipe_of(folder, recipe)
     fabric = _fabric(device, devices, nodes, recipe)
@@ -130,14 +129,8 @@ def training_data(
     shrink = recipe.data.shrink
 
     def prepared(source: Path, least: int, target: Path | None, lr: Path | None = None) -> PreparedData:
-        found = prepare(
-            source,
-            target or default_store(source, recipe.scale, shrink),
-            recipe.scale,
-            minimum=least,
-            lr=lr,
-            shrink=shrink,
-        )
+        target = target or default_store(source, recipe.scale, shrink)
+        found = prepare(source, target, recipe.scale, minimum=least, lr=lr, shrink=shrink)
         for line in (found.not_rgb, *found.unreadable):
             if line is not None:
                 say(line)
@@ -168,13 +161,7 @@ def _centre(held_out: PreparedData, index: int, recipe: Recipe) -> tuple[Tensor,
 
 
 def _train_one(
-    fabric: Fabric,
-    run: Run,
-    recipe: Recipe,
-    name: str,
-    pictures: TrainingData,
-    interruption: Interruption,
-    say: Say,
+    fabric: Fabric, run: Run, recipe: Recipe, name: str, pictures: TrainingData, interruption: Interruption, say: Say
 ) -> None:
     # A stage starts from a state that depends on the recipe alone, whatever was trained or skipped before it; twins
     # get the same first weights and the same crops.
