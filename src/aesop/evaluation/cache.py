@@ -58,6 +58,9 @@ class Cache:
         """Remove what is kept under `keys`; its room is used again."""
         self._change("DELETE FROM measured WHERE key = ?", [(key,) for key in keys])
 
+    def __del__(self) -> None:
+        self._file.close()
+
     def _change(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         try:
             with self._file:

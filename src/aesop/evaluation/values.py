@@ -48,7 +48,7 @@ class BenchmarkValues:
             (model, name): value
             for model in setup.models
             for name in self.of_sets
-            if isinstance(value := cache.get(self._set_key(model, name, range(len(pictures)))), float)
+            if isinstance(value := cache.get(self._set_key(model, name)), float)
         }
         self._failures: list[tuple[int, Failure]] = []
 
@@ -59,10 +59,10 @@ class BenchmarkValues:
             for model in self.setup.models:
                 missing = [name for name in self.applicable if not self._is_known(model, name, index)]
                 missing = [name for name in missing if measurer.prepare(name) is not None]
-                key = self._sr[model][index]
                 if sr_folder is not None:
-                    sr[model] = sr_path(sr_folder, self.benchmark.name, model, picture.name), key
-                if missing or (sr_folder is not None and not has_sr(*sr[model])):
+                    path = sr_path(sr_folder, self.benchmark.name, model, picture.name)
+                    sr[model] = path, self._sr[model][index]
+                if missing or (model in sr and not has_sr(*sr[model])):
                     metrics[model] = missing
             if metrics:
                 yield Job(number, picture, index, metrics, sr)
@@ -119,8 +119,9 @@ class BenchmarkValues:
             except Exception as error:  # too few pictures, say; other metrics go on
                 result.unavailable = str(error) or type(error).__name__
                 return
-            self.set_values[model, metric] = value
-            self.cache.put({self._set_key(model, metric, there): value})
+            if len(there) == len(names):
+                self.set_values[model, metric] = value
+                self.cache.put({self._set_key(model, metric): value})
         result.set_value, result.set_pictures = value, tuple(names[index] for index in there)
 
     def _is_known(self, model: str, name: str, index: int) -> bool:
@@ -137,9 +138,9 @@ class BenchmarkValues:
     def _key(self, model: str | None, metric: str, index: int) -> str | None:
         return digest(self._sr[model][index], self._metric[metric])
 
-    def _set_key(self, model: str, metric: str, pictures: Sequence[int]) -> str | None:
-        keys = [self._sr[model][index] for index in pictures]
-        return digest(self._metric[metric], *sorted(filter(None, keys)), None if None in keys else len(keys))
+    def _set_key(self, model: str, metric: str) -> str | None:
+        keys = self._sr[model]
+        return None if None in keys else digest(self._metric[metric], *sorted(filter(None, keys)))
 
     def _metric_key(self, name: str, metric: Described) -> str | None:
         if ":" in name:  # of the user's own code, which may change
