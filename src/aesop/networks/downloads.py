@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlparse
@@ -43,12 +41,15 @@ def _why_missing(url: str, target: Path) -> str | None:
     if not answers(url):
         return mend
     promised = torch.hub.HASH_REGEX.search(target.name)
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with socket_timeout():
-            torch.hub.download_url_to_file(url, str(target), promised and promised.group(1), progress=False)
+        torch.hub.download_url_to_file(url, str(target), promised and promised.group(1), progress=False)
     except (OSError, RuntimeError) as error:
         return f"{mend} ({error})"
+    finally:
+        socket.setdefaulttimeout(before)
     return None
 
 
@@ -69,14 +70,3 @@ def answers(url: str) -> bool:
     threading.Thread(target=ask, daemon=True).start()
     done.wait(TIMEOUT)
     return answered.is_set()
-
-
-@contextmanager
-def socket_timeout() -> Iterator[None]:
-    """Let no socket that is opened meanwhile wait for longer than TIMEOUT."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -69,9 +69,9 @@ class VGG19Features(FrozenFeatures):
 
     def __init__(self, layers: Sequence[str], weights: Path | str | None = None) -> None:
         super().__init__()
-        self.layers = {VGG19_LAYERS[layer]: position for position, layer in enumerate(layers)}
+        self.wanted = [VGG19_LAYERS[layer] for layer in layers]
         self.normalise = ImageNetNormalise()
-        self.trunk = nn.Sequential(*_vgg19(weights)[: max(self.layers) + 1])
+        self.trunk = nn.Sequential(*_vgg19(weights)[: max(self.wanted) + 1])
         for layer in self.trunk.modules():
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False
@@ -79,13 +79,12 @@ class VGG19Features(FrozenFeatures):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the features of `images`."""
-        found: dict[int, Tensor] = {}
-        x = self.normalise(images)
+        x, found = self.normalise(images), {}
         for index, layer in enumerate(self.trunk):
             x = layer(x)
-            if index in self.layers:
-                found[self.layers[index]] = x
-        return [found[position] for position in range(len(found))]
+            if index in self.wanted:
+                found[index] = x
+        return [found[index] for index in self.wanted]
 
 
 def _vgg19(weights: Path | str | None) -> list[nn.Module]:
@@ -140,8 +139,7 @@ class EfficientNetFeatures(FrozenFeatures):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the features of `images`."""
-        x = self.stem(self.normalise(images))
-        found = []
+        x, found = self.stem(self.normalise(images)), []
         for index, block in enumerate(self.blocks):
             x = block(x)
             if index in self.wanted:

@@ -37,7 +37,7 @@ def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], alpha
     return mixed
 
 
-def interpolate_files(first: Path, second: Path, alpha: float, output: Path) -> None:
+def interpolate_files(first: Path | str, second: Path | str, alpha: float, output: Path | str) -> None:
     """Write (1 - alpha) * first + alpha * second of two model files or run folders to a .safetensors file, atomically.
 
     The file says of itself which two files it lies between, and the section that builds it where its parents do, so
@@ -46,7 +46,7 @@ def interpolate_files(first: Path, second: Path, alpha: float, output: Path) -> 
     Raises ModelError if a file cannot be loaded, architectures differ, alpha is not in [0, 1] or the output would
     replace a parent; RunError if the output cannot be written.
     """
-    interpolate_to_files(first, second, {output: alpha})
+    interpolate_to_files(Path(first), Path(second), {Path(output): alpha})
 
 
 def interpolate_to_files(first: Path, second: Path, alphas: Mapping[Path, float]) -> None:

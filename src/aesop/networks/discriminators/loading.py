@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from aesop.errors import ModelError
 from aesop.networks.kinds import kind_of_network
@@ -27,22 +27,12 @@ def load_discriminator(discriminator: nn.Module, path: Path | str) -> None:
             raise ModelError(
                 f"perceptual.discriminator_weights: {path} is {kind}; a discriminator is expected here."
             ) from error
+        held, wanted = (
+            {key: tuple(value.shape) for key, value in found.items()} for found in (state, discriminator.state_dict())
+        )
+        key = next(key for key in (*wanted, *held) if held.get(key) != wanted.get(key))
         raise ModelError(
-            f"perceptual.discriminator_weights: {path} is of another discriminator "
-            f"({_difference(discriminator.state_dict(), state)}); name a file that fits perceptual.crop and the "
-            "section perceptual.discriminator, or change these."
+            f"perceptual.discriminator_weights: {path} is of another discriminator ({key} is "
+            f"{held.get(key, 'missing')} instead of {wanted.get(key, 'absent')}); name a file that fits "
+            "perceptual.crop and the section perceptual.discriminator, or change these."
         ) from error
-
-
-def _difference(expected: dict[str, Tensor], found: dict[str, Tensor]) -> str:
-    """Name the first parameter in which the file differs."""
-    for key, value in expected.items():
-        if key not in found:
-            return f"it has no {key}"
-        if found[key].shape != value.shape:
-            return f"its {key} is {_size(found[key])} instead of {_size(value)}"
-    return f"its {next((key for key in found if key not in expected), 'parameters')} has no place"
-
-
-def _size(value: Tensor) -> str:
-    return "x".join(map(str, value.shape)) or "a scalar"
