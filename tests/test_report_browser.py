@@ -157,9 +157,13 @@ def test_the_plot_shows_models_and_a_curve_of_any_two_metrics(browser: Any):
     hovered = one(browser, "#plot .hovertext").get_attribute("textContent")
     assert "twin to net, alpha 1: netPSNR 27.080 dB" in hovered
     assert "from twin: −0.020 (−0." in hovered
-    all_of(browser, "#plot .legendtoggle")[3].click()
-    browser.execute_async_script("setTimeout(arguments[0], 600)")  # Plotly waits for a double click
+    low = "return document.querySelector('.plot').layout.xaxis.range[0]"
+    assert browser.execute_script(low) == pytest.approx(27.1 - 0.02 - 0.15 * 0.02)
+    for number in (3, 0):
+        all_of(browser, "#plot .legendtoggle")[number].click()
+        browser.execute_async_script("setTimeout(arguments[0], 600)")  # Plotly waits for a double click
     assert len(all_of(browser, "#plot .scatterlayer .lines path")) == 0
+    assert browser.execute_script(low) < 22, "bicubic is shown, and in sight"
     select(browser, "#plot .y", "psnr")
     assert one(browser, "#plot h2").text == "PSNR and PSNR"
     select(browser, "#plot .y", "niqe")

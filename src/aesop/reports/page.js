@@ -44,33 +44,32 @@ document.querySelectorAll(".chart").forEach((element, index) => draw(element, da
 
 /* The plot of any two metrics: everything that has a value of both. */
 if (data.plot) {
-  const [title, figure, hint, benchmark, x, y, bars] =
-    ["h2", ".plot", ".hint", ".benchmark", ".x", ".y", ".bars"].map((part) => document.querySelector(`#plot ${part}`));
+  const [title, figure, benchmark, x, y, bars] =
+    ["h2", ".plot", ".benchmark", ".x", ".y", ".bars"].map((part) => document.querySelector(`#plot ${part}`));
   const interval = (ends, color) =>
     ends && bars.checked ? { symmetric: false, arrayminus: [ends[0]], array: [ends[1]], color: `${color}66`, thickness: 1, width: 0 } : {};
-  function axis(name, traces, letter) {
-    const { title, unit, higher } = data.metrics[name];
-    const better = { true: `, more is better ${letter === "x" ? "→" : "↑"}`, false: `, less is better ${letter === "x" ? "←" : "↓"}` };
+  function range(traces, letter) {
     const values = traces.filter(({ visible }) => visible === true).flatMap((trace) => trace[letter]).filter((value) => value !== null);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const margin = (high - low) * 0.15 || Math.abs(high) * 0.05 || 1;
-    const range = values.length ? [low - margin, high + margin] : undefined;
-    return { title: { text: `${title}${unit && ` (${unit})`}${better[higher] ?? ""}`, standoff: 8 }, range };
+    return values.length ? [low - margin, high + margin] : undefined;
+  }
+  function axis(name, traces, letter) {
+    const { title, unit, higher } = data.metrics[name];
+    const better = { true: `, more is better ${letter === "x" ? "→" : "↑"}`, false: `, less is better ${letter === "x" ? "←" : "↓"}` };
+    return { title: { text: `${title}${unit && ` (${unit})`}${better[higher] ?? ""}`, standoff: 8 }, range: range(traces, letter) };
   }
   function plot() {
     const [a, b] = [x.value, y.value];
-    const all = data.plot.traces[benchmark.value];
-    const traces = all.filter(({ values }) => values[a] && values[b]).map(({ values, text, intervals, far, ...trace }) => ({
+    const traces = data.plot.traces[benchmark.value].filter(({ values }) => values[a] && values[b]).map(({ values, text, intervals, far, ...trace }) => ({
       x: values[a], y: values[b], hoverinfo: "text", hovertext: trace.notes.map((note, i) => [note, text[a][i], text[b][i]].join("<br>")),
       error_x: interval(intervals?.[a], trace.marker.color), error_y: interval(intervals?.[b], trace.marker.color),
       visible: far[a] || far[b] ? "legendonly" : true, ...trace,
     }));
-    const [xaxis, yaxis] = [axis(a, traces, "x"), axis(b, traces, "y")];
-    draw(figure, traces, { height: 460, legend: { orientation: "h", y: -0.15, yanchor: "top" }, xaxis, yaxis });
+    const legend = { orientation: "h", y: -0.15, yanchor: "top" };
+    draw(figure, traces, { height: 460, legend, xaxis: axis(a, traces, "x"), yaxis: axis(b, traces, "y") });
     const [{ kind, title: across }, { kind: other, title: up }] = [data.metrics[a], data.metrics[b]];
     title.textContent = kind && other && kind !== other ? "Perception and distortion" : `${across} and ${up}`;
-    const missing = all.length - traces.length ? ` Without a finite value of both here: ${all.length - traces.length}.` : "";
-    hint.textContent = `The legend shows and hides; what is far from the others is hidden at first. Drag to zoom, double-click to reset.${missing}`;
   }
   const titled = (metric) => data.metrics[metric].title;
   for (const [select, values, text] of [[benchmark, Object.keys(data.plot.traces), String], [x, data.plot.measured, titled], [y, data.plot.measured, titled]]) {
@@ -80,4 +79,5 @@ if (data.plot) {
   [x.value, y.value] = [data.plot.x, data.plot.y];
   bars.addEventListener("change", plot);
   plot();
+  figure.on("plotly_restyle", () => Plotly.relayout(figure, { "xaxis.range": range(figure.data, "x"), "yaxis.range": range(figure.data, "y") }));
 }

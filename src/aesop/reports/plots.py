@@ -132,16 +132,16 @@ def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: 
 
 
 def _paper(evaluation: Evaluation, benchmark: str) -> list[Trace]:
-    """What the paper prints; it starts switched off."""
+    """What the paper prints, a point a row; it starts hidden."""
     scale = next(result.scale for result in evaluation.results if result.benchmark == benchmark)
-    traces = []
-    for row in published_rows(benchmark, scale, evaluation.metrics):
-        values = {metric: [float(text)] for metric, text in row.values.items()}
-        text = {metric: [_printed(metric, value[0])] for metric, value in values.items()}
-        trace = _trace(row.title, 8, 7, 0, values, text, visible="legendonly", legendgroup="paper")
-        trace["marker"]["symbol"] = "circle-open"
-        traces.append(trace)
-    return traces
+    rows = published_rows(benchmark, scale, evaluation.metrics)
+    printed = {metric: [row.values.get(metric) for row in rows] for metric in evaluation.metrics}
+    values = {m: [text and float(text) for text in found] for m, found in printed.items() if any(found)}
+    text = {metric: [_printed(metric, value) for value in found] for metric, found in values.items()}
+    notes = [f"<b>{escape(row.title)}</b>" for row in rows]
+    trace = _trace("what the paper prints", 8, 7, 0, values, text, notes=notes, visible="legendonly")
+    trace["marker"]["symbol"] = "circle-open"
+    return [trace] if rows else []
 
 
 def _hide_far(models: Sequence[Trace], curves: Sequence[Trace]) -> None:
