@@ -1,0 +1,204 @@
+"""Every block of code in README and docs is run, or checked as far as a machine without DF2K or a GPU can."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomllib
+import torch
+import yaml
+from typer.main import get_command
+
+from aesop.cli import app, main
+from aesop.networks.state_dicts import read_state
+from aesop.run import Run
+from aesop.training.recipe_files import load_recipe
+from helpers import synthetic_pictures
+from tiny_training import TINY
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+#: How the blocks of each document are checked, in their order.
+CHECKED = {
+    "README.md": ["shell", "shell", "python", "shell"],
+    "CONTRIBUTING.md": [],
+    "analysis.md": ["synopsis", "python"],
+    "evaluation.md": ["synopsis", "keys", "synopsis", "python"],
+    "extending.md": ["test_extending.py"] * 7,
+    "method.md": [],
+    "systems.md": ["shell", "shell"],
+    "training.md": ["synopsis", "recipe", "run folder", "python"],
+}
+
+
+def blocks(document: str) -> list[str]:
+    path = next(path for path in DOCUMENTS if path.name == document)
+    return re.findall(r"^```\w*\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def of_kind(kind: str) -> list[Any]:
+    """The blocks that are checked in one way."""
+    return [
+        pytest.param(block, id=f"{document}-{number}")
+        for document, kinds in CHECKED.items()
+        for number, (own, block) in enumerate(zip(kinds, blocks(document), strict=False))
+        if own == kind
+    ]
+
+
+def lines_of(block: str) -> list[list[str]]:
+    """The words of each command, comments aside; indented lines continue the one above."""
+    joined = re.sub(r"\n\s+(?![\s#])", " ", block)
+    return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
+
+
+def test_every_block_is_accounted_for():
+    assert {path.name: len(blocks(path.name)) for path in DOCUMENTS} == {
+        document: len(kinds) for document, kinds in CHECKED.items()
+    }
+    for kind in {kind for kinds in CHECKED.values() for kind in kinds}:
+        assert (
+            kind in ("shell", "python", "synopsis", "recipe", "keys", "run folder") or (ROOT / "tests" / kind).is_file()
+        )
+
+
+def command_of(words: list[str]) -> Any:
+    """The command that a line calls, and how many words name it."""
+    found: Any = get_command(app)
+    for number, word in enumerate(words[1:], 1):
+        if not hasattr(found, "commands"):
+            return found, number
+        found = found.commands[word]
+    return found, len(words)
+
+
+@pytest.mark.parametrize("block", of_kind("synopsis"))
+def test_synopses_name_options_that_there_are(block: str):
+    for words in lines_of(block):
+        command, _ = command_of(words)
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", " ".join(words))) <= options, words
+
+
+@pytest.mark.parametrize("block", of_kind("recipe"))
+def test_recipes_load(block: str, tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
+    assert load_recipe(str(tmp_path / "mine.yaml")).name == yaml.safe_load(block)["name"]
+
+
+def test_what_ci_runs_stands_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [line.strip() for line in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()]
+    (demo,) = [line for line in commands if line.startswith("make demo")]
+    assert f"`{demo}`" in readme
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with small things of the names that the documents use."""
+    folder = tmp_path_factory.mktemp("documents")
+    for name, side in (("DIR", 48), ("photos", 24), ("Set5", 64), ("Set14", 64)):
+        synthetic_pictures(folder / name, 2, side)
+    shutil.copyfile(folder / "Set5/000.png", folder / "photo.png")
+    return folder
+
+
+def aesop(*words: str) -> int:
+    """Call the command as a shell would; give its exit status."""
+    before, sys.argv = sys.argv, ["aesop", *words]
+    try:
+        main()
+    except SystemExit as left:
+        return int(left.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def train_first(home: Path) -> None:
+    """The README's first training, at the smallest size; other names are copies of what it makes."""
+    if not (home / "runs/first").is_dir():
+        assert aesop("train", "laptop", *TINY, "--data", "DIR", "--run", "runs/first", "--device", "cpu") == 0
+        run = Run(home / "runs/first")
+        shutil.copyfile(run.stage("autoencoder").network, home / "autoencoder.safetensors")
+        shutil.copyfile(run.stage("perceptual").network, home / "model.safetensors")
+        torch.save({"params": read_state(run.stage("perceptual").network)}, home / "model.pth")
+
+
+@pytest.fixture
+def inside(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(home)
+    with contextlib.redirect_stdout(io.StringIO()):
+        train_first(home)
+    return home
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", of_kind("shell"))
+def test_commands_run(block: str, inside: Path):
+    for words in lines_of(block):
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        elif words[0] == "pip":
+            (extra,) = re.findall(r"\[(\w+)\]", words[-1])
+            assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        elif words[1] == "train":  # `laptop` has run; the others are checked down to their last option and key
+            command, number = command_of(words)
+            given = command.make_context("train", words[number:]).params
+            recipe = load_recipe(given["recipe"], given["overrides"] or [])
+            assert recipe.name == words[2]
+        else:
+            # Not those metrics whose weights come from the network.
+            fewer = ("--metrics", "psnr,lr-psnr,ae-psnr") if words[1] == "evaluate" else ()
+            assert aesop(*words[1:], *fewer) == 0, words
+            for output in re.findall(r"--(?:output|report) (\S+)", " ".join(words)):
+                assert (inside / output).exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", of_kind("python"))
+def test_python_runs(block: str, inside: Path):
+    names: dict[str, Any] = {
+        "picture": inside / "photo.png", "run": inside / "runs/first", "figure": inside / "figure.pdf",
+        "sr": torch.rand(1, 3, 32, 32, requires_grad=True), "hr": torch.rand(1, 3, 32, 32),
+    }  # fmt: skip
+    exec(block.replace(" + ...", ""), names)
+    if "total" in names:
+        names["total"].backward()
+    assert "figure" not in block or (inside / "figure.pdf").stat().st_size
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", of_kind("run folder"))
+def test_a_run_folder_holds_what_is_listed(block: str, inside: Path):
+    for line in block.splitlines():
+        name, rest = line.split(maxsplit=1)
+        path = inside / "runs/first" / name
+        assert path.exists()
+        if name.endswith("/"):
+            for inner in re.findall(r"^[\w.]+|(?<=, )[\w.]+\w", re.sub(r" \(.*?\)", "", rest)):
+                assert "." not in inner or (path / inner).exists(), inner
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", of_kind("keys"))
+def test_the_json_has_the_keys_that_are_listed(block: str, inside: Path):
+    assert (
+        aesop("evaluate", "bicubic", "runs/first", "--benchmark", "Set5", "--metrics", "psnr", "--json", "v.json") == 0
+    )
+    document = json.loads((inside / "v.json").read_text(encoding="utf-8"))
+    listed = set(re.findall(r'"(\w+)"', block))
+    found = set(document) | {
+        key for name in ("results", "differences", "notes") for entry in document[name] for key in entry
+    }
+    assert found <= listed
