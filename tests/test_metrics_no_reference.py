@@ -13,6 +13,7 @@ import scipy.special
 import torch
 from torch import Tensor
 
+from aesop.cli import app
 from aesop.data.pictures import read_picture
 from aesop.errors import AesopError, DataError
 from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, SetMetric, Settings, metric_named
@@ -269,6 +270,16 @@ def test_attributes_say_what_a_metric_is() -> None:
     assert best == {"psnr": 3, "se": 1, "ve": None}
     assert METRICS["psnr"].best([]) is None
     assert [n for n, m in METRICS.items() if not m.by_default] == ["se", "ve", "ve-hr", "l1"]
+
+
+def test_the_help_of_evaluate_names_all_metrics() -> None:
+    from typer.main import get_command
+
+    parameters = get_command(app).commands["evaluate"].params  # type: ignore[attr-defined]
+    (help,) = [parameter.help for parameter in parameters if parameter.name == "metrics"]
+    usual, _, others = help.partition("(unset, these)")
+    for name, metric in METRICS.items():
+        assert f" {name}" in (usual if metric.by_default else others)
 
 
 def test_a_metric_is_named_or_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

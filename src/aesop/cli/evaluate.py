@@ -64,7 +64,12 @@ def evaluate(
     autoencoder: options.AutoEncoderPath = None,
     scale: options.Scale = None,
     metrics: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Separated by commas, such as psnr,ssim,lpips; unset, all.")
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Separated by commas: psnr, ssim, lr-psnr, ae-psnr, lpips, dists, lpips-proxy, fid, patch-fid, niqe, "
+            "maniqa, musiq, clip-iqa (unset, these), se, ve, ve-hr, l1, or module:Class of your own.",
+        ),
     ] = None,
     device: options.Device = "auto",
     processes: options.Processes = None,
