@@ -291,10 +291,10 @@ def test_crops_that_cannot_be_are_refused(tmp_path: Path):
         ({"models": {"HR": "bicubic"}}, "A model is called HR, as the HR picture is; name it apart"),
         ({"metrics": ["psnr"], "without_hr": True}, "psnr compares with an HR picture, and there is none"),
         ({"metrics": ["fid"]}, "fid measures whole sets of pictures"),
-        ({"metrics": ["psnrr"]}, "no metric 'psnrr'; did you mean psnr"),
+        ({"metrics": ["psnrr"]}, "unknown metric 'psnrr'; did you mean psnr"),
         ({"boxes": [Region(60, 0, 8)]}, "box 60,0,8: is not inside the picture of 64 rows"),
         ({"lr": picture, "without_hr": True}, "--lr and --without-hr"),
-        ({"picture": tmp_path / "none.png"}, "none.png: there is no such picture"),
+        ({"picture": tmp_path / "none.png"}, "none.png: no such picture"),
     ):
         given: dict[str, Any] = {"picture": picture, "models": {"a": "bicubic"}, **how}
         with pytest.raises(AesopError, match=message):

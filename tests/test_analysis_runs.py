@@ -265,7 +265,7 @@ def test_curves_hold_what_their_options_say(run: Path, tmp_path: Path):
         (("curves", "a", "--benchmark", "b"), "a: is neither a run folder, nor a model file, nor A:B"),
         (("curves", "a:b", "--benchmark", "b", "--alphas", "0,x"), "--alphas 0,x: must be numbers"),
         (("curves", "a:b", "--benchmark", "b", "--alphas", "0,1.5"), "--alphas 0,1.5: 1.5 is not between 0 and 1"),
-        (("curves", "a:b", "--benchmark", "b", "--alphas", "0.5,0.50"), "--alphas 0.5,0.5: 0.5 stands there twice"),
+        (("curves", "a:b", "--benchmark", "b", "--alphas", "0.5,0.50"), "--alphas 0.5,0.5: 0.5 is given twice"),
         (("loss-scales", "a"), "is not a run folder"),
         (("loss-scales", "a", "--import", "no_such_module"), "--import no_such_module"),
         (("crops", "a.png", "bicubic", "--box", "1,2"), "box 1,2: is not TOP,LEFT,SIDE"),

@@ -171,7 +171,7 @@ def test_a_long_stream_starts_at_once(synthetic: PreparedData) -> None:
 
 
 def test_crops_that_cannot_be_are_refused(coordinates: PreparedData) -> None:
-    with pytest.raises(DataError, match="a crop of 18 pixels is no multiple of the scale"):
+    with pytest.raises(DataError, match="a crop of 18 pixels is not a multiple of the scale"):
         Crops(coordinates, 18, seed=0)
-    with pytest.raises(DataError, match=r"0\.png: 64 x 48 pixels, where crops of 64"):
+    with pytest.raises(DataError, match=r"0\.png: 64 x 48 pixels, too small for crops of 64"):
         Crops(coordinates, 64, seed=0)

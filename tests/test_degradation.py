@@ -270,7 +270,7 @@ def test_impossible_ranges_are_refused(build: Any, message: str) -> None:
 
 @BOTH
 def test_crops_that_do_not_fit_are_refused(section: DegradationSection) -> None:
-    with pytest.raises(ValueError, match="no multiple of the scale 4"):
+    with pytest.raises(ValueError, match="not a multiple of the scale 4"):
         section.build(4, 50)
     with pytest.raises(ValueError, match="source_crop: 96 pixels hold no crop of 128"):
         section.build(4, 128)

@@ -337,7 +337,7 @@ def test_models_are_called_by_their_titles(good: Path, bench: Path, tmp_path: Pa
     two = [write_model(tmp_path / name / "net.safetensors") for name in "xy"]
     assert list(titled_models([*two, "bicubic"])) == ["x/net", "y/net", "bicubic"]
     assert list(titled_models([good, twin])) == ["good.safetensors", "good.pth"]
-    with pytest.raises(AesopError, match="two models are called A; name them apart, as TITLE=MODEL"):
+    with pytest.raises(AesopError, match="two models are called A; give them titles, as TITLE=MODEL"):
         titled_models([f"A={good}", f"A={run}"])
     assert list(titled_models([f" A \n B={good}"])) == ["A B"]
     assert list(titled_models([tmp_path / "bicubic.safetensors"])) == ["bicubic.safetensors"]

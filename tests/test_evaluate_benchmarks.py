@@ -171,9 +171,7 @@ def test_pictures_that_do_not_pair_are_named_and_the_others_measured(tmp_path: P
 
 def test_photographed_sets_need_their_lr(tmp_path: Path):
     write(tmp_path / "RealSR/HR/a.png")
-    with pytest.raises(
-        DataError, match=r"RealSRv3 is nothing without its LR pictures; get it from https://github\.com"
-    ):
+    with pytest.raises(DataError, match=r"RealSRv3 needs its LR pictures; get it from https://github\.com"):
         open_benchmark(tmp_path / "RealSR", 4)
 
 
@@ -190,7 +188,7 @@ def test_by_name_in_a_folder_of_benchmarks(tmp_path: Path):
         open_sets(["Set14"], 4)
     with pytest.raises(DataError, match=r"no such benchmark folder; check the path \(known by name are Set5, "):
         open_sets(["Set15"], 4)
-    with pytest.raises(DataError, match="two of them are called Set5; take them one by one"):
+    with pytest.raises(DataError, match="two of them are called Set5; give them one by one"):
         open_sets([every, every / "Set5"], 4)
 
 

@@ -173,7 +173,7 @@ def test_values_that_two_put_at_once_are_all_kept(tmp_path: Path):
 def test_a_model_that_changes_meanwhile_is_refused(model: Path):
     found = find_model(str(model))
     write_model(model, plus=0.25)
-    with pytest.raises(ModelError, match=r"net\.safetensors: has changed while it was evaluated; call again"):
+    with pytest.raises(ModelError, match=r"net\.safetensors: has changed while it was evaluated; try again"):
         _ = found.loaded
 
 
@@ -297,8 +297,8 @@ def test_several_processes_find_what_one_finds(bench: Path, model: Path, tmp_pat
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("raise SystemExit('no licence')", "could not begin: no licence"),
-        ("import os\nos._exit(9)", "was killed, perhaps for want of memory; call again with fewer --processes"),
+        ("raise SystemExit('no licence')", "could not start: no licence"),
+        ("import os\nos._exit(9)", "was killed, perhaps for lack of memory; try again with fewer --processes"),
     ],
 )
 def test_a_process_that_ends_says_why(

@@ -284,11 +284,11 @@ def test_the_command_writes_every_format(tmp_path: Path):
     options = [text for name, path in targets.items() for text in (f"--{name}", str(path))]
     arguments = ["bicubic", "--benchmark", "mine", "--metrics", "psnr", "--published", "--against", "bicubic", *options]
     missing = CliRunner().invoke(app, arguments)
-    assert "mine: there is no such benchmark folder" in str(missing.exception)
+    assert "mine: no such benchmark folder" in str(missing.exception)
     arguments[2] = str(tmp_path / "mine")
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert all(path.read_text() and str(path) in result.stdout for path in targets.values())
     arguments[arguments.index("--against") + 1] = "other"
     other = CliRunner().invoke(app, arguments)
-    assert "--against other: is none of the models; choose from bicubic" in str(other.exception)
+    assert "--against other: is not one of the models; choose from bicubic" in str(other.exception)

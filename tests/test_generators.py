@@ -322,7 +322,7 @@ def test_spandrels_checks_do_not_disturb_the_random_numbers():
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (SwinIRConfig, {"type": "swinir", "features": 100}, "100 features cannot be shared out among 6 heads"),
+        (SwinIRConfig, {"type": "swinir", "features": 100}, "100 features cannot be divided among 6 heads"),
         (SwinIRConfig, {"type": "swinir", "window": 7}, "multiple of 2"),
         (DRCTConfig, {"type": "drct", "features": 24, "growth": 10, "heads": 8}, "34 channels of its block 2"),
         (SpandrelConfig, {"architecture": "HATT"}, "no architecture HATT; the nearest are HAT"),

@@ -185,10 +185,10 @@ def test_networks_between_stand_in_a_folder_of_their_own(tmp_path: Path):
     assert (found[0][0].model, found[0][3].model) == (str(start), str(run / "perceptual/generator.safetensors"))
     assert Path(paths[0]).read_bytes() == Path(paths[2]).read_bytes()
     for wrong, message in (
-        ((0, 0.5, 0.5), r"alphas 0,0\.5,0\.5: 0\.5 stands there twice"),
+        ((0, 0.5, 0.5), r"alphas 0,0\.5,0\.5: 0\.5 is given twice"),
         ((0.5, 2), r"alphas 0\.5,2: 2 is not between 0 and 1"),
         ((float("nan"),), "nan is not between 0 and 1"),
-        ((), "there are none"),
+        ((), "none given"),
     ):
         with pytest.raises(ModelError, match=message):
             between(start, run, tmp_path / "none", "0", wrong)
@@ -211,7 +211,7 @@ def test_methods_are_told_by_what_they_are(tmp_path: Path):
         torch.testing.assert_close(value, (parents[0][name] + parents[1][name]) / 2)
         torch.testing.assert_close(other[name], value)
     assert found["AESOP∗"][1].model != found["AESOP†"][1].model
-    with pytest.raises(AesopError, match="two methods are called run; name them apart"):
+    with pytest.raises(AesopError, match="two methods are called run; give them titles"):
         find_curves([str(run), str(run)], tmp_path)
     with pytest.raises(AesopError, match="none: is neither a run folder, nor a model file, nor A:B"):
         find_curves(["none"], tmp_path)

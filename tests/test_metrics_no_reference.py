@@ -251,7 +251,7 @@ def test_clip_iqa_is_piqs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         direction = torch.nn.functional.normalize(network(normal))[0]
     expected = torch.sigmoid(torch.tensor(2.0).exp() * (direction[0] - direction[1])).item()
     assert measure("clip-iqa", sr) == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(DataError, match="CLIP-IQA needs 32 pixels each way; this picture has 31x40"):
+    with pytest.raises(DataError, match="CLIP-IQA needs 32 pixels per side; this picture has 31x40"):
         measure("clip-iqa", sr[..., :31])
 
 
@@ -300,8 +300,8 @@ def test_a_metric_is_named_or_the_users_own(tmp_path: Path, monkeypatch: pytest.
     assert isinstance(own, Metric)
     assert own.prepare(Settings(4, CPU))(Sample(torch.ones(1, 3, 2, 2), None, torch.ones(1, 3, 1, 1), 4)) == 1
     for text, message in {
-        "psnrr": "There is no metric 'psnrr'; did you mean psnr",
-        "zzz": "There is no metric 'zzz'; choose from psnr, ",
+        "psnrr": "unknown metric 'psnrr'; did you mean psnr",
+        "zzz": "unknown metric 'zzz'; choose from psnr, ",
         "nosuchmodule:X": "nosuchmodule:X: nosuchmodule cannot be imported",
         "mymetric:Darkness": "mymetric has no class Darkness derived from Metric; see docs/extending.md",
         "mymetric:Undecided": "mymetric:Undecided: does not say what is better; give it `higher_is_better = True`",

@@ -167,7 +167,7 @@ def test_downscaler_start_is_a_bicubic_downscaler(scale: int):
 
 
 def test_autoencoder_refuses_odd_sizes_by_name():
-    with pytest.raises(ValueError, match="50x48 are no multiple of the scale 4"):
+    with pytest.raises(ValueError, match="50x48 are not a multiple of the scale 4"):
         AutoEncoder(nn.Identity(), 4, 8)(torch.rand(1, 3, 50, 48))
 
 

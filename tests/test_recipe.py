@@ -76,7 +76,7 @@ def test_resolved_recipes_read_back_as_they_were(name: str, tmp_path: Path):
         ("fidelity=null", r"`fidelity` must be a section \(it is null\)"),
         ("perceptual.ema=1.0", r"`perceptual.ema` must be less than 1 "),
         ("perceptual.batch=many", r'`perceptual.batch` must be a whole number \(it is "many"\)'),
-        ("fidelity.crop=130", r"fidelity.crop: 130 is no multiple of the scale 4"),
+        ("fidelity.crop=130", r"fidelity.crop: 130 is not a multiple of the scale 4"),
         ("perceptual.crop=8", r"perceptual.crop: "),
         ("autoencoder=null", r"needs a section `autoencoder`"),
         ("perceptual.weights=x.pth", r"unknown key `perceptual.weights`"),

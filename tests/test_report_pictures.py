@@ -85,7 +85,7 @@ def test_models_called_hr_do_not_pass_for_hr():
         (3_000_000, 4, None, "1 picture, without loss."),
         (1_500_000, 4, 384, "only a square of 384, "),
         (300_000, 4, 128, "held below 0.3 MB"),
-        (10_000, 0, None, "not shown for want of room"),
+        (10_000, 0, None, "not shown for lack of space"),
     ],
 )
 def test_large_pictures_are_cut_to_what_there_is_room_for(limit: int, sides: int, crop: int | None, words: str):

@@ -25,9 +25,9 @@ def test_a_network_of_another_scale_is_refused_before_work(photos: Path, tmp_pat
     generator = SRVGGConfig(type="srvgg", features=4, convs=1).build(2)
     write_state(tmp_path / "x2.safetensors", generator.state_dict(), {})
     write_state(tmp_path / "ae2.safetensors", AutoEncoder(generator, 2, 4, 4, 1).state_dict(), {})
-    with pytest.raises(ModelError, match=r"fidelity\.weights: .*x2\.safetensors is of scale 2; the recipe wants 4"):
+    with pytest.raises(ModelError, match=r"fidelity\.weights: .*x2\.safetensors has scale 2; the recipe has 4"):
         run_tiny(photos, tmp_path / "run", f"fidelity.weights={tmp_path / 'x2.safetensors'}")
-    with pytest.raises(ModelError, match=r"autoencoder\.weights: .*ae2\.safetensors is of scale 2"):
+    with pytest.raises(ModelError, match=r"autoencoder\.weights: .*ae2\.safetensors has scale 2"):
         run_tiny(photos, tmp_path / "run", f"autoencoder.weights={tmp_path / 'ae2.safetensors'}")
     wider = SRVGGConfig(type="srvgg", features=6, convs=1).build(4)
     write_state(tmp_path / "wide.safetensors", wider.state_dict(), {})

@@ -56,7 +56,7 @@ class AutoEncoder(nn.Module):
     def encode(self, hr: Tensor) -> Tensor:
         """E(y): (N, 3, H/scale, W/scale); raises ValueError if H or W is not a multiple of the scale."""
         if hr.shape[-2] % self.scale or hr.shape[-1] % self.scale:
-            raise ValueError(f"images of {hr.shape[-2]}x{hr.shape[-1]} are no multiple of the scale {self.scale}")
+            raise ValueError(f"images of {hr.shape[-2]}x{hr.shape[-1]} are not a multiple of the scale {self.scale}")
         return self.encoder(hr)
 
     def bottleneck_and_output(self, hr: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,7 +116,7 @@ class AutoEncoder(nn.Module):
         except (ArithmeticError, IndexError, KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: is not an auto-encoder, or not one with that decoder; name one here.") from error
         if not undone:
-            raise ModelError(f"{path}: its decoder does not undo its encoder's scale of {scale}; get it anew.")
+            raise ModelError(f"{path}: its decoder does not undo its encoder's scale of {scale}; download it again.")
         return autoencoder.eval()
 
 

@@ -32,7 +32,7 @@ class CropSheet:
     """A picture, uint8 (3, H, W), boxes in it, and for every box the crops of all models, by title.
 
     `captions` has the lines below a model's title, such as its metric values on the whole picture; `missing` says which
-    metrics cannot be had here, `failures` what could not be computed of this picture.
+    metrics is not available here, `failures` what could not be computed of this picture.
     """
 
     picture: Tensor
@@ -154,7 +154,7 @@ def parse_box(text: str) -> Region:
     try:
         top, left, side = (int(number) for number in text.split(","))
     except ValueError as error:
-        raise AesopError(f"box {text}: is not TOP,LEFT,SIDE, three whole numbers of HR pixels.") from error
+        raise AesopError(f"box {text}: is not TOP,LEFT,SIDE, three whole HR pixels.") from error
     return Region(top, left, side)
 
 
@@ -178,7 +178,7 @@ def _captions(evaluation: Evaluation, names: Sequence[str]) -> tuple[dict[str, l
 
 def _copy(file: Path, copy: Path) -> None:
     if not file.is_file():
-        raise DataError(f"{file}: there is no such picture; check the path.")
+        raise DataError(f"{file}: no such picture; check the path.")
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, copy)
 

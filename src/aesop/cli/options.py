@@ -34,7 +34,7 @@ Processes = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Number of processes; unset, one per core at most."),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything anew and store nothing.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything again and store nothing.")]
 Device = Annotated[
     str, typer.Option(help="auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps, ...", metavar="DEVICE")
 ]

@@ -72,7 +72,7 @@ def open_sets(given: Sequence[Path | str | Folders], scale: int, folder: Path | 
     opened = [benchmark for one in unique for benchmark in _open_each(one, scale, folder)]
     names = [benchmark.name for benchmark in opened]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise DataError(f"--benchmark: two of them are called {twice}; take them one by one.")
+        raise DataError(f"--benchmark: two of them are called {twice}; give them one by one.")
     return opened
 
 
@@ -86,10 +86,10 @@ def _open_each(given: Path | str | Folders, scale: int, folder: Path | None) -> 
     known = recognise(str(given))
     if known is None:
         names = ", ".join(benchmark.name for benchmark in KNOWN)
-        raise DataError(f"{path}: there is no such benchmark folder; check the path (known by name are {names}).")
+        raise DataError(f"{path}: no such benchmark folder; check the path (known by name are {names}).")
     if folder is None:
         raise DataError(
-            f"{path}: there is no such folder; name the one that holds {known.name} with --benchmarks-folder, "
+            f"{path}: no such folder; give the folder of {known.name} with --benchmarks-folder, "
             f"or {known.instructions()}."
         )
     found = [sub for sub in (subfolders(folder) if folder.is_dir() else []) if recognise(sub.name) == known]
@@ -122,7 +122,7 @@ def open_benchmark(folder: Path, scale: int) -> Benchmark:
     picture, or it is not clear which pictures are HR.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such benchmark folder; check the path.")
+        raise DataError(f"{folder}: no such benchmark folder; check the path.")
     known = _recognise(folder)
     name = known.name if known else printable(_own_name(folder))
     lr = find_lr(folder, scale) or (folder if known and known.unreferenced else None)
@@ -130,7 +130,7 @@ def open_benchmark(folder: Path, scale: int) -> Benchmark:
         return _unreferenced(name, scale, lr, known)
     folders = find_folders(folder, scale, known.layouts if known else ())
     if known and known.real and not folders.lr:
-        raise DataError(f"{folder}: {known.name} is nothing without its LR pictures; {known.instructions()}.")
+        raise DataError(f"{folder}: {known.name} needs its LR pictures; {known.instructions()}.")
     if folders.plain and (is_lr_side(folder) or any(path.parent != folder for path in find_pictures(folder))):
         why = "is called as LR pictures are" if is_lr_side(folder) else "has pictures in folders of no known layout"
         raise DataError(f"{folder}: {why}; name the folders of HR and LR pictures with --hr DIR and --lr DIR.")

@@ -31,17 +31,17 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         augment: whether crops are flipped and rotated.
 
     Raises:
-        DataError: `crop` is no multiple of the scale, or larger than a picture.
+        DataError: `crop` is not a multiple of the scale, or larger than a picture.
 
     """
 
     def __init__(self, data: PreparedData, crop: int, seed: int, augment: bool = True) -> None:
         if crop < 1 or crop % data.scale:
-            raise DataError(f"a crop of {crop} pixels is no multiple of the scale; take one of {data.scale}.")
+            raise DataError(f"a crop of {crop} pixels is not a multiple of the scale; take one of {data.scale}.")
         for entry in data.entries:
             if min(entry.height, entry.width) < crop:
                 raise DataError(
-                    f"{entry.name}: {entry.width} x {entry.height} pixels, where crops of {crop} are wanted; "
+                    f"{entry.name}: {entry.width} x {entry.height} pixels, too small for crops of {crop}; "
                     f"remove it or take smaller crops."
                 )
         self.data = data

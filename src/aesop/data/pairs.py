@@ -126,7 +126,7 @@ def find_folders(folder: Path, scale: int, published: tuple[Layout, ...] = ()) -
     Raises DataError where it is missing, or has folders for HR or LR pictures that are of no layout at this scale.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder; check the path.")
+        raise DataError(f"{folder}: no such folder; check the path.")
     # Pictures that BasicSR has cropped to multiples of 12 are not whole at other scales.
     layouts = [one for one in (*published, *LAYOUTS) if one.hr != "GTmod12" or 12 % scale == 0]
     for layout in layouts:

@@ -58,11 +58,13 @@ def find_pictures(folder: Path, unreadable: list[str] | None = None) -> list[Pat
     `unreadable` one inside it, cannot be listed.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder; name one that holds pictures.")
+        raise DataError(f"{folder}: no such folder; check the path.")
     refused: list[str] = []
 
     def refuse(error: OSError) -> None:
-        refused.append(f"{printable(error.filename)}: the folder cannot be read ({error.strerror}); see to its rights.")
+        refused.append(
+            f"{printable(error.filename)}: the folder cannot be read ({error.strerror}); check its permissions."
+        )
 
     found, seen = [], set()
     for name, subfolders, files in os.walk(folder, onerror=refuse, followlinks=True):
@@ -229,7 +231,7 @@ def _refusals(path: Path) -> Iterator[None]:
     """Turn what libvips and Pillow say of an unreadable file into a DataError."""
     try:
         if not path.is_file():
-            raise DataError(f"{path}: there is no such file.")
+            raise DataError(f"{path}: no such file; check the path.")
         yield
     except (_vips().Error, OSError, SyntaxError, ValueError) as error:
         _require_access(path)
@@ -244,7 +246,7 @@ def _require_access(path: Path) -> None:
                 pass
     except OSError as error:
         raise PictureAccessError(
-            f"{path}: cannot be read ({error.strerror}); see to the file's permissions and the disk."
+            f"{path}: cannot be read ({error.strerror}); check the file's permissions and the disk."
         ) from error
 
 

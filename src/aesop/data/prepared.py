@@ -113,7 +113,7 @@ class PreparedData:
                 mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
             return np.frombuffer(mapped, np.uint8, offset=len(mapped) - math.prod(shape)).reshape(shape)
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: the prepared picture is gone; call again to prepare it anew.") from error
+            raise DataError(f"{path}: the prepared picture is gone; run the command again to prepare it.") from error
 
 
 def _hash(name: str) -> str:

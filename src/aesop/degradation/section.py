@@ -36,10 +36,10 @@ class DegradationSection(Config):
     def check(self, scale: int, crop: int) -> None:
         """Raise ValueError, with the mend, if HR crops of `crop` pixels cannot be cut out of degraded ones."""
         if crop % scale:
-            raise ValueError(f"a crop of {crop} pixels is no multiple of the scale {scale}; take one that is")
+            raise ValueError(f"a crop of {crop} pixels is not a multiple of the scale {scale}; take one that is")
         if self.source_crop % scale:
             raise ValueError(
-                f"degradation.source_crop: {self.source_crop} is no multiple of the scale {scale}; take "
+                f"degradation.source_crop: {self.source_crop} is not a multiple of the scale {scale}; take "
                 f"{self.source_crop // scale * scale}"
             )
         if self.source_crop < crop:

@@ -73,7 +73,7 @@ def find_curves(given: Sequence[str], folder: Path, alphas: Sequence[float] = AL
             raise AesopError(f"{text}: is neither a run folder, nor a model file, nor A:B with two of them.")
         title = printable(title or singles[text])
         if any(curve.title == title for curve in curves):
-            raise AesopError(f"two methods are called {title}; name them apart, as TITLE=METHOD.")
+            raise AesopError(f"two methods are called {title}; give them titles, as TITLE=METHOD.")
         curves.append(Curve(title, found, of_run))
     return curves
 
@@ -139,9 +139,9 @@ def require_alphas(alphas: Sequence[float]) -> None:
     """Raise ModelError unless there are alphas, all from 0 to 1 and none twice."""
     given = ",".join(f"{alpha:.12g}" for alpha in alphas)
     if not alphas:
-        raise ModelError("alphas: there are none; name some, such as 0,0.5,1.")
+        raise ModelError("alphas: none given; give some, such as 0,0.5,1.")
     for alpha in alphas:
         if not 0 <= alpha <= 1:
             raise ModelError(f"alphas {given}: {alpha:g} is not between 0 and 1; choose one that is.")
         if sum(alpha == other for other in alphas) > 1:
-            raise ModelError(f"alphas {given}: {alpha:g} stands there twice; leave one out.")
+            raise ModelError(f"alphas {given}: {alpha:g} is given twice; leave one out.")

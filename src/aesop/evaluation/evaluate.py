@@ -47,7 +47,7 @@ def evaluate(
 
     SR pictures are rounded to 8 bit before they are measured; LR pictures of more than a quarter of a megapixel are
     upscaled in tiles. A picture that cannot be read, upscaled or measured is marked and the rest goes on, and so is a
-    metric that cannot be had here.
+    metric that is not available here.
 
     Args:
         models: `bicubic`, run folders or model files, also as `TITLE=MODEL`, or by title; all of one scale.
@@ -153,5 +153,5 @@ def _label_of(against: str | Path | None, labels: Mapping[str, str]) -> str | No
     title, path = split_title(str(against))
     found = next((label for label, model in labels.items() if label == title or same_model(model, path)), None)
     if found is None:
-        raise AesopError(f"--against {against}: is none of the models; choose from {', '.join(labels)}.")
+        raise AesopError(f"--against {against}: is not one of the models; choose from {', '.join(labels)}.")
     return found

@@ -169,7 +169,7 @@ class Measurer:
 def run_jobs(jobs: Sequence[Job], measurer: Measurer, processes: int | None) -> Iterator[tuple[Job, Measured]]:
     """Do all jobs, in this process by `measurer` or in several; yield each as it ends.
 
-    Raises RunError where a process is killed, for want of memory for instance.
+    Raises RunError where a process is killed, for lack of memory for instance.
     """
     if measurer.device.type != "cpu":
         processes = 1
@@ -185,7 +185,7 @@ def run_jobs(jobs: Sequence[Job], measurer: Measurer, processes: int | None) -> 
             yield from work(delayed(_do)(job, measurer.setup) for job in jobs)
     except BrokenProcessPool as error:
         raise RunError(
-            "A process of this evaluation was killed, perhaps for want of memory; call again with fewer --processes. "
+            "A process of this evaluation was killed, perhaps for lack of memory; try again with fewer --processes. "
             "Finished pictures are kept."
         ) from error
     finally:
@@ -206,5 +206,5 @@ def _do(job: Job, setup: Setup) -> tuple[Job, Measured]:
                     import_here(module)
             _measurer = Measurer(setup)
     except (Exception, SystemExit) as error:
-        raise RunError(f"A process of this evaluation could not begin: {error or type(error).__name__}") from error
+        raise RunError(f"A process of this evaluation could not start: {error or type(error).__name__}") from error
     return job, _measurer(job)

@@ -25,7 +25,7 @@ def titled_models(given: Sequence[str | Path]) -> dict[str, str]:
         if (called == BICUBIC) != (model == BICUBIC):
             raise AesopError(f"{title}={model}: only bicubic interpolation is called {BICUBIC}; choose another title.")
         if models.setdefault(called, model) != model and not same_model(models[called], model):
-            raise AesopError(f"two models are called {called}; name them apart, as TITLE=MODEL.")
+            raise AesopError(f"two models are called {called}; give them titles, as TITLE=MODEL.")
     return models
 
 

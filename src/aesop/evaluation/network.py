@@ -38,7 +38,7 @@ class Network:
             return None
         loaded = self.load(self.file)
         if sha256_of(self.file) != self.sha256:
-            raise ModelError(f"{self.file}: has changed while it was evaluated; call again.")
+            raise ModelError(f"{self.file}: has changed while it was evaluated; try again.")
         return loaded
 
     def scale(self, cache: Cache) -> int | None:

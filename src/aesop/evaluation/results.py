@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aesop.data.benchmarks import Benchmark
 
 #: Why a metric has no column for a benchmark of LR pictures alone.
-NO_GROUND_TRUTH = "compares with HR pictures, which this benchmark has not"
+NO_GROUND_TRUTH = "compares with HR pictures, and this benchmark has none"
 
 
 @dataclass

@@ -49,7 +49,7 @@ class AESOPLoss(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """L_AESOP of SR and HR images, (N, 3, H, W), H and W multiples of the scale: a scalar, float32.
 
-        Raises ValueError if the sizes differ or are no multiple of the scale.
+        Raises ValueError if the sizes differ or are not a multiple of the scale.
         """
         if sr.shape != hr.shape:
             raise ValueError(f"SR is {tuple(sr.shape)} and HR {tuple(hr.shape)}; they must be of one size")

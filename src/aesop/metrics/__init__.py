@@ -44,7 +44,7 @@ def metric_named(text: str) -> Metric | SetMetric:
         if ":" not in text:
             near = difflib.get_close_matches(text, METRICS, n=1)
             mend = f"did you mean {near[0]}?" if near else f"choose from {', '.join(METRICS)}."
-            raise AesopError(f"There is no metric {text!r}; {mend}")
+            raise AesopError(f"unknown metric {text!r}; {mend}")
         METRICS[text] = _own(text)
     return METRICS[text]
 

@@ -19,7 +19,7 @@ def clip_iqa(images: Tensor, network: nn.Module) -> Tensor:
 
     `network` is piq's: CLIP's ResNet-50 without position embedding, with one pair of sentences, as the metric's
     authors define it. pyiqa's `clipiqa` averages over five pairs: its values, which many papers print, are not
-    comparable. The paper cut DRealSR's pictures into quadrants, for want of memory; nothing is cut here.
+    comparable. The paper cut DRealSR's pictures into quadrants, for lack of memory; nothing is cut here.
 
     Raises DataError where a side is shorter than 32 pixels.
     """

@@ -30,7 +30,7 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     root would need a trick.
     """
     if min(len(first), len(second)) < 2:
-        raise DataError("FID needs two pictures at least")
+        raise DataError("FID needs at least two pictures")
     means = [features.mean(axis=0, dtype=np.float64) for features in (first, second)]
     factors = [_factor(features - mean) for features, mean in zip((first, second), means, strict=True)]
     shared = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()

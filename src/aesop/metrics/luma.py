@@ -36,7 +36,7 @@ def comparable_luma(images: Tensor, border: int) -> Tensor:
     """Y, 16..235, of `images` (N, 3, H, W) in [0, 1] after rounding to 8 bit, less `border` pixels on every side."""
     height, width = images.shape[-2:]
     if min(height, width) <= 2 * border:
-        raise DataError(f"a picture of {width}x{height} pixels is nothing but border ({border} pixels are cropped)")
+        raise DataError(f"a picture of {width}x{height} pixels is all border ({border} pixels are cropped)")
     return luma(eight_bit(images))[..., border : height - border, border : width - border]
 
 
@@ -44,7 +44,7 @@ def require_sides(images: Tensor, least: int, title: str) -> None:
     """Raise DataError unless the images, (N, C, H, W), have `least` pixels each way, which the metric `title` needs."""
     height, width = images.shape[-2:]
     if min(height, width) < least:
-        raise DataError(f"{title} needs {least} pixels each way; this picture has {width}x{height}")
+        raise DataError(f"{title} needs {least} pixels per side; this picture has {width}x{height}")
 
 
 def require_same_size(first: Tensor, second: Tensor) -> None:

@@ -68,8 +68,7 @@ def unnaturalness(grey: Tensor, model: Gaussian) -> Tensor:
     image = grey[None, None, :height, :width]
     if image.numel() < 2 * BLOCK**2:
         raise DataError(
-            f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels at least; "
-            f"this picture has {grey.shape[1]}x{grey.shape[0]} pixels"
+            f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels; this picture has {grey.shape[1]}x{grey.shape[0]} pixels"
         )
     halves = resize(image, 0.5)
     features = torch.cat([_statistics(image, BLOCK), _statistics(halves, BLOCK // 2)], dim=1)

@@ -28,7 +28,7 @@ def ssim(sr: Tensor, hr: Tensor, *, border: int) -> Tensor:
     height, width = x.shape[-2:]
     if min(height, width) < WINDOW:
         raise DataError(
-            f"SSIM needs {WINDOW} pixels each way after cropping {border}; this picture has {width}x{height}"
+            f"SSIM needs {WINDOW} pixels per side after cropping {border}; this picture has {width}x{height}"
         )
 
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = (

@@ -36,7 +36,7 @@ class DRCTConfig(GeneratorSection):
             heads = self.heads - width % self.heads if block else self.heads
             if width % heads:
                 raise ValueError(
-                    f"DRCT shares out the {width} channels of its block {block + 1} among {heads} heads, which do not "
+                    f"DRCT divides the {width} channels of its block {block + 1} among {heads} heads, which do not "
                     "divide them; choose features, growth and heads that fit, such as multiples of the heads"
                 )
         return self

@@ -90,7 +90,7 @@ def _ours(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
                 model = from_state(file.state)
             except (IndexError, KeyError, ValueError, RuntimeError) as error:
                 raise ModelError(
-                    f"{file.path}: looks like {architecture}, but its parameters do not fit together; get it anew."
+                    f"{file.path}: looks like {architecture}, but its parameters do not fit; download it again."
                 ) from error
             return model, model.scale, architecture
     return None

@@ -66,7 +66,7 @@ class WeightsFile:
                     f"{path}: holds Python objects, which might run code, and not parameters alone; save the model's "
                     "state_dict() instead."
                 ) from error
-            raise ModelError(f"{path}: is damaged, or not a model file; get it anew.") from error
+            raise ModelError(f"{path}: is damaged, or not a model file; download it again.") from error
         if not state:
             raise ModelError(f"{path}: holds no parameters.")
         whole = next((key for key, value in state.items() if _is_weight(key) and not value.is_floating_point()), None)
@@ -97,7 +97,7 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
                 return {}
             return _metadata(start + file.read(min(int.from_bytes(start[:8], "little"), _LONGEST_HEADER)))
     except (AttributeError, OSError, ValueError) as error:
-        raise ModelError(f"{path}: is not a readable safetensors file ({error}); get it anew.") from error
+        raise ModelError(f"{path}: is not a readable safetensors file ({error}); download it again.") from error
 
 
 def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object]) -> None:

@@ -29,7 +29,7 @@ class SwinIRConfig(GeneratorSection):
     """SwinIR generator."""
 
     type: Literal["swinir"]
-    features: int = Field(180, ge=1, le=400, description="width, shared out equally among the heads")
+    features: int = Field(180, ge=1, le=400, description="width, divided equally among the heads")
     groups: int = Field(6, ge=1, le=16, description="number of residual groups")
     blocks: int = Field(6, ge=1, le=16, description="attention blocks a group")
     heads: int = Field(6, ge=1, description="attention heads")
@@ -43,7 +43,7 @@ class SwinIRConfig(GeneratorSection):
     @model_validator(mode="after")
     def _heads_divide(self) -> SwinIRConfig:
         if self.features % self.heads:
-            raise ValueError(f"{self.features} features cannot be shared out among {self.heads} heads")
+            raise ValueError(f"{self.features} features cannot be divided among {self.heads} heads")
         return self
 
     @property

@@ -64,7 +64,7 @@ class ShownPicture:
     def how(self) -> str:
         """How it is shown."""
         if not self.sides:
-            return "not shown for want of room"
+            return "not shown for lack of space"
         return "whole" if self.crop is None else "only the square where networks differ or downscaling loses most"
 
 

@@ -55,7 +55,7 @@ def check_weights(recipe: Recipe) -> None:
     if autoencoder is not None and "autoencoder" in recipe.stages():
         if autoencoder.weights is not None and (scale := AutoEncoder.load(autoencoder.weights).scale) != recipe.scale:
             raise ModelError(
-                f"autoencoder.weights: {autoencoder.weights} is of scale {scale}; the recipe wants {recipe.scale}."
+                f"autoencoder.weights: {autoencoder.weights} has scale {scale}; the recipe has {recipe.scale}."
             )
         if autoencoder.decoder_weights is not None:
             section = recipe.network("autoencoder")
@@ -86,7 +86,7 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
     # Released files may name their parameters otherwise; loading knows their layouts.
     loaded = load_generator(path)
     if loaded.scale != scale:
-        raise ModelError(f"{weights}: {path} is of scale {loaded.scale}; the recipe wants {scale}.")
+        raise ModelError(f"{weights}: {path} has scale {loaded.scale}; the recipe has {scale}.")
     network = section.build(scale)
     shapes, expected = ([tuple(value.shape) for value in found.parameters()] for found in (loaded.model, network))
     if shapes != expected:

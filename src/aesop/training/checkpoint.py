@@ -22,7 +22,7 @@ def save_checkpoint(path: Path, iteration: int, state: dict[str, Any]) -> None:
             torch.save({"iteration": iteration, "state": state, **_random_states()}, temporary)
         except RuntimeError as error:
             # torch reports a failed write, most often a full disk, as a RuntimeError of its own.
-            raise RunError(f"{path}: could not be written; free some space and call again.") from error
+            raise RunError(f"{path}: could not be written; free some space and try again.") from error
 
 
 def load_checkpoint(path: Path, device: torch.device) -> tuple[int, dict[str, Any]] | None:
@@ -36,7 +36,7 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[int, dict[str, An
             torch.cuda.set_rng_state(loaded["cuda_rng"].cpu(), device)
         return loaded["iteration"], loaded["state"]
     except (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path}: is corrupt; delete it to train this stage anew.") from error
+        raise RunError(f"{path}: is corrupt; delete it to train this stage again.") from error
 
 
 def _random_states() -> dict[str, torch.Tensor]:

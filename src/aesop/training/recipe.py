@@ -163,7 +163,7 @@ class Recipe(Config):
         for name in self.trained_stages():
             crop = self.stage(name).crop
             if crop % self.scale:
-                raise ValueError(f"{name}.crop: {crop} is no multiple of the scale {self.scale}")
+                raise ValueError(f"{name}.crop: {crop} is not a multiple of the scale {self.scale}")
             multiple = self.network(name).multiple * self.scale
             if crop % multiple:
                 kind = self.network(name).type

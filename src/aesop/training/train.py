@@ -223,7 +223,7 @@ def _fabric(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
             strategy=ddp() if devices * nodes > 1 else "auto",
         )
     except (ValueError, RuntimeError) as error:
-        raise RunError(f"--device {device} --devices {devices}: not on this machine ({error}); take others.") from error
+        raise RunError(f"--device {device} --devices {devices}: not available ({error}); choose others.") from error
 
 
 def ddp() -> DDPStrategy:

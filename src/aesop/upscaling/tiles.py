@@ -77,7 +77,7 @@ class Upscaler:
 
     @property
     def seams(self) -> bool:
-        """Whether pictures were cut up that should not have been, for want of an overlap that suffices."""
+        """Whether pictures were cut up that should not have been, for lack of a sufficient overlap."""
         return self._overlap is not None and not self._overlap.sufficient
 
     @property

@@ -140,7 +140,7 @@ def _plan(inputs: list[Path], output: Path, keep_format: bool, report: UpscaleRe
         elif given.is_file():
             names[given] = Path(given.name)
         else:
-            raise DataError(f"{given}: there is no such picture or folder; check the path.")
+            raise DataError(f"{given}: no such picture or folder; check the path.")
     if not names and report.unreadable:
         raise DataError(report.unreadable[0])
 
