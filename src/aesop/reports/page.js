@@ -35,7 +35,7 @@ function draw(element, traces, { xaxis, yaxis, ...layout }) {
     margin: { l: 60, r: 12, t: 8, b: 44 }, font: { family: getComputedStyle(document.body).fontFamily, size: 12 },
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", ...layout,
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis },
-  }, { displayModeBar: false, responsive: true });
+  }, { displayModeBar: false, responsive: true, showTips: false });
 }
 const redraw = (layout) => document.querySelectorAll(".js-plotly-plot").forEach((figure) => Plotly.relayout(figure, layout(figure)));
 addEventListener("beforeprint", () => redraw((figure) => ({ width: Math.min(figure.matches(".chart") ? 215 : 680, figure.clientWidth) })));

@@ -68,7 +68,9 @@
       const point = at(event);
       if (!press) return void (event.pointerType === "mouse" && look(point));
       if (!press.does) {
-        if (Math.hypot(event.clientX - press.x, event.clientY - press.y) < (event.pointerType === "mouse" ? 2 : 6)) return;
+        const [across, down] = [event.clientX - press.x, event.clientY - press.y].map(Math.abs);
+        // A finger that goes up or down scrolls the page.
+        if (Math.hypot(across, down) < (event.pointerType === "mouse" ? 2 : 6) || (event.pointerType === "touch" && across < down)) return;
         const near = Math.abs(press.last.x - range.value / 100) * stage.clientWidth <= GRIP;
         press.does = list.dataset.mode === "slide" && (near || view.zoom === 1) ? "divide" : "pan";
         stage.setPointerCapture(event.pointerId);
@@ -188,12 +190,10 @@
   });
   zoom.addEventListener("change", () => frames.forEach((one) => one.magnify(Number(zoom.value))));
   const known = new Set([...list.querySelectorAll("th[data-metric]")].map(({ dataset }) => dataset.metric).filter(Boolean));
-  options(order, [""], () => "as they are");
-  const ahead = (name) => `${data.metrics[name.split(/:(.*)/)[1]].title}: ${name.split(":")[0]} is ahead`;
-  for (const metric of known) options(order, [`right:${metric}`, `left:${metric}`], ahead);
-  const benchmarks = new Set(articles.map(({ dataset }) => dataset.benchmark));
-  options(benchmark, ["", ...benchmarks], (name) => name || "all");
-  benchmark.parentElement.hidden = benchmarks.size < 2;
+  const ahead = ([side, metric]) => (metric ? `${data.metrics[metric].title}: ${side} is ahead` : "as they are");
+  options(order, ["", ...[...known].flatMap((metric) => [`right:${metric}`, `left:${metric}`])], (name) => ahead(name.split(/:(.*)/)));
+  options(benchmark, ["", ...new Set(articles.map(({ dataset }) => dataset.benchmark))], (name) => name || "all");
+  benchmark.parentElement.hidden = benchmark.length < 3;
   for (const select of [benchmark, order]) select.addEventListener("change", arrange);
   bar.hidden = choice.hidden = !frames.length;
   if (frames.length) {
