@@ -39,13 +39,8 @@ def test_three_stages_leave_everything_in_the_run_folder(photos: Path, tmp_path:
         log = Run(run).stage(stage).read_log()
         assert [line["iteration"] for line in log if line["kind"] == "loss"] == [2, 4, 6]
         assert [line["iteration"] for line in log if line["kind"] == "validation"] == [4, 6]
-    assert Run(run).stage("perceptual").read_log()[0].keys() >= {
-        "aesop",
-        "perceptual",
-        "artifact",
-        "adversarial",
-        "discriminator",
-    }
+    losses = {"aesop", "perceptual", "artifact", "adversarial", "discriminator"}
+    assert Run(run).stage("perceptual").read_log()[0].keys() >= losses
     validation = [line for line in Run(run).stage("autoencoder").read_log() if line["kind"] == "validation"][-1]
     assert validation.keys() >= {"ae_psnr", "fidelity_psnr", "bottleneck_psnr"}
     origin = read_metadata(run / "perceptual/generator.safetensors")["recipe"]
