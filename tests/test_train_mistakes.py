@@ -116,6 +116,10 @@ def test_a_corrupt_checkpoint_is_named(photos: Path, tmp_path: Path):
     (tmp_path / "run/fidelity/generator.safetensors").unlink()
     for stage in ("autoencoder", "perceptual"):
         shutil.rmtree(tmp_path / "run" / stage)
+    checkpoint = torch.load(tmp_path / "run/fidelity/checkpoint.pt", weights_only=True)
+    torch.save({**checkpoint, "state": {}}, tmp_path / "run/fidelity/checkpoint.pt")
+    with pytest.raises(RunError, match=r"checkpoint\.pt: is of another version; delete it"):
+        run_tiny(photos, tmp_path / "run")
     (tmp_path / "run/fidelity/checkpoint.pt").write_bytes(b"garbage")
     with pytest.raises(RunError, match=r"checkpoint\.pt: is corrupt"):
         run_tiny(photos, tmp_path / "run")

@@ -56,6 +56,8 @@ def train_stage(
     checkpoint = load_checkpoint(files.checkpoint, fabric.device)
     if checkpoint is not None:
         done, state = checkpoint
+        if not stage.parts.keys() <= state.keys():
+            raise RunError(f"{files.checkpoint}: is of another version; delete it to train this stage anew.")
         for name, part in stage.parts.items():
             part.load_state_dict(state[name])
 
