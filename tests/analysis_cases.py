@@ -25,17 +25,6 @@ class Halving(nn.Module):
         return images / 2
 
 
-class Enlarging(nn.Module):
-    """A model of scale 4 that adds a grey level."""
-
-    def __init__(self, level: float) -> None:
-        super().__init__()
-        self.level = level
-
-    def forward(self, lr: Tensor) -> Tensor:
-        return lr.repeat_interleave(4, -1).repeat_interleave(4, -2) + self.level
-
-
 def generator(seed: int, scale: int = 4) -> nn.Module:
     torch.manual_seed(seed)
     return SRVGGConfig(type="srvgg", features=4, convs=1).build(scale)

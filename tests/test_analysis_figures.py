@@ -274,11 +274,6 @@ def test_figures_are_whole_or_not_there(tmp_path: Path):
         raise RuntimeError
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_figures_of_other_kinds_are_refused(tmp_path: Path):
-    with pytest.raises(AesopError, match=r"cannot draw \.jpg files; choose a name that ends in \.png, \.svg or \.pdf"):
-        require_drawable(tmp_path / "figure.jpg")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(AesopError, match="is a folder"):
         require_drawable(tmp_path / "folder.png")

@@ -283,4 +283,6 @@ def test_figures_that_cannot_be_are_refused_first(tmp_path: Path):
         "crops": ("none.png", "none"),
         "curves": ("none", "--benchmark", "none"),
     }.items():
-        assert "cannot draw .jpg files" in refusal(name, *arguments, "--output", tmp_path / "figure.jpg")
+        assert "cannot draw .jpg files; choose a name that ends in .png, .svg or .pdf" in refusal(
+            name, *arguments, "--output", tmp_path / "figure.jpg"
+        )
