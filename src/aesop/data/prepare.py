@@ -1,9 +1,9 @@
 """Preparation of a folder of pictures: decoded, cropped to the scale, downscaled and stored once, so that training
 reads random crops at next to no cost.
 
-A store holds `hr/` and `lr/` with one uint8 .npy each a picture, and `index.json`. The arrays' names contain a hash of
-what they were made from, and they are never changed: a run that is interrupted goes on where it was, several processes
-may prepare one store at once, and a changed source disturbs no training that still reads the old arrays.
+A store holds `hr/` and `lr/` with one uint8 .npy each a picture, and `index.json`. The arrays' names are a hash of what
+they were made from, and they are never changed: an interrupted call can be resumed, several processes may prepare one
+store at once, and a changed source disturbs no training that still reads the old arrays.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class _Job:
 
     @property
     def file(self) -> str:
-        return f"{self.pair.name}.{_hash(FORMAT, self.scale, self.shrink, self.pair.stamp)}.npy"
+        return f"{_hash(FORMAT, self.key, self.scale, self.shrink)}.npy"  # a name with more in it may be too long
 
     def paths(self) -> tuple[Path, Path]:
         return self.store / "hr" / self.file, self.store / "lr" / self.file
@@ -282,4 +282,4 @@ def _write_index(store: Path, scale: int, shrink: int, results: dict[str, Entry 
 
 def _hash(*parts: object) -> str:
     # The path of a source need not be UTF-8.
-    return hashlib.sha256("\n".join(map(str, parts)).encode(errors="surrogatepass")).hexdigest()[:12]
+    return hashlib.sha256("\n".join(map(str, parts)).encode(errors="surrogatepass")).hexdigest()[:20]
