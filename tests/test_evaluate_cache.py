@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import sqlite3
 import sys
@@ -172,9 +173,11 @@ def test_values_that_two_put_at_once_are_all_kept(tmp_path: Path):
 
 def test_a_model_that_changes_meanwhile_is_refused(model: Path):
     found = find_model(str(model))
+    elsewhere = pickle.loads(pickle.dumps(found))  # as another process gets it
     write_model(model, plus=0.25)
+    assert found.loaded.sha256 == found.sha256  # it was read as it was found
     with pytest.raises(ModelError, match=r"net\.safetensors: has changed while it was evaluated; try again"):
-        _ = found.loaded
+        _ = elsewhere.loaded
 
 
 def test_what_is_of_the_users_own_code_is_measured_anew(

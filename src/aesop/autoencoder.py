@@ -18,7 +18,7 @@ from aesop.data.bicubic import resize
 from aesop.errors import ModelError
 from aesop.networks.fitting import built_to_fit
 from aesop.networks.kinds import kind_of_network
-from aesop.networks.loading import build_generator
+from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
 from aesop.networks.section import SCALES
 from aesop.networks.state_dicts import WeightsFile
@@ -75,29 +75,26 @@ class AutoEncoder(nn.Module):
         return autoencoder.eval()
 
     @classmethod
-    def load(cls, path: Path | str, decoder: nn.Module | None = None) -> AutoEncoder:
+    def load(cls, path: Path | str | WeightsFile, decoder: nn.Module | None = None) -> AutoEncoder:
         """Load an auto-encoder trained here, a run folder's, or one of the official releases; widths come from shapes.
 
         The official files name the encoder's layers at the top level and, again, under `encoder.0`, `.2` and `.3`.
 
         Args:
-            path: the file, or the run folder.
+            path: the file, which may have been read already, or the run folder.
             decoder: a network to load the decoder's parameters into; unset, one is built by what the file tells.
 
         Raises:
             ModelError: if the file is missing, corrupt or not an auto-encoder's.
 
         """
-        path = Path(path)
-        if path.is_dir():
-            path = Run(path).autoencoder()
-        file = WeightsFile.read(path)
-        state = _ours(file.state)
+        file = path if isinstance(path, WeightsFile) else WeightsFile.read(path, Run.autoencoder)
+        path, state = file.path, _ours(file.state)
         if not any(key.startswith("encoder.") for key in state):
             raise ModelError(f"{path} is {kind_of_network(state)}; an auto-encoder is expected here.")
         inner = {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}
         if decoder is None:
-            decoder = build_generator(replace(file, state=inner)).model
+            decoder = load_generator(replace(file, state=inner)).model
             inner = decoder.state_dict()
         encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
         try:

@@ -10,12 +10,11 @@ from typing import Any
 
 from aesop.autoencoder import AutoEncoder
 from aesop.errors import ModelError
-from aesop.evaluation.cache import Cache, digest, sha256_of
+from aesop.evaluation.cache import Cache, digest
 from aesop.evaluation.model_names import BICUBIC
-from aesop.files import explained
 from aesop.networks.loading import load_generator
 from aesop.networks.recorded import recorded_module
-from aesop.networks.state_dicts import read_metadata
+from aesop.networks.state_dicts import WeightsFile
 from aesop.run import Run
 
 
@@ -29,17 +28,18 @@ class Network:
     file: Path | None
     sha256: str
     key: str | None
-    load: Callable[[Path], Any] = load_generator
+    load: Callable[[WeightsFile], Any] = load_generator
+    read: WeightsFile | None = None
 
     @cached_property
     def loaded(self) -> Any:
         """What `load` returns, loaded once a process; ModelError if the file is no longer the one that was found."""
         if self.file is None:
             return None
-        loaded = self.load(self.file)
-        if sha256_of(self.file) != self.sha256:
+        file, self.read = self.read or WeightsFile.read(self.file), None
+        if file.sha256 != self.sha256:
             raise ModelError(f"{self.file}: has changed while it was evaluated; try again.")
-        return loaded
+        return self.load(file)
 
     def scale(self, cache: Cache) -> int | None:
         """Return the network's scale, from the cache if it is there; None for bicubic, which has any."""
@@ -52,7 +52,7 @@ class Network:
         return int(known)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "loaded"}
+        return {name: value for name, value in vars(self).items() if name != "loaded"} | {"read": None}
 
 
 def find_model(model: str) -> Network:
@@ -67,13 +67,7 @@ def find_autoencoder(path: Path) -> Network:
     return _find(path, Run.autoencoder, AutoEncoder.load)
 
 
-def _find(path: Path, in_run: Callable[[Run], Path], load: Callable[[Path], Any]) -> Network:
-    file = in_run(Run(path)) if path.is_dir() else path
-    if not file.is_file():
-        load(file)  # says what is wrong
-    try:
-        sha256 = sha256_of(file)
-    except OSError as error:
-        raise ModelError(explained(error, file)) from error
-    own_class = recorded_module(read_metadata(file)) is not None
-    return Network(file, sha256, None if own_class else sha256, load)
+def _find(path: Path, in_run: Callable[[Run], Path], load: Callable[[WeightsFile], Any]) -> Network:
+    file = WeightsFile.read(path, in_run)
+    own_class = recorded_module(file.metadata) is not None
+    return Network(file.path, file.sha256, None if own_class else file.sha256, load, file)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aesop.errors import ModelError
 from aesop.files import printable, require_writable
-from aesop.networks.loading import build_generator
+from aesop.networks.loading import load_generator
 from aesop.networks.recorded import recorded_section
 from aesop.networks.state_dicts import WeightsFile, write_state
 from aesop.run import Run
@@ -57,8 +57,8 @@ def interpolate_to_files(first: Path, second: Path, alphas: Mapping[Path, float]
         if output.suffix != ".safetensors":
             raise ModelError(f"{output}: cannot write {output.suffix or 'such'} models; end the name in .safetensors.")
         require_writable(output)
-    files = [WeightsFile.read(Run(path).generator() if path.is_dir() else path) for path in (first, second)]
-    parents = [build_generator(file) for file in files]
+    files = [WeightsFile.read(path, Run.generator) for path in (first, second)]
+    parents = [load_generator(file) for file in files]
     taken = {file.path.resolve() for file in files}
     if (replaced := next((output for output in alphas if output.resolve() in taken), None)) is not None:
         raise ModelError(f"{replaced}: is one of the two networks; name another file.")

@@ -35,29 +35,18 @@ class LoadedGenerator:
     sha256: str
 
 
-def load_generator(path: Path | str) -> LoadedGenerator:
-    """Load a generator from a model file, or from a run folder: its perceptual network.
+def load_generator(path: Path | str | WeightsFile) -> LoadedGenerator:
+    """Load a generator from a model file, which may have been read already, or a run folder: its perceptual network.
+
+    It is built by what the file records, if it is ours; else by its shapes: what spandrel does not know, or knows less
+    of, is ours, and all else is spandrel's.
 
     Raises:
         ModelError: if there is none, it cannot be read, no known architecture fits or it is not for RGB pictures.
 
     """
-    path = Path(path)
-    return build_generator(WeightsFile.read(Run(path).generator() if path.is_dir() else path))
-
-
-def build_generator(file: WeightsFile) -> LoadedGenerator:
-    """Build the generator that a file holds.
-
-    By what the file records, if it is ours; else by its shapes: what spandrel does not know, or knows less of, is
-    ours, and all else is spandrel's.
-
-    Raises:
-        ModelError: if no known architecture fits, or it is not for RGB pictures.
-
-    """
-    found = recorded_generator(file) or _ours(file) or _spandrels(file)
-    model, scale, architecture = found
+    file = path if isinstance(path, WeightsFile) else WeightsFile.read(path, Run.generator)
+    model, scale, architecture = recorded_generator(file) or _ours(file) or _spandrels(file)
     return LoadedGenerator(model.eval().float(), scale, _NAMES.get(architecture, architecture), file.path, file.sha256)
 
 

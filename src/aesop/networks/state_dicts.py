@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from aesop.errors import ModelError
 from aesop.files import atomic_path
 from aesop.networks.kinds import HEAD, kind_of_archive, kind_of_file
+from aesop.run import Run
 
 #: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
 _WRAPPERS = ("params_ema", "params", "params-ema", "state_dict", "model", "generator")
@@ -41,8 +43,8 @@ class WeightsFile:
     sha256: str
 
     @classmethod
-    def read(cls, path: Path | str) -> WeightsFile:
-        """Read a file.
+    def read(cls, path: Path | str, in_run: Callable[[Run], Path] | None = None) -> WeightsFile:
+        """Read a file, or that of a run folder which `in_run` names.
 
         Raises:
             ModelError: if it is missing, unreadable, damaged, no model, would have to run code to load, or holds
@@ -50,6 +52,8 @@ class WeightsFile:
 
         """
         path = Path(path)
+        if in_run is not None and path.is_dir():
+            path = in_run(Run(path))
         data = _read(path)
         try:
             if data[8:9] == b"{":
