@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +117,6 @@ def test_losses_are_read_at_log_lines_alone(photos: Path, tmp_path: Path, monkey
     every = [f"{stage}.{key}=3" for stage in STAGES for key in ("log_every", "checkpoint_every")]
     run_tiny(photos, tmp_path / "run", *every)
     assert looks == 2 * len(STAGES)
-
-
-def test_the_documents_script_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """docs/training.md, "In a script of your own", as it stands."""
-    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```python\n# stages.py\n(.*?)```", text, flags=re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    exec(script, {})
-    assert load_generator(tmp_path / "mine.pth").scale == 4
 
 
 @pytest.mark.long
