@@ -59,16 +59,16 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         scale, small = self.data.scale, self.crop // self.data.scale
         lr = np.empty((len(numbers), 3, small, small), np.uint8)
         hr = np.empty((len(numbers), 3, self.crop, self.crop), np.uint8)
-        for place, number in enumerate(numbers):
+        for index, number in enumerate(numbers):
             picture, row, column, symmetry = _draw(self.seed, number)
-            index = picture % len(self.data)
-            entry = self.data.entries[index]
+            chosen = picture % len(self.data)
+            entry = self.data.entries[chosen]
             top = row % (entry.height // scale - small + 1)
             left = column % (entry.width // scale - small + 1)
             turn = symmetry % 8 if self.augment else 0
-            whole_hr, whole_lr = self.data.read(index)
-            lr[place] = _cut(whole_lr, top, left, small, turn)
-            hr[place] = _cut(whole_hr, top * scale, left * scale, self.crop, turn)
+            whole_hr, whole_lr = self.data.read(chosen)
+            lr[index] = _cut(whole_lr, top, left, small, turn)
+            hr[index] = _cut(whole_hr, top * scale, left * scale, self.crop, turn)
         return torch.from_numpy(lr), torch.from_numpy(hr)
 
 
@@ -89,7 +89,7 @@ def batches(
         # The iterations come lazily: there may be a million of them.
         batch_sampler=_Numbers(batch, starts),
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         worker_init_fn=_ignore_interrupts,
         pin_memory=torch.cuda.is_available(),
         # Its own generator: the loader draws a seed, which must not come from the one that training draws from.
@@ -145,7 +145,7 @@ def _nothing() -> None:
     """End no workers where there are none."""
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
