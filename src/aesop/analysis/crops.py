@@ -159,7 +159,7 @@ def parse_box(text: str) -> Region:
 
 
 def _captions(evaluation: Evaluation, names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """A line a metric for every model, the best value starred; and why metrics cannot be had."""
+    """A line a metric for every model, the best value starred; and why metrics are not available."""
     captions: dict[str, list[str]] = {model: [] for model in evaluation.models}
     missing = []
     for metric in (METRICS[name] for name in names):

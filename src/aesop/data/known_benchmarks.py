@@ -46,7 +46,7 @@ class KnownBenchmark:
         )
 
     def instructions(self) -> str:
-        """Say where it is had and how it should lie, in a sentence."""
+        """Return a sentence on where to get it and which layout it needs."""
         how = "pictures in one folder" if self.unreferenced else "pictures in HRx4 (or HR) and LRx4, or as it comes"
         return f"get it from {self.source} and put it into a folder called {self.name} ({how})"
 

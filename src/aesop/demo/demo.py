@@ -50,7 +50,7 @@ def demo(
 ) -> tuple[Evaluation, Path]:
     """Train the recipe `laptop` and its pixel-loss twin, compare them, write the report.
 
-    Safe to call again after an interruption: what is finished is not done again.
+    Safe to resume: what is finished is not done again.
 
     Args:
         run: folder for everything.

@@ -87,7 +87,7 @@ class Measurer:
         self._measures: dict[str, Measure | SetMeasure] = {}
 
     def prepare(self, metric: str) -> Measure | SetMeasure | None:
-        """Load a metric; None, with the reason in `unavailable`, where it cannot be had."""
+        """Load a metric; None, with the reason in `unavailable`, where it is not available."""
         if metric not in self._measures and metric not in self.unavailable:
             try:
                 self._measures[metric] = metric_named(metric).prepare(self._settings)

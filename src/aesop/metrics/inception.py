@@ -21,7 +21,7 @@ Features = Callable[[Tensor], Tensor]
 def inception(device: torch.device) -> Features:
     """The 2048 pooled features of uint8 images: (N, 3, 299, 299) to (N, 2048), for both metrics one network a process.
 
-    Raises MetricUnavailable where torch-fidelity or the weights cannot be had.
+    Raises MetricUnavailable where torch-fidelity or the weights are not available.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3

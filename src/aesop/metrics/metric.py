@@ -139,7 +139,7 @@ class Metric(Described):
     def prepare(self, settings: Settings) -> Measure:
         """Load what is needed, once; return the function that measures a picture.
 
-        Raises MetricUnavailable where that cannot be had.
+        Raises MetricUnavailable where it is not available.
         """
         del settings
         return self.measure
@@ -157,7 +157,7 @@ class NetworkMetric(Metric):
     def load(self, device: torch.device) -> Any:
         """Load the network onto the device.
 
-        Raises MetricUnavailable where it cannot be had, ImportError for packages that `extra` brings.
+        Raises MetricUnavailable where it is not available, ImportError for packages that `extra` brings.
         """
         raise NotImplementedError
 
@@ -181,14 +181,14 @@ class SetMetric(Described):
     """A metric of a set of pictures, such as FID: it has no value for one picture."""
 
     def prepare(self, settings: Settings) -> SetMeasure:
-        """Load what is needed, once; raises MetricUnavailable where that cannot be had."""
+        """Load what is needed, once; raises MetricUnavailable where that is not available."""
         raise NotImplementedError
 
 
 def require_file(url: str, folder: Path | None = None) -> Path:
     """Fetch the weights of `url` into `folder` (torch's cache if None) unless they are there.
 
-    Raises MetricUnavailable where they cannot be had.
+    Raises MetricUnavailable where they are not available.
     """
     try:
         return fetch(url, folder)

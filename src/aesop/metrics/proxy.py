@@ -1,4 +1,4 @@
-"""A stand-in for LPIPS where its weights cannot be had: the same formula, uncalibrated, on EfficientNet-lite0.
+"""A stand-in for LPIPS where its weights are not available: the same formula, uncalibrated, on EfficientNet-lite0.
 
 Its numbers rank models of one table; they are *not* comparable with published LPIPS values. It looks at other layers
 than the laptop recipes' perceptual loss (blocks 0, 2, 4, 10), though at the same network: a model trained on that loss

@@ -63,7 +63,7 @@ class VGG19Features(FrozenFeatures):
         weights: a file of torchvision's VGG19 parameters; None takes torchvision's ImageNet weights, downloaded once.
 
     Raises:
-        ModelError: if the weights cannot be had or do not fit.
+        ModelError: if the weights are not available or do not fit.
 
     """
 
