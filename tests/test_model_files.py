@@ -122,9 +122,9 @@ KINDS: dict[str, tuple[str, Callable[[Path], object]]] = {
     ),
     "endless.pth": ("is damaged", save(STATE | {"body.90000000.rdb1.conv1.weight": torch.ones(1)})),
     "expanded.pth": ("is damaged", save({"conv.weight": torch.ones(1).expand(100_000, 100_000)})),
-    "gap.pth": ("do not fit together", save(STATE | {"body.300.rdb1.conv1.weight": torch.ones(1)})),
-    "flat.pth": ("do not fit together", save(STATE | {"conv_first.weight": torch.ones(3)})),
-    "short.pth": ("do not fit together", save({key: STATE[key] for key in STATE if key != "conv_hr.weight"})),
+    "gap.pth": ("do not fit", save(STATE | {"body.300.rdb1.conv1.weight": torch.ones(1)})),
+    "flat.pth": ("do not fit", save(STATE | {"conv_first.weight": torch.ones(3)})),
+    "short.pth": ("do not fit", save({key: STATE[key] for key in STATE if key != "conv_hr.weight"})),
     "grey.pth": (
         "does not upscale RGB pictures",
         save(Compact(num_in_ch=1, num_out_ch=1, num_feat=4, num_conv=1, upscale=2).state_dict()),
