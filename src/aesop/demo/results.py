@@ -76,7 +76,7 @@ def stage_log(run: Run, stage: str, title: str = "") -> StageLog:
     """Read a stage's log and add up its time, also over interruptions."""
     log = run.stage(stage).read_log()
     seconds = [line["seconds"] for line in log]
-    # The clock starts anew with every process that worked on the stage.
+    # The clock restarts with every process that worked on the stage.
     ends = [a for a, b in zip(seconds, [*seconds[1:], -1.0], strict=True) if b < a]
     return StageLog(title or f"{stage} stage", run_recipe(run).iterations(stage), sum(ends), log)
 

@@ -29,7 +29,7 @@ class DISTS(NetworkMetric):
     protocol = "RGB, no border cropped"
 
     def load(self, device: torch.device) -> nn.Module:
-        """The network itself: torchmetrics' public metric would load it anew for every picture."""
+        """The network itself: torchmetrics' public metric would load it again for every picture."""
         from torchmetrics.functional.image.dists import DISTSNetwork
         from torchvision.models import VGG16_Weights
 

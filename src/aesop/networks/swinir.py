@@ -16,7 +16,7 @@ from aesop.networks.section import GeneratorSection
 from aesop.networks.spandrel_any import construct, prepare
 
 #: LR crops of the paper's SwinIR and DRCT. Files hold the attention masks of this size; those of others are computed
-#: anew in every forward.
+#: again in every forward.
 CROP = 64
 
 

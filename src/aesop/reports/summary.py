@@ -82,8 +82,8 @@ def _compared(evaluation: Evaluation, model: str, against: str, role: Role) -> C
 
 def _parts(found: Sequence[PairedDifference]) -> list[Part]:
     """Differences by their outcome, those that there are."""
-    judgements = [(outcome_of(difference), difference) for difference in found]
-    parts: list[Part] = [(outcome, [one for own, one in judgements if own == outcome]) for outcome in OUTCOMES]
+    outcomes = [(outcome_of(difference), difference) for difference in found]
+    parts: list[Part] = [(outcome, [one for own, one in outcomes if own == outcome]) for outcome in OUTCOMES]
     return [(outcome, those) for outcome, those in parts if those]
 
 

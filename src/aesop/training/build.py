@@ -98,7 +98,7 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
     with torch.no_grad():
         for own, theirs in zip(network.parameters(), loaded.model.parameters(), strict=True):
             own.copy_(theirs)
-        # Statistics of batch norm; attention masks may be of another size, and are computed anew.
+        # Statistics of batch norm; attention masks may be of another size, and are computed again.
         held = dict(loaded.model.named_buffers())
         for name, own in network.named_buffers():
             if name in held and held[name].shape == own.shape:

@@ -57,7 +57,7 @@ def train_stage(
     if checkpoint is not None:
         done, state = checkpoint
         if not stage.parts.keys() <= state.keys():
-            raise RunError(f"{files.checkpoint}: is of another version; delete it to train this stage anew.")
+            raise RunError(f"{files.checkpoint}: is of another version; delete it to train this stage again.")
         for name, part in stage.parts.items():
             part.load_state_dict(state[name])
 

@@ -28,7 +28,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises RecipeError, naming the recipe, key and mend.
     """
     values = _read(name)
-    # A new type starts its section anew, so that it must not undo what the other overrides say of it.
+    # A new type starts its section afresh, so that it must not undo what the other overrides say of it.
     for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".type")):
         _override(values, override)
     return check_recipe(values, name)
