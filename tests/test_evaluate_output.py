@@ -227,6 +227,13 @@ def small(values: Mapping[str, Sequence[float | None]], metric: str = "psnr") ->
     return Evaluation(list(values), ["Set14"], [metric], results)
 
 
+def test_the_best_is_marked_by_each_metrics_direction():
+    for metric, best in (("psnr", "b"), ("lpips-proxy", "a")):
+        (table,) = tabulate(small({"a": BASE, "b": [value + 1 for value in BASE]}, metric))
+        assert [row.title for row in table.models if row.cells[0].marked] == [best]
+    assert any("ot comparable with published LPIPS" in note for note in notes(small({"a": BASE}, "lpips-proxy")))
+
+
 def test_a_difference_says_of_how_many_pictures_it_is():
     found = small({"a": [*BASE, 40.0], "b": [*(value + 1 for value in BASE), None]})
     (table,) = tabulate(found)
