@@ -191,9 +191,9 @@ def test_scale_comes_from_the_models(bench: Path, tmp_path: Path, good: Path) ->
     assert {result.scale for result in evaluation.results} == {2}
     assert evaluate(["bicubic"], [bench], scale=3, metrics=["psnr"]).results[0].scale == 3
     for _ in range(2):  # from the file, then from what an earlier call kept
-        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, not for 2 as .*x2\.safetensors"):
+        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, not 2 as .*x2\.safetensors"):
             evaluate([twice, good], [bench])
-        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, not for 3; evaluate each"):
+        with pytest.raises(ModelError, match=r"good\.safetensors: is for scale 4, not 3; evaluate each"):
             evaluate([good], [bench], scale=3)
 
 
@@ -362,7 +362,7 @@ def test_run_folders_from_training_to_pictures(
     document = json.loads((tmp_path / "o.json").read_text())
     for path, found in ((stored, document["files"]["run"]), (encoded_by, document["autoencoder"])):
         assert found == {"path": str(run), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    with pytest.raises(ModelError, match="is an auto-encoder for scale 4, not 2"):
+    with pytest.raises(ModelError, match="is an auto-encoder for scale 4; one for scale 2"):
         evaluate(["bicubic"], [bench], scale=2, autoencoder=run)
     results = {entry["metric"]: entry["pictures"] for entry in document["results"]}
     with torch.no_grad():

@@ -129,7 +129,7 @@ def test_curves_have_the_scale_of_the_models(bench: Path, model: Path, tmp_path:
         write_state(double[name], SRVGGConfig(type="srvgg", features=4, convs=0).build(2).state_dict(), {})
     pair = f"{double['one']}:{double['two']}"
     report = tmp_path / "r.html"
-    with pytest.raises(AesopError, match="is for scale 4, not for 2"):
+    with pytest.raises(AesopError, match="is for scale 4, not 2"):
         raise run(model, "--benchmark", bench, "--report", report, "--curve", pair).exception or AssertionError
     other = tmp_path / "other.safetensors"
     other.write_bytes(model.read_bytes())

@@ -92,8 +92,8 @@ def open_curves(given: Sequence[str], folder: Path) -> tuple[list[Curve], int | 
         for point in curve.points:
             scales.setdefault(load_generator(Path(point.model)).scale, curve.title)
     if len(scales) > 1:
-        told = " and ".join(f"{title} is of scale {scale}" for scale, title in scales.items())
-        raise AesopError(f"--curve: {told}; draw each scale by itself.")
+        scaled = " and ".join(f"{title} is of scale {scale}" for scale, title in scales.items())
+        raise AesopError(f"--curve: {scaled}; draw each scale by itself.")
     # Beside the run's own network in a legend, the run's name alone would be another one's.
     named = [replace(curve, title=f"{curve.title}'s training") if curve.of_run else curve for curve in curves]
     return named, next(iter(scales), None)

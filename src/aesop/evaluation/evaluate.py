@@ -86,7 +86,7 @@ def evaluate(
     scale = _one_scale({model: own for model, own in scales.items() if own is not None}, scale)
     encoder = None if autoencoder is None else find_autoencoder(autoencoder)
     if encoder is not None and (own := encoder.scale(kept)) != scale:
-        raise ModelError(f"{autoencoder}: is an auto-encoder for scale {own}, not {scale}; name one of {scale}.")
+        raise ModelError(f"{autoencoder}: is an auto-encoder for scale {own}; one for scale {scale} is expected here.")
     sets = open_sets(benchmarks, scale, benchmarks_folder)
     if sr_folder is not None:
         _require_sr_folder(sr_folder, sets, list(labels))
@@ -142,7 +142,7 @@ def _one_scale(scales: dict[str, int], asked: int | None) -> int:
     for name, own in scales.items():
         if own != scale:
             first = "" if asked else f" as {next(iter(scales))}"
-            raise ModelError(f"{name}: is for scale {own}, not for {scale}{first}; evaluate each scale by itself.")
+            raise ModelError(f"{name}: is for scale {own}, not {scale}{first}; evaluate each scale by itself.")
     return scale
 
 

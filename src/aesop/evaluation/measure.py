@@ -202,7 +202,7 @@ def _do(job: Job, setup: Setup) -> tuple[Job, Measured]:
         if _measurer is None:
             torch.set_num_threads(1)
             for module in setup.imports:
-                with suppress(ValueError):  # the parent has imported it, or told why not
+                with suppress(ValueError):  # the command has imported it, or said why it cannot be
                     import_here(module)
             _measurer = Measurer(setup)
     except (Exception, SystemExit) as error:

@@ -51,7 +51,7 @@ def pictures(evaluation: Evaluation) -> Iterator[EvaluatedPicture]:
 
 
 def sr_path(folder: Path, benchmark: str, model: str, picture: str) -> Path:
-    """Return where a model's SR picture stands: `folder/benchmark/model/picture.png`."""
+    """Return the path of a model's SR picture, `folder/benchmark/model/picture.png`."""
     # Titles and names never lead out of the folder.
     return folder.joinpath(*(f"./{part}".replace("/..", "/__") for part in (benchmark, model, f"{picture}.png")))
 

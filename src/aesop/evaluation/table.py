@@ -15,7 +15,7 @@ from aesop.evaluation.tabulate import NOTHING, Cell, Row, heading, notes, tabula
 def print_tables(evaluation: Evaluation, console: Console | None = None, *, published: bool = False) -> None:
     """Print all tables, with differences between models where there are intervals of them, and notes below.
 
-    With `published`, what the paper prints for the same benchmark and metrics stands below a line.
+    With `published`, what the paper prints for the same benchmark and metrics is shown below a line.
     """
     console = console or Console()
     for table in tabulate(evaluation, published=published):
@@ -54,11 +54,11 @@ def _table(metrics: Sequence[str], rows: Sequence[Row], published: Sequence[Row]
         table.add_column(heading(metric), justify="right")
     for row in rows:
         table.add_row(escape(row.title), *map(_text, row.cells[part]))
-    told = [row for row in published if any(cell.text != NOTHING for cell in row.cells[part])]
-    if told:
+    printed = [row for row in published if any(cell.text != NOTHING for cell in row.cells[part])]
+    if printed:
         table.add_section()
         table.add_row("the paper prints", style="dim")
-    for row in told:
+    for row in printed:
         table.add_row(escape(row.title), *(cell.text for cell in row.cells[part]), style="dim")
     return table
 
