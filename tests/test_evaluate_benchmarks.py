@@ -139,7 +139,7 @@ def test_any_other_layout_is_named(tmp_path: Path):
 def test_a_folder_of_lr_pictures_is_not_taken_for_hr(tmp_path: Path):
     write(tmp_path / "Set5/LRx4/a.png", tmp_path / "Set5/._a.png")
     assert [picture.name for picture in open_benchmark(tmp_path / "Set5", 4).unreferenced] == ["a"]
-    with pytest.raises(DataError, match=r"LRx4: is called as LR pictures are; name the folders of HR and LR"):
+    with pytest.raises(DataError, match=r"LRx4: has the name of an LR folder; name the folders of HR and LR"):
         open_benchmark(tmp_path / "Set5/LRx4", 4)
 
 

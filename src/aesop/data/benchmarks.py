@@ -1,4 +1,4 @@
-"""Benchmarks: folders of HR pictures, and of the LR pictures that belong to them, or of LR pictures alone."""
+"""Benchmarks: folders of HR pictures, with LR pictures or not, or of LR pictures alone."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from aesop.words import first_few
 
 @dataclass(frozen=True)
 class Unreferenced:
-    """An LR picture without ground truth, and its name."""
+    """An LR picture without ground truth."""
 
     name: str
     lr: Path
 
     @property
     def files(self) -> list[Path]:
-        """The file that there is to read."""
+        """The file to read."""
         return [self.lr]
 
-    def read(self, scale: int) -> tuple[None, Tensor]:
-        """None in HR's place, and LR, uint8 (3, h, w); DataError where it cannot be read."""
-        del scale
+    def read(self, _scale: int) -> tuple[None, Tensor]:
+        """None for HR, and LR, uint8 (3, h, w); DataError where it cannot be read."""
         return None, to_planes(read_picture(self.lr))
 
 
@@ -42,8 +41,7 @@ Picture = Pair | Unreferenced
 class Benchmark:
     """A named set of pictures for one scale, in the order of their names (relative paths without suffix).
 
-    A set has HR pictures, in `pairs`, or it has none: then its LR pictures are `unreferenced`. `remarks` are what a
-    reader of the means must know of how it was found.
+    Either all are `pairs`, or all `unreferenced`. `remarks` tell a reader of the means how it was found.
     """
 
     name: str
@@ -55,18 +53,16 @@ class Benchmark:
 
     @property
     def pictures(self) -> Sequence[Picture]:
-        """All pictures, with ground truth or without."""
+        """All pictures."""
         return self.pairs or self.unreferenced
 
 
 def open_sets(given: Sequence[Path | str | Folders], scale: int, folder: Path | None = None) -> list[Benchmark]:
     """Open all benchmarks that `given` names.
 
-    Each is the folder of a benchmark, a folder of known benchmarks, all of which are opened, the name of a known one in
-    `folder`, or a pair of folders from `aesop.data.pairs.named_folders`.
-
-    Raises DataError where one is missing (for a known one with where it is had), as `open_benchmark` does, and where
-    two folders are one benchmark by name.
+    Each is the folder of a benchmark or of several known ones, the name of a known one in `folder`, or a pair of
+    folders from `aesop.data.pairs.named_folders`.
+    Raises DataError where one is missing, as `open_benchmark` does, and where two have one name.
     """
     unique = {str(one): one for one in given}.values()
     opened = [benchmark for one in unique for benchmark in _open_each(one, scale, folder)]
@@ -99,7 +95,7 @@ def _open_each(given: Path | str | Folders, scale: int, folder: Path | None) -> 
 
 
 def _open_inside(folder: Path, scale: int) -> list[Benchmark]:
-    """All known benchmarks in a folder that is none itself, with a remark on the other folders; perhaps none."""
+    """All known benchmarks in a folder that is none itself, with a remark on its other folders."""
     inside = subfolders(folder)
     known = [sub for sub in inside if recognise(sub.name)]
     if not known or _recognise(folder):
@@ -114,10 +110,8 @@ def _open_inside(folder: Path, scale: int) -> list[Benchmark]:
 def open_benchmark(folder: Path, scale: int) -> Benchmark:
     """Find the pictures of the benchmark in `folder` by `aesop.data.pairs.LAYOUTS`; none is read yet.
 
-    A folder that has LR pictures, but no HR folder, is a set without ground truth; one that has neither, and no folders
-    in it, holds HR pictures. An HR picture that lacks its LR picture, though others have theirs, is there and cannot be
-    read.
-
+    An LR folder without an HR folder is a set without ground truth; pictures without any folder are HR. An HR picture
+    without LR, where others have theirs, is there and cannot be read.
     Raises DataError where the folder or its pictures are missing, two pictures have one name, no HR picture has its LR
     picture, or it is not clear which pictures are HR.
     """
@@ -132,7 +126,7 @@ def open_benchmark(folder: Path, scale: int) -> Benchmark:
     if known and known.real and not folders.lr:
         raise DataError(f"{folder}: {known.name} needs its LR pictures; {known.instructions()}.")
     if folders.plain and (is_lr_side(folder) or any(path.parent != folder for path in find_pictures(folder))):
-        why = "is called as LR pictures are" if is_lr_side(folder) else "has pictures in folders of no known layout"
+        why = "has the name of an LR folder" if is_lr_side(folder) else "has pictures in folders of no known layout"
         raise DataError(f"{folder}: {why}; name the folders of HR and LR pictures with --hr DIR and --lr DIR.")
     return _with_pairs(name, scale, folders, known, [sub for sub in subfolders(folder) if is_lr_side(sub)])
 
@@ -145,7 +139,7 @@ def _unreferenced(name: str, scale: int, folder: Path, known: KnownBenchmark | N
 def _with_pairs(
     name: str, scale: int, folders: Folders, known: KnownBenchmark | None = None, not_taken: Sequence[Path] = ()
 ) -> Benchmark:
-    """A benchmark of HR pictures; LR folders that are `not_taken` are told where LR is made."""
+    """A benchmark of HR pictures; where LR is made, a remark names the LR folders that are `not_taken`."""
     found, without_hr = find_pairs(folders, scale)
     if folders.lr and not any(pair.lr and pair.lr.is_file() for pair in found):
         lacking = found[0].lr.stem if found and found[0].lr else ""
@@ -168,27 +162,24 @@ def _with_pairs(
 
 
 def look_at(benchmark: Benchmark) -> list[tuple[str | None, str]]:
-    """Look at the headers of all pictures: what a reader of the means must know, of a picture or of the set (None).
+    """Find by the pictures' headers what a reader of the means must know of a picture, or of the set (None).
 
-    Where LR pictures come from, and those that no HR picture belongs to; another number of pictures or other sizes than
-    the benchmark is published with; greyscale pictures among colour, 16 bit, alpha. Pictures that cannot be read are
-    left to the measurement to name.
+    The set's remarks; another number of pictures or other sizes than published; greyscale among colour, 16 bit, alpha.
+    Unreadable pictures are left to the measurement.
     """
     known, pictures = benchmark.known, benchmark.pictures
     notes: list[tuple[str | None, str]] = [(None, remark) for remark in benchmark.remarks]
     count = known.count_at(benchmark.scale) if known else None
     if count is not None and len(pictures) != count:
-        text = f"{len(pictures)} pictures instead of {count}; not comparable with others"
-        notes.append((None, text))
+        notes.append((None, f"{len(pictures)} pictures instead of {count}; not comparable with others"))
     with ThreadPoolExecutor() as threads:
         hr = list(threads.map(_header, (pair.hr for pair in benchmark.pairs)))
         lr = list(threads.map(_header, (picture.lr for picture in pictures)))
-    colour = any(header is not None and not header.grey for header in (*hr, *lr))
+    colour = any(header and not header.grey for header in (*hr, *lr))
     for index, picture in enumerate(pictures):
         own = hr[index] if hr else lr[index]
         if known and hr and own and not known.has_size(own.height, own.width):
-            size = f"{own.width} x {own.height} pixels"
-            notes.append((picture.name, f"has {size}, unlike {known.name}'s"))
+            notes.append((picture.name, f"has {own.width} x {own.height} pixels, unlike {known.name}'s"))
         told = _oddities(own, colour) if own else []
         notes += [(picture.name, oddity) for oddity in told]
         if hr and (partner := lr[index]):
@@ -198,7 +189,6 @@ def look_at(benchmark: Benchmark) -> list[tuple[str | None, str]]:
 
 
 def _oddities(header: Header, colour: bool) -> list[str]:
-    """What is unusual about a picture, if there are colour pictures beside it."""
     found = {
         "is greyscale among colour; measured as RGB": header.grey and colour,
         "has an alpha channel, which is dropped": header.alpha,
@@ -208,7 +198,6 @@ def _oddities(header: Header, colour: bool) -> list[str]:
 
 
 def _header(path: Path | None) -> Header | None:
-    """What the header of a picture says; None where there is none that can be read."""
     try:
         return None if path is None else read_header(path)
     except DataError:
@@ -216,7 +205,7 @@ def _header(path: Path | None) -> Header | None:
 
 
 def _recognise(folder: Path) -> KnownBenchmark | None:
-    """The known benchmark that a folder, or what a link leads to, is called by."""
+    """The known benchmark of a folder's name, or of the name that a link leads to."""
     return recognise(_own_name(folder)) or recognise(folder.resolve().name)
 
 

@@ -19,20 +19,11 @@ from aesop.errors import DataError
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """An endless supply of crops: number `k` is the same on every machine, in every process and at every time.
+    """Endless HR crops of `crop` pixels a side, with their LR; number `k` is the same on every machine at every time.
 
-    The picture is drawn uniformly among the pictures, the position uniformly on its LR grid and, with `augment`, one
-    of the eight symmetries of the square (flips and 90-degree rotations), applied to LR and HR alike.
-
-    Args:
-        data: prepared pictures.
-        crop: side of the HR crop in pixels, a multiple of the scale.
-        seed: any whole number of 64 bits; another seed gives another stream.
-        augment: whether crops are flipped and rotated.
-
-    Raises:
-        DataError: `crop` is not a multiple of the scale, or larger than a picture.
-
+    The picture is drawn uniformly, the position uniformly on its LR grid and, with `augment`, one of the eight
+    symmetries of the square (flips and 90-degree rotations), applied to LR and HR alike. `seed` has 64 bits.
+    Raises DataError where `crop` is not a multiple of the scale, or larger than a picture.
     """
 
     def __init__(self, data: PreparedData, crop: int, seed: int, augment: bool = True) -> None:
@@ -42,12 +33,9 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
             if min(entry.height, entry.width) < crop:
                 raise DataError(
                     f"{entry.name}: {entry.width} x {entry.height} pixels, too small for crops of {crop}; "
-                    f"remove it or take smaller crops."
+                    "remove it or take smaller crops."
                 )
-        self.data = data
-        self.crop = crop
-        self.seed = seed
-        self.augment = augment
+        self.data, self.crop, self.seed, self.augment = data, crop, seed, augment
 
     def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
         """The LR and HR crop number `k`: uint8, (3, crop / scale, crop / scale) and (3, crop, crop)."""
@@ -79,54 +67,35 @@ def batches(
 
     Iteration i of process `rank` of `world` takes the `batch` crops from number (i * world + rank) * batch on: a
     resumed stream continues the interrupted one, and neither the number of `workers` (processes; 0 reads in this one)
-    nor the state of any random generator matters. `aesop.data.pictures.to_float` makes them the networks'
-    input.
-    Raises DataError where the store has lost a picture.
+    nor any random generator matters. Raises DataError where the store has lost a picture.
     """
     starts = ((i * world + rank) * batch for i in range(first, last))
     loader = DataLoader(
         crops,
-        # The iterations come lazily: there may be a million of them.
-        batch_sampler=_Numbers(batch, starts),
+        batch_sampler=(list(range(start, start + batch)) for start in starts),
         num_workers=workers,
         collate_fn=_unchanged,
         worker_init_fn=_ignore_interrupts,
         pin_memory=torch.cuda.is_available(),
-        # Its own generator: the loader draws a seed, which must not come from the one that training draws from.
+        # The loader draws a seed, which must not come from training's generator.
         generator=torch.Generator(),
     )
     stream = iter(loader)
-    # Workers ignore the signal by which Python ends, and waits for, those that are left over: they are told otherwise,
-    # also where an exception's traceback keeps the stream alive.
-    end = getattr(stream, "_shutdown_workers", _nothing)
+    # Workers ignore the signal by which Python ends them at exit, where an exception may keep the stream alive.
+    end = getattr(stream, "_shutdown_workers", lambda: None)
     atexit.register(end)
     try:
         yield from stream
     except DataError as error:
-        # What a worker raises arrives with its traceback in front.
+        # A worker's error arrives with its traceback in front.
         raise DataError(str(error).strip().split("DataError: ")[-1]) from error
     finally:
         atexit.unregister(end)
         end()
 
 
-class _Numbers:
-    """The crops of each batch, for DataLoader."""
-
-    def __init__(self, batch: int, starts: Iterator[int]) -> None:
-        self.batch = batch
-        self.starts = starts
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return (list(range(start, start + self.batch)) for start in self.starts)
-
-
 def _draw(seed: int, number: int) -> tuple[int, int, int, int]:
-    """Four independent whole numbers of 64 bits.
-
-    A hash, not a random generator: it is fast to start, and no library's next version changes it. What is left of
-    dividing such a number by a picture's size is uniform to within 1e-13.
-    """
+    """Four independent whole numbers of 64 bits, by a hash: fast, and the same in every version of every library."""
     digest = hashlib.blake2b(struct.pack("<qq", seed, number), digest_size=32).digest()
     return struct.unpack("<4Q", digest)
 
@@ -141,15 +110,11 @@ def _cut(picture: np.ndarray, top: int, left: int, side: int, symmetry: int) -> 
     return square.transpose(0, 2, 1) if symmetry & 4 else square
 
 
-def _nothing() -> None:
-    """End no workers where there are none."""
-
-
 def _unchanged(batch: Any) -> Any:
     return batch
 
 
 def _ignore_interrupts(_worker: int) -> None:
-    """Signals to the whole group are the main process's to answer; it needs its workers until its checkpoint."""
+    """The main process answers signals to the group; it needs its workers until its checkpoint."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The benchmarks of the paper: what they are called, what they hold and where they are had."""
+"""The benchmarks of the paper: their names, contents and sources."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ CROP = 15
 
 @dataclass(frozen=True)
 class KnownBenchmark:
-    """A published set of pictures.
+    """A published set of `count` pictures, or of so many at each scale.
 
-    `count` pictures belong to it, or as many as it says of each scale. The longer side of each HR picture has `longer`
-    pixels (least, most), the shorter one `shorter`; None where that is not known. `aliases` are what folders of it are
-    called, in lower case without punctuation.
+    HR sides are within `longer` and `shorter` pixels (least, most), where known. `aliases` are folder names, in lower
+    case without punctuation. `unreferenced`: LR pictures without ground truth. `real`: LR was photographed and cannot
+    be made from HR. `layouts` are of this set alone.
     """
 
     name: str
@@ -27,26 +27,23 @@ class KnownBenchmark:
     aliases: frozenset[str] = frozenset()
     longer: tuple[int, int] | None = None
     shorter: tuple[int, int] | None = None
-    #: Whether its pictures are low-quality ones without ground truth.
     unreferenced: bool = False
-    #: Whether its LR pictures were photographed: none can be made from HR.
     real: bool = False
-    #: Layouts that mean what they say for this set alone.
     layouts: tuple[Layout, ...] = ()
 
     def count_at(self, scale: int) -> int | None:
-        """How many pictures belong to it at a scale; None where it has none."""
+        """The number of pictures at a scale; None if it has none."""
         return self.count if isinstance(self.count, int) else self.count.get(scale)
 
     def has_size(self, height: int, width: int) -> bool:
-        """Whether an HR picture of it, cropped to a scale or not, may be of this size."""
+        """Whether an HR picture, cropped to a scale or not, may have this size."""
         return all(
             limits is None or limits[0] - CROP <= side <= limits[1]
             for side, limits in ((max(height, width), self.longer), (min(height, width), self.shorter))
         )
 
     def instructions(self) -> str:
-        """Return a sentence on where to get it and which layout it needs."""
+        """Where to get it and which layout it needs."""
         how = "pictures in one folder" if self.unreferenced else "pictures in HRx4 (or HR) and LRx4, or as it comes"
         return f"get it from {self.source} and put it into a folder called {self.name} ({how})"
 
@@ -93,7 +90,7 @@ KNOWN = (
 
 
 def recognise(name: str) -> KnownBenchmark | None:
-    """Return the benchmark that a folder of this name holds; None if it is none of the known ones."""
+    """Return the benchmark that a folder of this name holds, or None."""
     plain = _plain(name)
     return next((known for known in KNOWN if plain == _plain(known.name) or plain in known.aliases), None)
 

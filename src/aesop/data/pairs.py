@@ -20,7 +20,7 @@ from aesop.words import listed
 
 @dataclass(frozen=True)
 class Pair:
-    """An HR picture and its LR picture, which is made where `lr` is None; one whose file is missing cannot be read.
+    """An HR picture and its LR picture, which is made if `lr` is None.
 
     `name` is the HR picture's path in its folder; `stamp` changes whenever one of the files does.
     """
@@ -32,7 +32,7 @@ class Pair:
 
     @property
     def files(self) -> list[Path]:
-        """The files that there are to read; raises DataError where the LR picture is missing."""
+        """The files to read; raises DataError where the LR picture is missing."""
         if self.lr is not None and not self.lr.is_file():
             raise DataError(f"{self.hr}: has no LR picture {self.lr.stem} in {self.lr.parent}")
         return [self.hr] if self.lr is None else [self.hr, self.lr]
@@ -40,9 +40,8 @@ class Pair:
     def read(self, scale: int, shrink: int = 1) -> tuple[Tensor, Tensor]:
         """HR, (3, H, W), cropped at the right and bottom to multiples of `scale`, and LR, (3, H/scale, W/scale); uint8.
 
-        HR is downscaled by the whole number `shrink` first. An LR picture that is made is the double-precision bicubic
-        of the cropped HR picture, rounded to 8 bit.
-        Raises DataError where a file is missing or cannot be read, HR is too small or LR is not of that size.
+        HR is downscaled by the whole number `shrink` first. LR is made, where it is, by `resize` of the cropped HR.
+        Raises DataError where a file is missing or unreadable, HR is too small or LR is not of that size.
         """
         hr, *lr = (to_planes(read_picture(path)) for path in self.files)
         if shrink > 1:
@@ -51,11 +50,10 @@ class Pair:
         hr = self._crop_to_multiple(hr, scale)
         if not lr:
             return hr, resize(hr, 1 / scale)
-        if (lr[0].shape[-2] * scale, lr[0].shape[-1] * scale) != hr.shape[-2:]:
-            raise DataError(
-                f"{self.hr}: {width} x {height} pixels are not {scale} times those of its LR picture, "
-                f"{lr[0].shape[-1]} x {lr[0].shape[-2]}"
-            )
+        rows, columns = lr[0].shape[-2:]
+        if (rows * scale, columns * scale) != hr.shape[-2:]:
+            size = f"{width} x {height} pixels"
+            raise DataError(f"{self.hr}: {size} are not {scale} times those of its LR picture, {columns} x {rows}")
         return hr, lr[0]
 
     def _crop_to_multiple(self, image: Tensor, multiple: int) -> Tensor:
@@ -66,9 +64,9 @@ class Pair:
 
 
 class Layout(NamedTuple):
-    """Folders of HR and LR pictures, and what the pictures' names end in; HR and LR may lie in one folder.
+    """Folders of HR and LR pictures, perhaps the same, and what the pictures' names end in.
 
-    `{scale}` stands for the scale, `*` for every folder; upper and lower case of folders are the same.
+    `{scale}` stands for the scale, `*` for every folder; case is ignored.
     """
 
     hr: str
@@ -96,7 +94,7 @@ LAYOUTS = (
 
 
 def _sides(patterns: Iterable[str]) -> frozenset[str]:
-    """What the outermost folders of these layouts are called at any scale, in lower case."""
+    """The names of these layouts' outermost folders at any scale, in lower case."""
     names = {PurePosixPath(pattern).parts[0] for pattern in patterns if pattern != "."}
     return frozenset(name.format(scale=scale).casefold() for name in names - {"*"} for scale in range(2, 9))
 
@@ -106,7 +104,7 @@ _HR_SIDES, _LR_SIDES = _sides(one.hr for one in LAYOUTS), _sides(one.lr for one 
 
 @dataclass(frozen=True)
 class Folders:
-    """Folders of HR and of LR pictures; without the latter LR is made. `plain`: one folder that is no known layout."""
+    """Folders of HR and of LR pictures; without the latter LR is made. `plain`: one folder of no known layout."""
 
     hr: list[Path]
     lr: list[Path]
@@ -115,19 +113,19 @@ class Folders:
 
 
 def named_folders(hr: Path | None, lr: Path | None = None) -> Folders:
-    """Name the folders of HR and LR pictures outright; LR pictures alone have no ground truth."""
+    """Name the folders of HR and LR pictures; LR pictures alone have no ground truth."""
     return Folders([hr] if hr else [], [lr] if lr else [], Layout(".", "."))
 
 
 def find_folders(folder: Path, scale: int, published: tuple[Layout, ...] = ()) -> Folders:
-    """Find the HR and LR pictures of `folder` by the first of `published` and LAYOUTS that is there.
+    """Find the HR and LR folders in `folder` by the first of `published` and LAYOUTS that is there.
 
-    HR folders without LR folders follow; a folder that has none of either holds HR pictures itself.
-    Raises DataError where it is missing, or has folders for HR or LR pictures that are of no layout at this scale.
+    Next come HR folders without LR folders; a folder without either holds HR pictures itself.
+    Raises DataError where it is missing, or has folders for HR or LR pictures of no layout at this scale.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; check the path.")
-    # Pictures that BasicSR has cropped to multiples of 12 are not whole at other scales.
+    # BasicSR's pictures, cropped to multiples of 12, are not whole at other scales.
     layouts = [one for one in (*published, *LAYOUTS) if one.hr != "GTmod12" or 12 % scale == 0]
     for layout in layouts:
         hr, lr = (_folders(folder, pattern, scale) for pattern in layout[:2])
@@ -145,27 +143,25 @@ def find_folders(folder: Path, scale: int, published: tuple[Layout, ...] = ()) -
 
 
 def find_lr(folder: Path, scale: int) -> Path | None:
-    """The folder of LR pictures in a folder without HR pictures; None if there is none, or HR may lie beside it."""
+    """The folder of LR pictures in a folder without HR pictures; None if there is none or HR may be there."""
     if any(sub.name.casefold() in _HR_SIDES for sub in subfolders(folder)) or _pictures_in(folder):
         return None
     return next((lr for pattern in LR_FOLDERS for lr in _folders(folder, pattern, scale)), None)
 
 
 def is_lr_side(folder: Path) -> bool:
-    """Whether a folder is called as those of LR pictures are, of any scale."""
+    """Whether a folder has the name of an LR folder of any scale."""
     return folder.absolute().name.casefold() in _LR_SIDES - _HR_SIDES
 
 
 def find_pairs(where: Folders, scale: int, unreadable: list[str] | None = None) -> tuple[list[Pair], list[str]]:
-    """Pair the pictures of HR and LR folders by name; give the pairs and the names of LR pictures that belong to none.
+    """Pair the pictures of HR and LR folders by name; give the pairs and the names of LR pictures without HR.
 
-    Partners have the same path inside their folders, the layout's ends and the format aside. Where several LR pictures
-    have one name, HR's format decides. An HR picture without a partner gets the path where it should be.
-    `unreadable` is as of `aesop.data.pictures.find_pictures`. Raises DataError where a folder holds no pictures.
+    Partners have the same path inside their folders, apart from the layout's ends and the format, which decides among
+    several. An HR picture without a partner gets the path where it should be. `unreadable` and errors are those of
+    `aesop.data.pictures.find_pictures`.
     """
-    layout = where.layout
-    hr_end = layout.hr_end.format(scale=scale)
-    lr_ends = [end.format(scale=scale) for end in layout.lr_ends]
+    hr_end, *lr_ends = (end.format(scale=scale) for end in (where.layout.hr_end, *where.layout.lr_ends))
     together = where.hr == where.lr
     partners: dict[str, list[Path]] = defaultdict(list)
     for folder in where.lr:
@@ -194,7 +190,7 @@ def find_pairs(where: Folders, scale: int, unreadable: list[str] | None = None) 
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder` that are not hidden, sorted; none where it cannot be listed (`find_pictures` tells)."""
+    """The folders in `folder` that are not hidden, sorted; none where it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
@@ -208,14 +204,14 @@ def _folders(root: Path, pattern: str, scale: int) -> list[Path]:
     for part in PurePosixPath(pattern.format(scale=scale)).parts:
         if part == "..":
             found = [folder.absolute().parent for folder in found]
-        else:
-            inside = [sub for folder in found for sub in subfolders(folder)]
-            found = [sub for sub in inside if part == "*" or part.casefold() == sub.name.casefold()]
+            continue
+        inside = [sub for folder in found for sub in subfolders(folder)]
+        found = [sub for sub in inside if part == "*" or part.casefold() == sub.name.casefold()]
     return found
 
 
 def _has_ends(layout: Layout, hr: list[Path], lr: list[Path], scale: int) -> bool:
-    """Whether pictures with an HR end lie in the folders `hr`, and with an LR end in `lr`."""
+    """Whether the folders `hr` hold pictures with an HR end, and `lr` with an LR end."""
     return all(
         any(path.stem.endswith(tuple(end.format(scale=scale) for end in ends)) for path in _pictures_in(*folders))
         for ends, folders in (((layout.hr_end,), hr), (layout.lr_ends, lr))
@@ -233,6 +229,6 @@ def _stem(path: Path, folder: Path) -> str:
 def _stamp(path: Path) -> str:
     try:
         status = path.stat()
-    except OSError as error:  # a link that leads nowhere: reading it will say so
+    except OSError as error:  # reading it will say so
         return error.__class__.__name__
     return f"{status.st_size}:{status.st_mtime_ns}"

@@ -1,7 +1,6 @@
 """Picture files in and out: 8-bit sRGB arrays, whatever a file holds.
 
-libvips does the work: it reads 16 bit, alpha, ICC profiles and orientation, and lets other threads run meanwhile.
-BMP, which it lacks, is left to Pillow.
+By libvips, which reads 16 bit, alpha, ICC profiles and orientation and releases the interpreter; BMP by Pillow.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,52 +21,39 @@ from torch import Tensor
 from aesop.errors import DataError
 from aesop.files import atomic_path, printable
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 
-#: A file that claims more is refused before it is decoded: 1.2 GB decoded, more than any camera makes.
+#: A file that claims more is refused before it is decoded: 1.2 GB, more than any camera makes.
 PIXEL_LIMIT = 400_000_000
 
-#: How each format is saved: without loss where it can be, else with none that one sees.
-_SAVING: dict[str, dict[str, Any]] = {
-    ".png": {},
-    ".jpg": {"Q": 95, "subsample_mode": "off"},
-    ".jpeg": {"Q": 95, "subsample_mode": "off"},
-    ".webp": {"lossless": True},
-    ".tif": {"compression": "lzw"},
-    ".tiff": {"compression": "lzw"},
+#: libvips' options for saving: without loss where a format allows it, else without a visible one.
+_SAVING = {
+    **dict.fromkeys((".jpg", ".jpeg"), "[Q=95,subsample_mode=off]"),
+    **dict.fromkeys((".tif", ".tiff"), "[compression=lzw]"),
+    ".webp": "[lossless]",
 }
 
 
 class PictureAccessError(DataError):
-    """A picture that the system does not give (permissions, a failing disk): the file itself may be as it should."""
+    """The system does not give a picture (permissions, a failing disk); the file itself may be intact."""
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is called as pictures are, and not hidden."""
+    """Whether a file has a picture's suffix and is not hidden."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 def find_pictures(folder: Path, unreadable: list[str] | None = None) -> list[Path]:
     """The picture files in `folder` and its subfolders, sorted by path, without hidden ones; links are followed.
 
-    A folder that the system does not list is described in `unreadable`, if given, and passed over.
-    Raises DataError where the folder is missing or holds no pictures, PictureAccessError where it, or without
-    `unreadable` one inside it, cannot be listed.
+    A subfolder that cannot be listed is described in `unreadable`; without that it is a PictureAccessError.
+    Raises DataError where the folder is missing or holds no pictures, PictureAccessError where it cannot be listed.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; check the path.")
-    refused: list[str] = []
-
-    def refuse(error: OSError) -> None:
-        refused.append(
-            f"{printable(error.filename)}: the folder cannot be read ({error.strerror}); check its permissions."
-        )
-
+    errors: list[OSError] = []
     found, seen = [], set()
-    for name, subfolders, files in os.walk(folder, onerror=refuse, followlinks=True):
+    for name, subfolders, files in os.walk(folder, onerror=errors.append, followlinks=True):
         inside = Path(name)
         if inside.resolve() in seen:  # a link back to a folder above
             subfolders.clear()
@@ -75,6 +61,9 @@ def find_pictures(folder: Path, unreadable: list[str] | None = None) -> list[Pat
         seen.add(inside.resolve())
         subfolders[:] = [s for s in subfolders if not s.startswith(".")]
         found += [inside / name for name in files if is_picture(inside / name)]
+    refused = [
+        f"{printable(e.filename)}: the folder cannot be read ({e.strerror}); check its permissions." for e in errors
+    ]
     if refused and (unreadable is None or not found):
         raise PictureAccessError(refused[0])
     if not found:
@@ -87,22 +76,17 @@ def find_pictures(folder: Path, unreadable: list[str] | None = None) -> list[Pat
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its picture: pixels as `read_picture` gives them, and how they are stored."""
+    """The size of a picture as `read_picture` gives it, and how it is stored; `deep`: more than 8 bit a channel."""
 
     height: int
     width: int
     grey: bool
     alpha: bool
-    #: More than 8 bit a channel.
     deep: bool
 
 
 def read_header(path: Path) -> Header:
-    """Read the header of a picture; its pixels may still turn out to be damaged.
-
-    Raises DataError for a file that is missing, no picture, or of more than `PIXEL_LIMIT` pixels; PictureAccessError
-    where the system does not give it.
-    """
+    """Read a picture's header; its pixels may still be damaged. Raises as `read_picture` does."""
     with _refusals(path):
         if path.suffix.lower() == ".bmp":
             with _open_bmp(path) as bmp:
@@ -116,7 +100,7 @@ def read_header(path: Path) -> Header:
 
 
 def is_transparent(path: Path) -> bool:
-    """Whether a pixel of the picture lets anything shine through; raises DataError as `read_picture` does."""
+    """Whether any pixel is not opaque. Raises as `read_picture` does."""
     return read_header(path).alpha and bool((read_picture(path, alpha=True)[..., 3:] < 255).any())
 
 
@@ -132,21 +116,19 @@ def read_picture(path: Path, *, alpha: bool = False) -> np.ndarray:
             with _open_bmp(path) as bmp:
                 return np.array(bmp.convert("RGBA" if alpha and bmp.mode == "RGBA" else "RGB"))
         image = _open(path)
-        colour, transparency = image, None
-        if image.hasalpha():
-            colour, transparency = image[: image.bands - 1], image[image.bands - 1]
-        result = _to_srgb(colour)
-        if alpha and transparency is not None:
-            result = result.bandjoin(_to_8_bit(transparency))
+        has_alpha, last = image.hasalpha(), image.bands - 1
+        result = _to_srgb(image[:last] if has_alpha else image)
+        if alpha and has_alpha:
+            result = result.bandjoin(_to_8_bit(image[last]))
         if _orientation(image) > 1:
             result = result.copy_memory().autorot()
         return result.numpy()
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a uint8 picture, H x W or H x W x (1, 3 or 4), in the format of the path's suffix, whole or not at all.
+    """Write a uint8 picture, H x W or H x W x (1, 3 or 4), atomically, in the format of the path's suffix.
 
-    Raises DataError for a suffix or a picture that no file of this kind can hold.
+    Raises DataError for an unknown suffix or a picture that the format cannot hold.
     """
     suffix = path.suffix.lower()
     if suffix not in PICTURE_SUFFIXES:
@@ -166,7 +148,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
             Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(temporary, format="BMP")
             return
         try:
-            encoded = vips.Image.new_from_array(picture).write_to_buffer(suffix, **_SAVING[suffix])
+            encoded = vips.Image.new_from_array(picture).write_to_buffer(suffix + _SAVING.get(suffix, ""))
         except vips.Error as error:
             raise DataError(f"{path}: cannot be written ({_reason(error)}); choose another format.") from error
         temporary.write_bytes(encoded)
@@ -194,28 +176,26 @@ def to_tensor(picture: np.ndarray) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _vips() -> ModuleType:
-    """Pyvips, made safe for files of unknown origin at its first use."""
+    """Pyvips, made safe for files of unknown origin."""
     import pyvips
 
     pyvips.block_untrusted_set(True)
-    # A file may change between two calls; libvips would answer with what it read the first time.
-    pyvips.cache_set_max(0)
+    pyvips.cache_set_max(0)  # a file may change between two calls
     return pyvips
 
 
 def _open(path: Path) -> Any:
-    vips = _vips()
-    # By a source, whose name may be any bytes, and holds no options of libvips.
-    source = vips.Source.new_from_file(os.fsencode(path))
-    image = vips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+    # A source's name may be any bytes, and is not searched for libvips' options.
+    source = _vips().Source.new_from_file(os.fsencode(path))
+    image = _vips().Image.new_from_source(source, "", access="sequential", fail_on="error")
     _check_size(path, image.height, image.width)
     return image
 
 
-def _open_bmp(path: Path) -> Image.Image:
+def _open_bmp(path: Path) -> Any:
     from PIL.BmpImagePlugin import BmpImageFile
 
-    image = BmpImageFile(path)  # not Image.open, which has another limit, and errors of its own for it
+    image = BmpImageFile(path)  # Image.open has another limit of pixels
     _check_size(path, image.height, image.width)
     return image
 
@@ -228,26 +208,20 @@ def _check_size(path: Path, height: int, width: int) -> None:
 
 @contextmanager
 def _refusals(path: Path) -> Iterator[None]:
-    """Turn what libvips and Pillow say of an unreadable file into a DataError."""
+    """Turn libvips' and Pillow's errors into a DataError."""
     try:
         if not path.is_file():
             raise DataError(f"{path}: no such file; check the path.")
         yield
     except (_vips().Error, OSError, SyntaxError, ValueError) as error:
-        _require_access(path)
+        try:  # libvips' messages do not tell whether the bytes can be read
+            with path.open("rb") as file:
+                while file.read(1 << 20):
+                    pass
+        except OSError as refusal:
+            why = f"cannot be read ({refusal.strerror}); check the file's permissions and the disk."
+            raise PictureAccessError(f"{path}: {why}") from refusal
         raise DataError(f"{path}: no complete picture ({_reason(error)}); replace the file or remove it.") from error
-
-
-def _require_access(path: Path) -> None:
-    """Raise PictureAccessError where the bytes of `path` cannot be read; libvips' messages do not tell."""
-    try:
-        with path.open("rb") as file:
-            while file.read(1 << 20):
-                pass
-    except OSError as error:
-        raise PictureAccessError(
-            f"{path}: cannot be read ({error.strerror}); check the file's permissions and the disk."
-        ) from error
 
 
 def _reason(error: Exception) -> str:
@@ -265,7 +239,7 @@ def _to_srgb(image: Any) -> Any:
         try:
             return image.icc_transform("srgb", embedded=True, depth=8)
         except _vips().Error:
-            pass  # a broken profile says nothing: go by the numbers, as every viewer does
+            pass  # a broken profile: ignored, as viewers do
     if image.interpretation in ("b-w", "grey16", "srgb", "rgb16") and image.format in ("uchar", "ushort"):
         image = _to_8_bit(image)
     else:
@@ -278,5 +252,5 @@ def _to_srgb(image: Any) -> Any:
 
 
 def _to_8_bit(image: Any) -> Any:
-    # 257 = 65535 / 255: black and white stay so, and 8-bit levels that were widened come back exactly.
+    # 257 = 65535 / 255: 8-bit levels that were widened come back exactly.
     return (image / 257).rint().cast("uchar") if image.format == "ushort" else image.cast("uchar")

@@ -16,10 +16,9 @@ from aesop.words import first_few
 
 @dataclass(frozen=True)
 class Entry:
-    """A prepared picture: `height` x `width` are HR pixels, multiples of the scale.
+    """A prepared picture of `height` x `width` HR pixels, multiples of the scale.
 
-    `file` is its path in the store's `hr` and `lr` folders, `digest` the SHA-256 of its HR and LR pixels. `grey` and
-    `alpha` say that the file is greyscale and that it has an alpha channel, an opaque one.
+    `file` is its name in the store's folders `hr` and `lr`, `digest` the SHA-256 of its HR and LR pixels.
     """
 
     name: str
@@ -35,8 +34,7 @@ class Entry:
 class PreparedData:
     """The usable pictures of a folder, prepared in `folder`.
 
-    `transparent` are the names of pictures that are not used because one sees through them, `left_out` (name, reason)
-    of the other unusable ones, `unreadable` a sentence on each folder that could not be listed.
+    Not used: `left_out` (name, reason) and the names of `transparent` pictures. `unreadable` describes folders.
     """
 
     folder: Path
@@ -57,41 +55,26 @@ class PreparedData:
 
     @property
     def not_rgb(self) -> str | None:
-        """A line on the pictures that are not plain RGB: how many of each kind, then names; None where there are none.
-
-        `2 greyscale pictures become RGB, 1 transparent picture is left out: a.png, b.png; c.png`
-        """
-        kinds = (
-            ("greyscale", "becomes RGB", "become RGB", [entry.name for entry in self.entries if entry.grey]),
-            (
-                "opaque",
-                "loses its alpha channel",
-                "lose their alpha channel",
-                [e.name for e in self.entries if e.alpha],
-            ),
-            ("transparent", "is left out", "are left out", self.transparent),
-        )
-        found = [
-            (f"1 {kind} picture {one}" if len(names) == 1 else f"{len(names)} {kind} pictures {many}", first_few(names))
-            for kind, one, many, names in kinds
-            if names
-        ]
-        return ": ".join([", ".join(count for count, _ in found), "; ".join(n for _, n in found)]) if found else None
+        """`2 greyscale pictures become RGB, 1 transparent picture is left out: a.png, b.png; c.png`, or None."""
+        grey, opaque = [e.name for e in self.entries if e.grey], [e.name for e in self.entries if e.alpha]
+        kinds = {
+            ("greyscale picture becomes RGB", "greyscale pictures become RGB"): grey,
+            ("opaque picture loses its alpha channel", "opaque pictures lose their alpha channel"): opaque,
+            ("transparent picture is left out", "transparent pictures are left out"): self.transparent,
+        }
+        found = {f"{len(names)} {texts[len(names) > 1]}": first_few(names) for texts, names in kinds.items() if names}
+        return f"{', '.join(found)}: {'; '.join(found.values())}" if found else None
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The HR and the LR picture, read-only uint8, H x W x 3, mapped from disk: only what is used is read.
-
-        Raises DataError where the store has lost them.
-        """
+        """The HR and LR picture, read-only uint8, H x W x 3, mapped from disk; DataError where they are gone."""
         entry = self.entries[index]
         hr = self._map("hr", entry.file, (entry.height, entry.width, 3))
         return hr, self._map("lr", entry.file, (entry.height // self.scale, entry.width // self.scale, 3))
 
     def split(self, holdout: int) -> tuple[PreparedData, PreparedData]:
-        """Divide into training pictures and `holdout` held-out ones, the same ones whatever the order or the day.
+        """Divide into training pictures and `holdout` held-out ones, those whose names have the smallest hashes.
 
-        The held-out ones are those whose names have the smallest hashes. Pictures that are added later may take some
-        of their places, but never does a picture that was trained on become a held-out one.
+        Pictures added later may replace held-out ones, but no picture that was trained on becomes held-out.
         Raises DataError where nothing would remain to train on.
         """
         if holdout >= len(self):
@@ -99,14 +82,13 @@ class PreparedData:
                 f"{self.folder}: {len(self)} usable pictures, of which {holdout} should be held out, leave none to "
                 "train on; add pictures or hold out fewer."
             )
-        chosen = set(sorted((entry.name for entry in self.entries), key=_hash)[:holdout])
-        train = tuple(entry for entry in self.entries if entry.name not in chosen)
-        held_out = tuple(entry for entry in self.entries if entry.name in chosen)
+        names = sorted((e.name for e in self.entries), key=lambda name: hashlib.sha256(name.encode()).digest())
+        held_out = tuple(entry for entry in self.entries if entry.name in names[:holdout])
+        train = tuple(entry for entry in self.entries if entry not in held_out)
         return replace(self, entries=train), replace(self, entries=held_out)
 
     def _map(self, kind: str, file: str, shape: tuple[int, int, int]) -> np.ndarray:
-        # np.load(mmap_mode="r") gives the same, but takes longer than the crop: the shape is known, and a .npy file
-        # ends with its pixels.
+        # np.load(mmap_mode="r") takes longer than the crop; the shape is known, and a .npy file ends with its pixels.
         path = self.folder / kind / file
         try:
             with path.open("rb") as opened:
@@ -114,7 +96,3 @@ class PreparedData:
             return np.frombuffer(mapped, np.uint8, offset=len(mapped) - math.prod(shape)).reshape(shape)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: the prepared picture is gone; run the command again to prepare it.") from error
-
-
-def _hash(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
