@@ -136,7 +136,7 @@ def _paper(evaluation: Evaluation, benchmark: str) -> list[Trace]:
     scale = next(result.scale for result in evaluation.results if result.benchmark == benchmark)
     rows = published_rows(benchmark, scale, evaluation.metrics)
     printed = {metric: [row.values.get(metric) for row in rows] for metric in evaluation.metrics}
-    values = {m: [text and float(text) for text in found] for m, found in printed.items() if any(found)}
+    values = {m: [float(text) if text else None for text in found] for m, found in printed.items() if any(found)}
     text = {metric: [_printed(metric, value) for value in found] for metric, found in values.items()}
     notes = [f"<b>{escape(row.title)}</b>" for row in rows]
     trace = _trace("what the paper prints", 8, 7, 0, values, text, notes=notes, visible="legendonly")
