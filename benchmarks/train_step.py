@@ -25,7 +25,7 @@ from aesop.losses import adversarial
 from aesop.losses.artifact import artifact_loss
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.losses.term import LossContext
-from aesop.networks.features import VGG19_LAYERS, FrozenFeatures, ImageNetNormalise
+from aesop.networks.features import VGG19_LAYERS, TappedFeatures
 from aesop.training.autoencoder import AutoEncoderStage
 from aesop.training.fidelity import FidelityStage
 from aesop.training.perceptual import PerceptualStage
@@ -103,29 +103,13 @@ def with_batch(
     return lambda: step(lr, hr)
 
 
-class RandomVGG19(FrozenFeatures):
+class RandomVGG19(TappedFeatures):
     """VGG19's layers with random weights: as slow as the real ones, and always at hand."""
 
     def __init__(self, layers: list[str]) -> None:
-        super().__init__()
         from torchvision.models.vgg import cfgs, make_layers
 
-        self.taps = [VGG19_LAYERS[layer] for layer in layers]
-        self.trunk = make_layers(cfgs["E"])[: max(self.taps) + 1]
-        self.normalise = ImageNetNormalise()
-        for layer in self.trunk.modules():
-            if isinstance(layer, nn.ReLU):
-                layer.inplace = False
-        self._freeze()
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the features of `images`."""
-        x, found = self.normalise(images), []
-        for index, layer in enumerate(self.trunk):
-            x = layer(x)
-            if index in self.taps:
-                found.append(x)
-        return found
+        super().__init__(make_layers(cfgs["E"]), [VGG19_LAYERS[layer] for layer in layers])
 
 
 def perceptual_stage(

@@ -16,7 +16,7 @@ from aesop.autoencoder import AutoEncoder
 from aesop.losses.aesop import AESOPLoss
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.losses.pixel import PixelLoss
-from aesop.networks.discriminators import VGGDiscriminator
+from aesop.networks.discriminators.vgg import VGGDiscriminator
 from aesop.networks.features import FrozenFeatures
 from aesop.networks.spsr import SPSRNet
 from aesop.networks.srvgg import SRVGGConfig

@@ -16,21 +16,12 @@ from torch.nn import functional as F
 
 from aesop.errors import ModelError
 from aesop.losses.adversarial import PlainGANConfig, RelativisticGANConfig
-from aesop.networks.discriminators import (
-    CALGANDiscriminator,
-    CALGANDiscriminatorConfig,
-    DiscriminatorConfig,
-    Logits,
-    PatchGANDiscriminator,
-    PatchGANDiscriminatorConfig,
-    UNetDiscriminator,
-    UNetDiscriminatorConfig,
-    VGGDiscriminator,
-    VGGDiscriminatorConfig,
-    calgan,
-)
-from aesop.networks.discriminators.loading import load_discriminator
-from aesop.networks.loading import load_generator
+from aesop.networks.discriminators import DiscriminatorConfig, Logits, calgan
+from aesop.networks.discriminators.calgan import CALGANDiscriminator, CALGANDiscriminatorConfig
+from aesop.networks.discriminators.patchgan import PatchGANDiscriminator, PatchGANDiscriminatorConfig
+from aesop.networks.discriminators.unet import UNetDiscriminator, UNetDiscriminatorConfig
+from aesop.networks.discriminators.vgg import VGGDiscriminator, VGGDiscriminatorConfig
+from aesop.networks.loading import load_discriminator, load_generator
 from aesop.networks.rrdb import RRDBNet
 
 SMALL = [

@@ -18,14 +18,10 @@ TIMEOUT = 10.0
 
 
 def fetch(url: str, folder: Path | None = None) -> Path:
-    """Return the file of `url` in `folder` (torch's own cache of weights if None); download it unless it is there.
+    """Return the file of `url` in `folder` (torch's own cache of weights if None), downloaded unless it is there.
 
-    What a name promises (`name-<start of the SHA-256>.pth`) is checked. Takes at most about TIMEOUT seconds where the
-    file is not to be had, and only the first time in a process.
-
-    Raises:
-        ModelError: if it is neither there nor to be had.
-
+    The start of the SHA-256 in its name, if any, is checked. Raises ModelError if it cannot be had, after some TIMEOUT
+    seconds at most, and at once when asked again in the same process.
     """
     target = (folder or Path(torch.hub.get_dir()) / "checkpoints") / Path(urlparse(url).path).name
     if reason := _why_missing(url, target):

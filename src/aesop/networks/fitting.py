@@ -12,12 +12,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def built_to_fit(build: Callable[[], Network], state: dict[str, Tensor]) -> Network:
-    """Build a network and load `state` into it, strictly.
-
-    Raises:
-        ValueError: if names or shapes differ; also whatever `build` raises.
-
-    """
+    """Build a network and load `state` into it. Raises ValueError if they do not fit, and what `build` raises."""
     try:
         with torch.device("meta"):  # takes no memory
             wanted = sum(parameter.numel() for parameter in build().parameters())

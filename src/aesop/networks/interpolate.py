@@ -19,12 +19,12 @@ from aesop.run import Run
 def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
     """Return (1 - alpha) * first + alpha * second, parameter by parameter, in the wider of the two types.
 
-    Exactly `first` for alpha 0 and `second` for 1. The running statistics of BatchNorm are mixed linearly like
-    parameters. Whole numbers (counters, index tables) are `first`'s below a half, else `second`'s. Raises ValueError,
-    which says where, if names, shapes or kinds of number differ.
+    Exactly `first` for alpha 0 and `second` for 1; BatchNorm's running statistics are mixed like parameters. Integers
+    (counters, index tables) are `first`'s below a half, else `second`'s. Raises ValueError, which says where, if names,
+    shapes or kinds of number differ.
     """
     odd = sorted(first.keys() ^ second.keys())
-    odd += [name for name, value in first.items() if name in second and not _alike(value, second[name])]
+    odd += [name for name in first if name in second and _form(first[name]) != _form(second[name])]
     if odd:
         raise ValueError(f"they differ in {odd[0]}" + (f" and {len(odd) - 1} more" if len(odd) > 1 else ""))
     mixed = {}
@@ -40,11 +40,9 @@ def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], alpha
 def interpolate_files(first: Path | str, second: Path | str, alpha: float, output: Path | str) -> None:
     """Write (1 - alpha) * first + alpha * second of two model files or run folders to a .safetensors file, atomically.
 
-    The file says of itself which two files it lies between, and the section that builds it where its parents do, so
-    that it loads wherever they load. The same call always writes the same bytes.
-
-    Raises ModelError if a file cannot be loaded, architectures differ, alpha is not in [0, 1] or the output would
-    replace a parent; RunError if the output cannot be written.
+    The file records its two parents, and the section that builds it if they do. The same call always writes the same
+    bytes. Raises ModelError if a file cannot be loaded, architectures differ, alpha is not in [0, 1] or the output
+    would replace a parent; RunError if the output cannot be written.
     """
     interpolate_to_files(Path(first), Path(second), {Path(output): alpha})
 
@@ -79,5 +77,5 @@ def interpolate_to_files(first: Path, second: Path, alphas: Mapping[Path, float]
         write_state(output, mixed, {**record, "interpolation": {**origin, "alpha": alpha}})
 
 
-def _alike(first: Tensor, second: Tensor) -> bool:
-    return first.shape == second.shape and first.is_floating_point() == second.is_floating_point()
+def _form(value: Tensor) -> tuple[torch.Size, bool]:
+    return value.shape, value.is_floating_point()

@@ -9,28 +9,27 @@ from spandrel import MAIN_REGISTRY
 from torch import Tensor
 
 #: How files begin that people take for models, and what they are.
-_BEGINNINGS = (
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
-    (b"RIFF", "a picture"),
-    (b"BM", "a picture"),
-    (b"II*\0", "a picture"),
-    (b"MM\0*", "a picture"),
-    (b"7767517", "an ncnn model"),
-    (b"\x89HDF", "a Keras model (HDF5)"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file that it points to"),
-    (b"<!DOCTYPE", "a web page, not the file that it offers"),
-    (b"<!doctype", "a web page, not the file that it offers"),
-    (b"<html", "a web page, not the file that it offers"),
-    (b"<?xml", "an XML file (such as an OpenVINO model)"),
-)
+_BEGINNINGS = {
+    "a picture": (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"II*\0", b"MM\0*"),
+    "an ncnn model": b"7767517",
+    "a Keras model (HDF5)": b"\x89HDF",
+    "a Git LFS pointer, not the file that it points to": b"version https://git-lfs",
+    "a web page, not the file that it offers": (b"<!DOCTYPE", b"<!doctype", b"<html"),
+    "an XML file (such as an OpenVINO model)": b"<?xml",
+}
 #: How many bytes of a file `kind_of_file` looks at.
 HEAD = 64
+#: Names that the VGG-style, the U-Net and CALGAN's discriminator alone have.
+_DISCRIMINATORS = (
+    {"conv0_0.weight", "linear2.weight"},
+    {"conv0.weight", "conv1.weight_orig"},
+    {"router.weight", "classifier.0.weight"},
+)
 
 
 def kind_of_file(head: bytes, suffix: str) -> str | None:
     """Say what a file is by its first bytes and its suffix; None if it may hold a state dictionary."""
-    for beginning, kind in _BEGINNINGS:
+    for kind, beginning in _BEGINNINGS.items():
         if head.startswith(beginning):
             return kind
     # Protobuf has no magic number: ONNX begins with its field 1, a version, and a field of bytes.
@@ -62,11 +61,3 @@ def kind_of_network(state: Mapping[str, Tensor]) -> str:
     known = MAIN_REGISTRY.architectures("detection")
     name = next((support.architecture.name for support in known if support.detect(dict(state))), None)
     return "a network of no known architecture" if name is None else f"a generator ({name})"
-
-
-#: Names that the VGG-style, the U-Net and CALGAN's discriminator alone have.
-_DISCRIMINATORS = (
-    {"conv0_0.weight", "linear2.weight"},
-    {"conv0.weight", "conv1.weight_orig"},
-    {"router.weight", "classifier.0.weight"},
-)

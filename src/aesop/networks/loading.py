@@ -1,12 +1,10 @@
-"""Generators from files: ours, those of a run folder, and whatever spandrel reads."""
+"""Networks from files: generators of ours, of a run folder and whatever spandrel reads; discriminators."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,7 +15,7 @@ from aesop.networks.rrdb import RRDBNet
 from aesop.networks.spandrel_any import prepare, read_by_spandrel
 from aesop.networks.spsr import SPSRNet, is_spsr
 from aesop.networks.srresnet import is_srresnet, srresnet_from_state
-from aesop.networks.state_dicts import WeightsFile
+from aesop.networks.state_dicts import WeightsFile, read_state
 from aesop.run import Run
 
 
@@ -35,32 +33,6 @@ class LoadedGenerator:
     sha256: str
 
 
-def load_generator(path: Path | str | WeightsFile) -> LoadedGenerator:
-    """Load a generator from a model file, which may have been read already, or a run folder: its perceptual network.
-
-    It is built by what the file records, if it is ours; else by its shapes: what spandrel does not know, or knows less
-    of, is ours, and all else is spandrel's.
-
-    Raises:
-        ModelError: if there is none, it cannot be read, no known architecture fits or it is not for RGB pictures.
-
-    """
-    file = path if isinstance(path, WeightsFile) else WeightsFile.read(path, Run.generator)
-    model, scale, architecture = recorded_generator(file) or _ours(file) or _spandrels(file)
-    return LoadedGenerator(model.eval().float(), scale, _NAMES.get(architecture, architecture), file.path, file.sha256)
-
-
-def _is_rrdb(state: dict[str, Tensor]) -> bool:
-    return {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"} <= state.keys()
-
-
-#: What spandrel does not know, or knows less of (it fixes RRDB's growth): name, recognition and construction.
-_OURS: tuple[tuple[str, Callable[[dict[str, Tensor]], bool], Callable[[dict[str, Tensor]], Any]], ...] = (
-    ("RRDB", _is_rrdb, RRDBNet.from_state),
-    ("SPSR", is_spsr, SPSRNet.from_state),
-    ("SRResNet", is_srresnet, srresnet_from_state),
-)
-
 #: What spandrel or we call the architectures of a recipe's types.
 _NAMES = {
     "rrdb": "RRDB",
@@ -70,6 +42,28 @@ _NAMES = {
     "srvgg": "RealESRGAN Compact",
     "span": "SPAN",
 }
+
+#: What spandrel does not know, or knows less of (it fixes RRDB's growth): name, recognition and construction.
+_OURS = (
+    (
+        "RRDB",
+        lambda state: {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"} <= state.keys(),
+        RRDBNet.from_state,
+    ),
+    ("SPSR", is_spsr, SPSRNet.from_state),
+    ("SRResNet", is_srresnet, srresnet_from_state),
+)
+
+
+def load_generator(path: Path | str | WeightsFile) -> LoadedGenerator:
+    """Load a generator from a model file, which may have been read already, or a run folder: its perceptual network.
+
+    It is built by what the file records, if it is ours, else by its shapes. Raises ModelError if there is none, it
+    cannot be read, no known architecture fits or it is not for RGB images.
+    """
+    file = path if isinstance(path, WeightsFile) else WeightsFile.read(path, Run.generator)
+    model, scale, architecture = recorded_generator(file) or _ours(file) or _spandrels(file)
+    return LoadedGenerator(model.eval().float(), scale, _NAMES.get(architecture, architecture), file.path, file.sha256)
 
 
 def _ours(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
@@ -86,7 +80,12 @@ def _ours(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
 
 
 def _spandrels(file: WeightsFile) -> tuple[nn.Module, int, str]:
-    state = _as_spandrel_wants(file.state)
+    # The paper's DRCT files hold 1x1 convolutions as matrices.
+    adjust = re.compile(r"layers\.\d+\.adjust\d\.weight")
+    state = {
+        key: value[..., None, None] if adjust.fullmatch(key) and value.dim() == 2 else value
+        for key, value in file.state.items()
+    }
     kind = kind_of_network(state)
     if not kind.startswith("a generator"):
         raise ModelError(f"{file.path} is {kind}; a generator is expected here.")
@@ -97,10 +96,26 @@ def _spandrels(file: WeightsFile) -> tuple[nn.Module, int, str]:
     return prepare(read.model.eval(), read.size_requirements, read.scale), read.scale, read.architecture.name
 
 
-def _as_spandrel_wants(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return `state` with DRCT's 1x1 convolutions, which the paper's files hold as matrices, in four dimensions."""
-    adjust = re.compile(r"layers\.\d+\.adjust\d\.weight")
-    return {
-        key: value[..., None, None] if adjust.fullmatch(key) and value.dim() == 2 else value
-        for key, value in state.items()
-    }
+def load_discriminator(discriminator: nn.Module, path: Path | str) -> None:
+    """Load a file, ours or a released one, into a built discriminator, strictly.
+
+    Raises ModelError if the file cannot be read, or is of another type, width or crop.
+    """
+    state = read_state(path)
+    try:
+        discriminator.load_state_dict(state)
+    except RuntimeError as error:
+        kind, setting = kind_of_network(state), "perceptual.discriminator_weights"
+        if kind.startswith(("an ", "a generator")):
+            raise ModelError(f"{setting}: {path} is {kind}; a discriminator is expected here.") from error
+        held, wanted = _shapes(state), _shapes(discriminator.state_dict())
+        key = next(key for key in (*wanted, *held) if held.get(key) != wanted.get(key))
+        raise ModelError(
+            f"{setting}: {path} is of another discriminator ({key} is {held.get(key, 'missing')} instead of "
+            f"{wanted.get(key, 'absent')}); name a file that fits perceptual.crop and the section "
+            "perceptual.discriminator, or change these."
+        ) from error
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}

@@ -6,7 +6,6 @@ A file is not trusted: it never causes an import, and what it says must fit its 
 from __future__ import annotations
 
 import sys
-from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -18,15 +17,14 @@ from aesop.networks.generators import GeneratorConfig
 from aesop.networks.section import SCALES
 from aesop.networks.state_dicts import WeightsFile
 
+_SECTION: TypeAdapter[GeneratorConfig] = TypeAdapter(GeneratorConfig)
+
 
 def recorded_generator(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
     """Build the generator that a file of ours records: (model, scale, type).
 
-    None if it records none, one that spandrel builds, or one of ours that does not fit: its shapes tell.
-
-    Raises:
-        ModelError: if it records a class of the user's own that has not been imported, or that does not fit.
-
+    None if it records none, one that spandrel builds, or one of ours that does not fit: its shapes tell. Raises
+    ModelError if it records a class of the user's own that has not been imported, or that does not fit.
     """
     section = recorded_section(file.metadata)
     kind = str(section.get("type"))
@@ -39,7 +37,7 @@ def recorded_generator(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
         scale = file.metadata["recipe"]["scale"]
         if scale not in SCALES:
             raise ValueError(f"scale {scale}")
-        config = _sections().validate_python(section)
+        config = _SECTION.validate_python(section)
         return built_to_fit(lambda: config.build(scale), file.state), scale, kind
     except Exception as error:  # a user's class may raise anything on what the file says
         if not colon:
@@ -62,8 +60,3 @@ def recorded_module(metadata: dict[str, Any]) -> str | None:
     """Name the user's module that a file of ours says its network, or its auto-encoder's decoder, is from."""
     module, colon, _ = str(recorded_section(metadata).get("type")).partition(":")
     return module if colon else None
-
-
-@cache
-def _sections() -> TypeAdapter[GeneratorConfig]:
-    return TypeAdapter(GeneratorConfig)

@@ -1,8 +1,7 @@
 """RRDB: the residual-in-residual dense network of ESRGAN, of any width, growth and depth.
 
-The paper's generator, the decoder of its auto-encoder and, in two blocks, the heart of its encoder. Parameter names
-are those of the published files (`conv_first`, `body.0.rdb1.conv1`, ...), so that these load without translation and
-spandrel reads what is trained here (it fixes the growth at 32).
+The paper's generator, the decoder of its auto-encoder and, in two blocks, the heart of its encoder. The parameters are
+named as in the published files (`conv_first`, `body.0.rdb1.conv1`, ...); spandrel reads those of growth 32.
 """
 
 from __future__ import annotations
@@ -51,7 +50,6 @@ class ResidualDenseBlock(nn.Module):
         initialise_small(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, features, h, w) to the same shape."""
         seen = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             seen = torch.cat((seen, F.leaky_relu(conv(seen), 0.2)), dim=1)
@@ -68,7 +66,6 @@ class RRDB(nn.Module):
         self.rdb3 = ResidualDenseBlock(features, growth)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, features, h, w) to the same shape."""
         return x + RESIDUAL_SCALE * self.rdb3(self.rdb2(self.rdb1(x)))
 
 
@@ -76,11 +73,7 @@ class RRDBNet(nn.Module):
     """(N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w), by `blocks` RRDBs and log2(scale) doublings.
 
     `unshuffle` > 1 folds the input's pixels into channels first, as Real-ESRGAN's x2 and x1 models do: those double
-    twice whatever their scale.
-
-    Raises:
-        ValueError: if scale * unshuffle is no power of two.
-
+    twice whatever their scale. Raises ValueError if scale * unshuffle is no power of two.
     """
 
     def __init__(self, scale: int, features: int = 64, blocks: int = 23, growth: int = 32, unshuffle: int = 1) -> None:
@@ -99,7 +92,7 @@ class RRDBNet(nn.Module):
         self.conv_last = conv3x3(features, 3)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Upscale `lr`; a height or width that `unshuffle` does not divide is reflected to the next multiple."""
+        """Upscale `lr`; a height or width that `unshuffle` does not divide is padded by reflection."""
         height, width = lr.shape[-2:]
         if self.unshuffle > 1:
             padding = (0, -width % self.unshuffle, 0, -height % self.unshuffle)
@@ -113,27 +106,19 @@ class RRDBNet(nn.Module):
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> RRDBNet:
-        """Build the network whose parameters `state` holds; width, growth, depth and scale are read from the shapes.
+        """Build the network whose parameters `state` holds, of the sizes that their shapes say.
 
-        Raises:
-            IndexError, KeyError, ValueError, RuntimeError: if `state` is not an RRDB network's.
-
+        Raises IndexError, KeyError, ValueError or RuntimeError if `state` is not an RRDB network's.
         """
-        inputs = state["conv_first.weight"].shape[1]
-        unshuffle = {3: 1, 12: 2, 48: 4}[inputs]
-        doublings = sum(1 for key in state if key.startswith("conv_up") and key.endswith(".weight"))
+        unshuffle = {3: 1, 12: 2, 48: 4}[state["conv_first.weight"].shape[1]]
+        doublings = sum(key.startswith("conv_up") and key.endswith(".weight") for key in state)
         blocks = count_blocks(state)
         features, growth = (state[f"{name}.weight"].shape[0] for name in ("conv_first", "body.0.rdb1.conv1"))
         return built_to_fit(lambda: cls(2**doublings // unshuffle, features, blocks, growth, unshuffle), state)
 
 
 def count_blocks(state: dict[str, Tensor]) -> int:
-    """Count the RRDBs `body.0`, `body.1`, ... of `state`, so that a file cannot ask for more than it holds.
-
-    Raises:
-        ValueError: if one is missing.
-
-    """
+    """Count the blocks `body.0`, `body.1`, ... of `state`; raises ValueError if one is missing."""
     numbers = {int(key.split(".")[1]) for key in state if key.startswith("body.")}
     if numbers != set(range(len(numbers))):
         raise ValueError("the numbers of the blocks have gaps")
@@ -149,10 +134,8 @@ class RRDBConfig(GeneratorSection):
     growth: int = Field(32, ge=1, description="channels each dense layer adds; spandrel reads 32 only")
 
     def check(self, scale: int) -> None:
-        """Refuse a scale that doubling does not reach."""
         if scale & (scale - 1):
             raise ValueError(f"RRDB doubles its size, so it has no scale {scale}; take srvgg or swinir")
 
     def build(self, scale: int) -> RRDBNet:
-        """Build the network with fresh weights."""
         return RRDBNet(scale, self.features, self.blocks, self.growth)

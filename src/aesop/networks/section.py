@@ -1,10 +1,10 @@
-"""What a generator and a discriminator say of themselves in a recipe; a user's own derive from these."""
+"""A recipe's sections on generators and discriminators: a user's own derive from these."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from aesop.config import Config
 
@@ -29,6 +29,18 @@ class GeneratorSection(Config):
     def build(self, scale: int) -> nn.Module:
         """Build the network with fresh weights."""
         raise NotImplementedError
+
+
+class Logits(NamedTuple):
+    """Logits (N, ...) of N images, and what some discriminators have besides.
+
+    `regulariser` is a scalar, already weighted, that joins the discriminator's loss, never the generator's. `routing`
+    says which expert each position went to; the next call takes it, to send other images of the same scenes there.
+    """
+
+    values: Tensor
+    regulariser: Tensor | None = None
+    routing: Tensor | None = None
 
 
 class DiscriminatorSection(Config):

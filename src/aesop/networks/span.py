@@ -25,7 +25,6 @@ class SPANConfig(GeneratorSection):
     )
 
     def build(self, scale: int) -> SPAN:
-        """Build the network with fresh weights."""
         network = construct(
             SPAN, num_in_ch=3, num_out_ch=3, feature_channels=self.features, upscale=scale, norm=self.norm
         )

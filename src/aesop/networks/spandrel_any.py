@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import torch
@@ -40,12 +40,7 @@ def construct(network: Callable[..., Built], *arguments: Any, **named: Any) -> B
 
 
 def read_by_spandrel(state: dict[str, Tensor]) -> ImageModelDescriptor[nn.Module]:
-    """Build the network that spandrel takes these parameters for.
-
-    Raises:
-        ValueError: if it takes them for none, they do not fit, or the network does not upscale RGB pictures.
-
-    """
+    """Build the network that spandrel takes these parameters for; raises ValueError if none for RGB pictures fits."""
     try:
         read = construct(MAIN_REGISTRY.load, dict(state))
     except UnsupportedModelError as error:
@@ -58,16 +53,9 @@ def read_by_spandrel(state: dict[str, Tensor]) -> ImageModelDescriptor[nn.Module
 
 
 def prepare(model: Network, requirements: SizeRequirements, scale: int) -> Network:
-    """Make a network of spandrel's fit for training and for pictures of every size; returns `model`.
-
-    Args:
-        model: fresh, or with a file's parameters.
-        requirements: what spandrel says of its input's size.
-        scale: what it upscales by.
-
-    """
+    """Make a network of spandrel's, fresh or from a file, fit for training and for pictures of every size."""
     if isinstance(model, SPAN):
-        # Computed from the others in evaluation mode; without a gradient, they would halt training on many devices.
+        # Computed from the others in evaluation mode; without a gradient, they would stop training on many devices.
         for name, parameter in model.named_parameters():
             if ".eval_conv." in name:
                 parameter.requires_grad_(False)
@@ -79,11 +67,8 @@ def prepare(model: Network, requirements: SizeRequirements, scale: int) -> Netwo
 
 
 def in_windows(model: nn.Module, stated: SizeRequirements) -> SizeRequirements:
-    """Return what a network demands of its input's size, its windows included.
-
-    spandrel leaves these to SwinIR itself, which cannot reflect more than it is given, and takes those of every DRCT
-    to divide 16.
-    """
+    """Return what a network demands of its input's size, its windows included."""
+    # spandrel leaves these to SwinIR, which cannot reflect more than it is given, and takes those of DRCT to divide 16.
     if not isinstance(model, SwinIR | DRCT):
         return stated
     side = model.window_size * getattr(model, "start_unshuffle", 1)
@@ -91,10 +76,7 @@ def in_windows(model: nn.Module, stated: SizeRequirements) -> SizeRequirements:
 
 
 def _accept_every_size(model: nn.Module, requirements: SizeRequirements, scale: int) -> None:
-    """Let a network that wants certain sizes take any: its input is padded by reflection, its output cut.
-
-    By hooks, so that the parameters keep their names.
-    """
+    """Pad the network's input by reflection and cut its output: by hooks, so that the parameters keep their names."""
     if requirements.none:
         return
     sizes: list[tuple[int, int]] = []
@@ -119,7 +101,7 @@ def _accept_every_size(model: nn.Module, requirements: SizeRequirements, scale: 
 
 
 class _Entry(NamedTuple):
-    """A network class of spandrel's, by the names that a recipe may give it, and what its constructor takes."""
+    """A network class of spandrel's: the names that a recipe may give it, and its constructor's parameters."""
 
     names: tuple[str, ...]
     network: type[nn.Module]
@@ -179,11 +161,10 @@ class SpandrelConfig(GeneratorSection):
 
     @property
     def multiple(self) -> int:
-        """What the sides of an LR crop must be a multiple of, as spandrel states it or as the windows demand."""
         return self._facts(4).requirements.multiple_of
 
     def check(self, scale: int) -> None:
-        """Refuse what cannot be built, trained, saved and read again, or upscales by another factor."""
+        """Raise ValueError for what cannot be built, trained, saved and read again, or upscales by another factor."""
         found = self._facts(scale).scale
         if found != scale:
             upsampler = _entry(self.architecture).parameters.get("upsampler")
@@ -192,18 +173,11 @@ class SpandrelConfig(GeneratorSection):
             raise ValueError(f"{self.architecture} upscales by {found} with these arguments, not by {scale}{hint}")
 
     def build(self, scale: int) -> nn.Module:
-        """Build the network with fresh weights.
-
-        Raises:
-            ValueError: as `check` does.
-
-        """
         self.check(scale)
         facts = self._facts(scale)
         network = _build(self.architecture, self.arguments, scale)
-        for name, parameter in network.named_parameters():
-            if name in facts.unused:
-                parameter.requires_grad_(False)
+        for name in facts.unused:
+            network.get_parameter(name).requires_grad_(False)
         return prepare(network, facts.requirements, scale)
 
     def _facts(self, scale: int) -> _Facts:
@@ -211,7 +185,7 @@ class SpandrelConfig(GeneratorSection):
 
 
 class _Facts(NamedTuple):
-    """What trying a network out says of it: its scale, its input's sizes, the parameters that no output depends on."""
+    """What trying a network out tells; `unused` are parameters that no output depends on."""
 
     scale: int
     requirements: SizeRequirements
@@ -220,7 +194,7 @@ class _Facts(NamedTuple):
 
 @lru_cache
 def _try_out(name: str, arguments: str, scale: int) -> _Facts:
-    """Build a network, train it for a step, and read it back as a file; ValueError if spandrel reads another."""
+    """Build a network, train it for a step, and read it back as a file; ValueError if spandrel reads another one."""
     # Cached or not, the caller's random numbers go on as they were.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -262,11 +236,9 @@ def _build(name: str, arguments: dict[str, Any], scale: int) -> nn.Module:
 def _difference(built: nn.Module, read: nn.Module) -> str:
     """Say which arguments spandrel does not find again in a file: ` (img_range 1.0 instead of 255.0)`."""
     ours, theirs = (getattr(model, "hyperparameters", {}) for model in (built, read))
-    changed = [
-        f"{key} {theirs[key]} instead of {value}"
-        for key, value in ours.items()
-        if key in theirs and json.dumps(theirs[key], default=str) != json.dumps(value, default=str)
-    ]
+    both = [(key, value, theirs[key]) for key, value in ours.items() if key in theirs]
+    dump = partial(json.dumps, default=str)
+    changed = [f"{key} {there} instead of {here}" for key, here, there in both if dump(here) != dump(there)]
     return f" ({', '.join(changed)})" if changed else ""
 
 

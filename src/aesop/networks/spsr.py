@@ -1,7 +1,6 @@
 """SPSR (Ma 2020): an RRDB trunk beside a branch that draws the HR gradient map; both fused into the SR image.
 
-The branch starts from the LR gradient map and reads the trunk's features after blocks 5, 10, 15 and 20; of a trunk of
-fewer than 20 blocks, which the released code cannot build, at four even depths. Widths, connections and the
+The branch starts from the LR gradient map and reads the trunk's features at four depths. Widths, connections and the
 names in released files are those of SPSR's code/models/modules/architecture.py.
 """
 
@@ -26,7 +25,7 @@ TAPS = 4
 
 
 def upscaler(features: int, doublings: int) -> nn.Sequential:
-    """Return layers that map (N, features, h, w) to features 2**doublings times as high and wide."""
+    """Return layers that make features 2**doublings times as high and wide."""
     layers: list[nn.Module] = []
     for _ in range(doublings):
         layers += [nn.Upsample(scale_factor=2.0), conv3x3(features, features), nn.LeakyReLU(0.2, inplace=True)]
@@ -43,7 +42,7 @@ class Trunk(nn.Module):
         self.conv_body = conv3x3(features, features)
         self.upscaler = upscaler(features, doublings)
         self.conv_last = conv3x3(features, features)
-        # After blocks 5, 10, 15 and 20, as in the release at any depth; it has no trunk of fewer than 20 blocks.
+        # After blocks 5, 10, 15 and 20, as in the released code, which has no trunk of fewer than 20 blocks.
         spacing = 5 if blocks >= 20 else round(blocks / (TAPS + 1))
         self.taps = tuple(spacing * (tap + 1) for tap in range(TAPS))
 
@@ -80,11 +79,8 @@ class GradientBranch(nn.Module):
 class SPSRNet(nn.Module):
     """(N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w), with the HR gradient map as a by-product.
 
-    All weights start small, as in SPSR's code/models/networks.py.
-
-    Raises:
-        ValueError: if scale is no power of two, or there are fewer than four blocks.
-
+    All weights start small, as in SPSR's code/models/networks.py. Raises ValueError if scale is no power of two, or
+    there are fewer than four blocks.
     """
 
     def __init__(self, scale: int, features: int = 64, blocks: int = 23, growth: int = 32) -> None:
@@ -108,7 +104,6 @@ class SPSRNet(nn.Module):
         initialise_small(self)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Upscale `lr`."""
         return self._sr_and_structure(lr)[0]
 
     def sr_and_gradient(self, lr: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,14 +119,11 @@ class SPSRNet(nn.Module):
     def start_from(self, rrdb: RRDBNet) -> None:
         """Copy a fidelity network's layers into the trunk: all but its last, which SPSR has at another width.
 
-        The SR image is no longer the fidelity network's: the fusion has yet to be trained.
-
-        Raises:
-            ValueError: if its width, depth, growth or scale is another.
-
+        The fusion has yet to be trained. Raises ValueError if its width, depth, growth or scale is another.
         """
         trunk, ups = self.trunk, [rrdb.get_submodule(name) for name in rrdb.doublings]
-        mine = [trunk.conv_first, trunk.body, trunk.conv_body, *_convolutions(trunk.upscaler)]
+        convolutions = [layer for layer in trunk.upscaler if isinstance(layer, nn.Conv2d)]
+        mine = [trunk.conv_first, trunk.body, trunk.conv_body, *convolutions]
         theirs = [rrdb.conv_first, rrdb.body, rrdb.conv_body, *ups, rrdb.conv_hr]
         if _shapes(mine) != _shapes(theirs):
             raise ValueError("SPSR cannot start from an RRDB of another width, depth, growth or scale; make them equal")
@@ -145,17 +137,19 @@ class SPSRNet(nn.Module):
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> SPSRNet:
-        """Build the network whose parameters `state` holds, ours or a released one; its shapes say how large it is.
+        """Build the network whose parameters `state` holds, ours or a released one, of the sizes that its shapes say.
 
-        Raises IndexError, KeyError, ValueError, RuntimeError if `state` is not an SPSR network's.
+        Raises IndexError, KeyError, ValueError or RuntimeError if `state` is not an SPSR network's.
         """
         if state.keys() >= _RELEASED_KEYS:
             state = _translated(state)
         trunk = {key.removeprefix("trunk."): value for key, value in state.items() if key.startswith("trunk.")}
-        doublings = sum(1 for key in trunk if re.fullmatch(r"upscaler\.\d+\.weight", key)) - 1
-        blocks = count_blocks(trunk)
+        convolutions, blocks = (
+            sum(bool(re.fullmatch(r"upscaler\.\d+\.weight", key)) for key in trunk),
+            count_blocks(trunk),
+        )
         features, growth = (trunk[f"{name}.weight"].shape[0] for name in ("conv_first", "body.0.rdb1.conv1"))
-        return built_to_fit(lambda: cls(2**doublings, features, blocks, growth), state)
+        return built_to_fit(lambda: cls(2 ** (convolutions - 1), features, blocks, growth), state)
 
 
 def is_spsr(state: dict[str, Tensor]) -> bool:
@@ -208,10 +202,6 @@ def _doublings(scale: int) -> int:
     return scale.bit_length() - 1
 
 
-def _convolutions(layers: nn.Sequential) -> list[nn.Module]:
-    return [layer for layer in layers if isinstance(layer, nn.Conv2d)]
-
-
 def _shapes(modules: list[nn.Module]) -> list[torch.Size]:
     return [parameter.shape for module in modules for parameter in module.parameters()]
 
@@ -225,9 +215,7 @@ class SPSRConfig(GeneratorSection):
     growth: int = Field(32, ge=1, description="channels each dense layer adds")
 
     def check(self, scale: int) -> None:
-        """Refuse a scale that doubling does not reach."""
         _doublings(scale)
 
     def build(self, scale: int) -> SPSRNet:
-        """Build the network with fresh weights."""
         return SPSRNet(scale, self.features, self.blocks, self.growth)

@@ -1,8 +1,7 @@
 """SRResNet: residual blocks at LR size and pixel shuffles, in the two forms in use.
 
-`MSRResNet` is BasicSR's, without batch norm and added to the bilinear upscaling; its parameter names are those of the
-published files (basicsr/archs/srresnet_arch.py), so that these load. `SRResNet` is SRGAN's (Ledig et al. 2017,
-figure 4), with batch norm and PReLU.
+`MSRResNet` is BasicSR's, without batch norm, with the published parameter names (basicsr/archs/srresnet_arch.py).
+`SRResNet` is SRGAN's (Ledig et al. 2017, figure 4), with batch norm and PReLU.
 """
 
 from __future__ import annotations
@@ -17,9 +16,6 @@ from aesop.networks.fitting import built_to_fit
 from aesop.networks.rrdb import conv3x3, count_blocks, initialise_small
 from aesop.networks.section import GeneratorSection
 
-#: Slope of MSRResNet's LeakyReLU (basicsr/archs/srresnet_arch.py).
-SLOPE = 0.1
-
 
 class ResidualBlock(nn.Module):
     """Two convolutions around a ReLU, added to their input."""
@@ -30,17 +26,11 @@ class ResidualBlock(nn.Module):
         self.conv2 = conv3x3(features, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, features, h, w) to the same shape."""
         return x + self.conv2(F.relu(self.conv1(x)))
 
 
 class MSRResNet(nn.Module):
-    """(N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w): what is missing from the bilinear upscaling.
-
-    Raises:
-        ValueError: if the scale is not 2, 3, 4 or 8.
-
-    """
+    """(N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w), added to the bilinear upscaling; scale 2, 3, 4 or 8."""
 
     def __init__(self, scale: int, features: int = 64, blocks: int = 16) -> None:
         super().__init__()
@@ -53,11 +43,10 @@ class MSRResNet(nn.Module):
         initialise_small(self)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Upscale `lr`."""
-        x = self.body(F.leaky_relu(self.conv_first(lr), SLOPE))
+        x = self.body(F.leaky_relu(self.conv_first(lr), 0.1))
         for name, factor in self.upconvs:
-            x = F.leaky_relu(F.pixel_shuffle(self.get_submodule(name)(x), factor), SLOPE)
-        x = self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE))
+            x = F.leaky_relu(F.pixel_shuffle(self.get_submodule(name)(x), factor), 0.1)
+        x = self.conv_last(F.leaky_relu(self.conv_hr(x), 0.1))
         return x + F.interpolate(lr, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
 
 
@@ -73,17 +62,11 @@ class NormalisedBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, features, h, w) to the same shape."""
         return x + self.bn2(self.conv2(self.prelu(self.bn1(self.conv1(x)))))
 
 
 class SRResNet(nn.Module):
-    """(N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w), with batch norm.
-
-    Raises:
-        ValueError: if the scale is not 2, 3, 4 or 8.
-
-    """
+    """(N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w), with batch norm; scale 2, 3, 4 or 8."""
 
     def __init__(self, scale: int, features: int = 64, blocks: int = 16) -> None:
         super().__init__()
@@ -98,7 +81,6 @@ class SRResNet(nn.Module):
         self.conv_last = nn.Conv2d(features, 3, 9, padding=4)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Upscale `lr`."""
         first = self.prelu_first(self.conv_first(lr))
         x = first + self.bn_body(self.conv_body(self.body(first)))
         for (name, factor), prelu in zip(self.upconvs, self.prelu_up, strict=True):
@@ -123,14 +105,12 @@ def is_srresnet(state: dict[str, Tensor]) -> bool:
 
 
 def srresnet_from_state(state: dict[str, Tensor]) -> MSRResNet | SRResNet:
-    """Build the network whose parameters `state` holds; form, width, depth and scale are read from it.
+    """Build the network whose parameters `state` holds, of the form and sizes that they say.
 
-    Raises:
-        IndexError, KeyError, ValueError, RuntimeError: if `state` is not an SRResNet's.
-
+    Raises IndexError, KeyError, ValueError or RuntimeError if `state` is not an SRResNet's.
     """
     features = state["conv_first.weight"].shape[0]
-    upconvs = sum(1 for key in state if key.startswith("upconv") and key.endswith(".weight"))
+    upconvs = sum(key.startswith("upconv") and key.endswith(".weight") for key in state)
     scale = 3 if state["upconv1.weight"].shape[0] == 9 * features else 2**upconvs
     kind, blocks = SRResNet if "body.0.bn1.weight" in state else MSRResNet, count_blocks(state)
     return built_to_fit(lambda: kind(scale, features, blocks), state)
@@ -145,5 +125,4 @@ class SRResNetConfig(GeneratorSection):
     norm: bool = Field(False, description="SRGAN's network with batch norm, instead of BasicSR's without")
 
     def build(self, scale: int) -> MSRResNet | SRResNet:
-        """Build the network with fresh weights."""
         return (SRResNet if self.norm else MSRResNet)(scale, self.features, self.blocks)

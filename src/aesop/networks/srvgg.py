@@ -21,5 +21,4 @@ class SRVGGConfig(GeneratorSection):
     convs: int = Field(16, ge=0, le=500, description="convolutions between the first and the last")
 
     def build(self, scale: int) -> Compact:
-        """Build the network with fresh weights."""
         return Compact(num_feat=self.features, num_conv=self.convs, upscale=scale)

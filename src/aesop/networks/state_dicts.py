@@ -32,9 +32,8 @@ _LONGEST_HEADER = 100_000_000
 class WeightsFile:
     """A model file, opened and read once.
 
-    `state` holds the parameters by name, on the CPU: of a torch file that wraps them, `params_ema` rather than
-    `params`, without the prefixes `module.` and `netG.`. `metadata` is what a safetensors file says of itself, decoded
-    from JSON.
+    `state` holds the parameters by name, on the CPU, `params_ema` rather than `params`, without the prefixes `module.`
+    and `netG.`. `metadata` is what a safetensors file says of itself, decoded from JSON.
     """
 
     path: Path
@@ -46,10 +45,7 @@ class WeightsFile:
     def read(cls, path: Path | str, in_run: Callable[[Run], Path] | None = None) -> WeightsFile:
         """Read a file, or that of a run folder which `in_run` names.
 
-        Raises:
-            ModelError: if it is missing, unreadable, damaged, no model, would have to run code to load, or holds
-                whole numbers for weights.
-
+        Raises ModelError if it is missing, unreadable, damaged, no model, quantised or would have to run code to load.
         """
         path = Path(path)
         if in_run is not None and path.is_dir():
@@ -67,18 +63,15 @@ class WeightsFile:
         except Exception as error:  # a restricted unpickler raises all sorts of things on a damaged file
             if "GLOBAL" in str(error):
                 raise ModelError(
-                    f"{path}: holds Python objects, which might run code, and not parameters alone; save the model's "
-                    "state_dict() instead."
+                    f"{path}: holds Python objects, which might run code; save the model's state_dict() instead."
                 ) from error
             raise ModelError(f"{path}: is damaged, or not a model file; download it again.") from error
         if not state:
             raise ModelError(f"{path}: holds no parameters.")
-        whole = next((key for key, value in state.items() if _is_weight(key) and not value.is_floating_point()), None)
-        if whole is not None:
-            raise ModelError(
-                f"{path}: is quantised ({whole} is {str(state[whole].dtype).removeprefix('torch.')}); "
-                "get it in floating point."
-            )
+        for key, value in state.items():
+            if not value.is_floating_point() and key.rpartition(".")[2].partition("_")[0] in ("weight", "bias"):
+                kind = str(value.dtype).removeprefix("torch.")
+                raise ModelError(f"{path}: is quantised ({key} is {kind}); get it in floating point.")
         return cls(path, state, metadata, hashlib.sha256(data).hexdigest())
 
 
@@ -88,12 +81,7 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
-    """Read what a safetensors file says of itself, from its header alone; {} for other files.
-
-    Raises:
-        ModelError: if it cannot be read.
-
-    """
+    """Read what a safetensors file says of itself, from its header; {} for other files. ModelError if unreadable."""
     try:
         with Path(path).open("rb") as file:
             start = file.read(9)
@@ -107,11 +95,7 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
 def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object]) -> None:
     """Write parameters and where they come from to a safetensors file, atomically; `metadata` values become JSON.
 
-    The same parameters and metadata always make the same bytes.
-
-    Raises:
-        RunError: if the disk is full or the folder cannot be written.
-
+    The same input always makes the same bytes. Raises RunError if the disk is full or the folder cannot be written.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     written = save(tensors, {key: json.dumps(value, default=str) for key, value in metadata.items()})
@@ -126,7 +110,6 @@ def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object
 
 
 def _read(path: Path) -> bytes:
-    """Read a file that may be a model."""
     try:
         if not path.is_file():
             if path.is_dir():
@@ -144,7 +127,7 @@ def _read(path: Path) -> bytes:
 
 
 def _header(data: bytes) -> tuple[int, dict[str, Any]]:
-    """Parse the JSON header of a safetensors file, whose length its first 8 bytes hold: (its end, the header)."""
+    """Parse a safetensors file's JSON header, whose length its first 8 bytes hold: (its end, the header)."""
     end = 8 + int.from_bytes(data[:8], "little")
     return end, json.loads(data[8:end])
 
@@ -196,7 +179,3 @@ def _require_plausible(state: dict[str, Tensor], size: int) -> None:
     numbers = (int(number[:9]) for key in state for number in re.findall(r"\d+", key))
     if max(numbers, default=0) > 10 * len(state) + 1000:
         raise ValueError("its layers have numbers that are too large")
-
-
-def _is_weight(key: str) -> bool:
-    return key.rpartition(".")[2].partition("_")[0] in ("weight", "bias")

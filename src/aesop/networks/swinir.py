@@ -48,18 +48,13 @@ class SwinIRConfig(GeneratorSection):
 
     @property
     def multiple(self) -> int:
-        """The window's side."""
         return self.window
 
     def check(self, scale: int) -> None:
-        """Refuse a scale that the upsampler does not reach."""
         if self.upsampler == "nearest+conv" and scale == 3:
-            raise ValueError(
-                "SwinIR's upsampler nearest+conv doubles its size, so it has no scale 3; take pixelshuffle"
-            )
+            raise ValueError("SwinIR's nearest+conv doubles its size, so it has no scale 3; take pixelshuffle")
 
     def build(self, scale: int) -> SwinIR:
-        """Build the network with fresh weights; raises ValueError as `check` does."""
         self.check(scale)
         network = construct(
             SwinIR,

@@ -13,9 +13,8 @@ from torch import nn
 from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
 from aesop.errors import ModelError
 from aesop.losses.term import LossContext
-from aesop.networks.discriminators.loading import load_discriminator
 from aesop.networks.generators import GeneratorConfig
-from aesop.networks.loading import load_generator
+from aesop.networks.loading import load_discriminator, load_generator
 from aesop.networks.rrdb import RRDBNet
 from aesop.run import Run
 from aesop.training.autoencoder import AutoEncoderStage

@@ -1,7 +1,7 @@
 """Pictures and folders of them, upscaled with any model: what `aesop upscale` does.
 
-Inputs are never changed. What cannot be read or upscaled is named and left out, and every finished picture is on disk
-at once. A picture whose result exists is skipped, so that an interrupted call can be repeated.
+Inputs are never changed. What cannot be read or upscaled is named and left out. A picture whose result exists is
+skipped, so that an interrupted call can be repeated.
 """
 
 from __future__ import annotations
@@ -63,16 +63,15 @@ def upscale(
     Args:
         inputs: pictures and folders.
         model: a model file, a run folder or a generator that is loaded already.
-        output: the folder for the results: PNG, or of the input's format with `keep_format`. Transparency is kept:
-            the alpha channel is upscaled by bicubic.
+        output: the folder for the results. An alpha channel is kept, upscaled by bicubic.
         tile: a tile's side in pixels of the input; None cuts up large pictures only.
         device: `cpu`, `cuda`, `mps`, ...; `auto` is the best there is.
-        keep_format: whether to write each input's format.
-        overwrite: whether to replace results that exist.
+        keep_format: write each input's format, instead of PNG.
+        overwrite: replace results that exist.
 
     Raises:
         AesopError: before anything is upscaled: for a missing input, a model that cannot be loaded, results that
-            would replace an input or one another, and a folder that cannot be written.
+            would replace an input or one another, a folder that cannot be written.
         RunError: where the disk is full.
 
     """
@@ -132,18 +131,15 @@ def _plan(inputs: list[Path], output: Path, keep_format: bool, report: UpscaleRe
         if given.is_dir():
             if given.resolve() == output.resolve():
                 raise DataError(f"{output}: is an input folder; choose another --output.")
-            names |= {
-                path: path.relative_to(given)
-                for path in _pictures(given, report)
-                if output.resolve() not in path.resolve().parents
-            }
+            for path in _pictures(given, report):
+                if output.resolve() not in path.resolve().parents:
+                    names[path] = path.relative_to(given)
         elif given.is_file():
             names[given] = Path(given.name)
         else:
             raise DataError(f"{given}: no such picture or folder; check the path.")
     if not names and report.unreadable:
         raise DataError(report.unreadable[0])
-
     jobs = {}
     for source, name in names.items():
         keep = keep_format and name.suffix.lower() in PICTURE_SUFFIXES

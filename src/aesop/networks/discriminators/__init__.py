@@ -10,12 +10,13 @@ from typing import Annotated
 from pydantic import Field, SerializeAsAny
 
 from aesop.config import extendable
-from aesop.networks.discriminators.calgan import CALGANDiscriminator, CALGANDiscriminatorConfig
-from aesop.networks.discriminators.logits import Logits
-from aesop.networks.discriminators.patchgan import PatchGANDiscriminator, PatchGANDiscriminatorConfig
-from aesop.networks.discriminators.unet import UNetDiscriminator, UNetDiscriminatorConfig
-from aesop.networks.discriminators.vgg import VGGDiscriminator, VGGDiscriminatorConfig
-from aesop.networks.section import DiscriminatorSection
+from aesop.networks.discriminators.calgan import CALGANDiscriminatorConfig
+from aesop.networks.discriminators.patchgan import PatchGANDiscriminatorConfig
+from aesop.networks.discriminators.unet import UNetDiscriminatorConfig
+from aesop.networks.discriminators.vgg import VGGDiscriminatorConfig
+from aesop.networks.section import DiscriminatorSection, Logits
+
+__all__ = ["DiscriminatorConfig", "Logits"]
 
 #: The discriminators that a recipe can name.
 DiscriminatorConfig = Annotated[
@@ -26,17 +27,4 @@ DiscriminatorConfig = Annotated[
         ]
     ],
     extendable(DiscriminatorSection),
-]
-
-__all__ = [
-    "CALGANDiscriminator",
-    "CALGANDiscriminatorConfig",
-    "DiscriminatorConfig",
-    "Logits",
-    "PatchGANDiscriminator",
-    "PatchGANDiscriminatorConfig",
-    "UNetDiscriminator",
-    "UNetDiscriminatorConfig",
-    "VGGDiscriminator",
-    "VGGDiscriminatorConfig",
 ]

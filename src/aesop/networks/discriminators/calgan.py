@@ -3,12 +3,10 @@
 Park et al. 2023, Content-Aware Local GAN for Photo-Realistic Super-Resolution. Every number here is the released
 code's (jkpark0825/CAL_GAN): the network is `MOD` in basicsr/archs/discriminator_arch.py with `CodeReduction` in
 basicsr/archs/module.py, the regularisers are `cos_similarity`, `lda_loss` and `load_balancing_loss` in
-basicsr/models/esrgan_model.py, 64 features and 12 experts stand in
-options/train/CAL_GAN/train_Synthetic_CAL_GAN.yml. There it is trained by the relativistic average GAN, weight 0.005,
-on crops of 256. The parameter names are ours.
-
-That code is followed where it does less than the paper's "mixture of classifiers" suggests: routing is hard and
-carries no gradient, so the router learns from the load balance alone; experts own a code but share the classifier.
+basicsr/models/esrgan_model.py, the sizes stand in options/train/CAL_GAN/train_Synthetic_CAL_GAN.yml. There it is
+trained by the relativistic average GAN, weight 0.005, on crops of 256. The parameter names are ours. As in that code,
+routing is hard and carries no gradient, so the router learns from the load balance alone, and experts share the
+classifier.
 """
 
 from __future__ import annotations
@@ -20,16 +18,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.networks.discriminators.logits import Logits
-from aesop.networks.section import DiscriminatorSection
+from aesop.networks.section import DiscriminatorSection, Logits
 
 #: Weights of the regularisers in the discriminator's loss (esrgan_model.py, optimize_parameters).
 ORTHOGONALITY_WEIGHT = 10.0
 SEPARATION_WEIGHT = 10.0
 BALANCE_WEIGHT = 0.05
-
-#: Two halvings leave 2x2 positions of this.
-SMALLEST_CROP = 8
 
 
 def orthogonality(vectors: Tensor) -> Tensor:
@@ -55,7 +49,7 @@ def separation(codes: Tensor) -> Tensor:
 def balance(routing: Tensor) -> Tensor:
     """Load balance of `routing` (N, positions, experts), rows of which sum to one: a scalar, small for even loads.
 
-    For each picture and expert, the fraction of positions sent to it times its mean probability; their mean, times
+    The mean over pictures and experts of the fraction of positions sent there times the mean probability, times
     experts**2 / positions. Only the probability carries a gradient.
     """
     _, positions, experts = routing.shape
@@ -67,8 +61,7 @@ class CALGANDiscriminator(nn.Module):
     """(N, 3, H, W) in [0, 1] to `Logits` of values (N, 1, H // 4, W // 4).
 
     Seven convolutions make 4 * features channels at a quarter of the size; a matrix and a softmax route each position
-    to one expert; a linear layer makes each expert's code, weighted by a vector of its own; two linear layers turn the
-    code of the position's expert into its logit.
+    to one expert, whose code, weighted by a vector of its own, two linear layers turn into a logit.
     """
 
     def __init__(self, features: int = 64, experts: int = 12) -> None:
@@ -93,10 +86,9 @@ class CALGANDiscriminator(nn.Module):
         )
 
     def forward(self, images: Tensor, routing: Tensor | None = None) -> Logits:
-        """Return a logit for each position, by one expert, and the routing: (N, positions, experts), no gradient.
+        """Return a logit for each position and the routing, (N, positions, experts), without gradient.
 
-        `routing` is that of other pictures of the same scenes. The released code routes SR pictures as their HR ones,
-        so that the same expert compares both, and takes the regularisers from HR pictures alone: with `routing`
+        The released code routes SR images as their HR ones and takes the regularisers from HR alone: with `routing`
         given, there is none.
         """
         content = self.content(images)
@@ -108,14 +100,10 @@ class CALGANDiscriminator(nn.Module):
         codes = F.leaky_relu(codes * self.vectors, 0.2)
         expert = routed.argmax(-1)[..., None, None].expand(-1, -1, 1, codes.shape[-1])
         logits = self.classifier(codes.gather(2, expert).squeeze(2)).transpose(1, 2).unflatten(-1, (height, width))
-        regulariser = None
-        if routing is None:
-            regulariser = (
-                ORTHOGONALITY_WEIGHT * orthogonality(self.vectors)
-                + SEPARATION_WEIGHT * separation(codes)
-                + BALANCE_WEIGHT * balance(routed)
-            )
-        return Logits(logits, regulariser, routed.detach())
+        if routing is not None:
+            return Logits(logits, None, routing)
+        regulariser = ORTHOGONALITY_WEIGHT * orthogonality(self.vectors) + SEPARATION_WEIGHT * separation(codes)
+        return Logits(logits, regulariser + BALANCE_WEIGHT * balance(routed), routed.detach())
 
 
 class CALGANDiscriminatorConfig(DiscriminatorSection):
@@ -126,18 +114,15 @@ class CALGANDiscriminatorConfig(DiscriminatorSection):
     experts: int = Field(default=12, ge=1, description="number of experts")
 
     def check(self, crop: int) -> None:
-        """Raise ValueError if `crop` is too small to be halved twice."""
-        if crop < SMALLEST_CROP:
-            raise ValueError(f"{crop} is too small for the CALGAN discriminator; take {SMALLEST_CROP} pixels or more")
+        if crop < 8:
+            raise ValueError(f"{crop} is too small for the CALGAN discriminator; take 8 pixels or more")
 
     def build(self, crop: int) -> CALGANDiscriminator:
-        """Build the discriminator for HR crops of `crop` pixels, with fresh weights."""
         self.check(crop)
         return CALGANDiscriminator(self.features, self.experts)
 
 
 def _block(inputs: int, outputs: int, halve: bool = False) -> tuple[nn.Module, ...]:
-    """Return a convolution, 4x4 of stride 2 or else 3x3, with batch norm and LeakyReLU."""
     size, stride = (4, 2) if halve else (3, 1)
     conv = nn.Conv2d(inputs, outputs, size, stride=stride, padding=1, bias=False)
     return conv, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)

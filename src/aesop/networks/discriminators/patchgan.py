@@ -1,8 +1,8 @@
 """PatchGAN: pix2pix's discriminator, one logit for each patch of 70x70 pixels (Isola et al. 2017, appendix 6.1.2).
 
-Layers, names and start are those of `NLayerDiscriminator` under pix2pix's own settings, which are batch norm and
-weights of N(0, 0.02) (pytorch-CycleGAN-and-pix2pix, models/networks.py and models/pix2pix_model.py). BSRGAN's has
-spectral norm on every layer in the place of batch norm (KAIR, models/network_discriminator.py).
+Layers, names and start are those of `NLayerDiscriminator` with pix2pix's batch norm and weights of N(0, 0.02)
+(pytorch-CycleGAN-and-pix2pix, models/networks.py). BSRGAN's has spectral norm on every layer instead (KAIR,
+models/network_discriminator.py).
 """
 
 from __future__ import annotations
@@ -26,18 +26,15 @@ class PatchGANDiscriminator(nn.Module):
 
     def __init__(self, features: int = 64, layers: int = 3, spectral: bool = False) -> None:
         super().__init__()
+        widths = [features * min(2**level, 8) for level in range(layers + 1)]
         modules: list[nn.Module] = [nn.Conv2d(3, features, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
-        inputs = features
         for level in range(1, layers + 1):
-            width = features * min(2**level, 8)
             stride = 2 if level < layers else 1
-            modules += [
-                nn.Conv2d(inputs, width, 4, stride=stride, padding=1, bias=spectral),
-                *([] if spectral else [nn.BatchNorm2d(width)]),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
-            inputs = width
-        self.model = nn.Sequential(*modules, nn.Conv2d(inputs, 1, 4, padding=1))
+            modules.append(nn.Conv2d(widths[level - 1], widths[level], 4, stride=stride, padding=1, bias=spectral))
+            if not spectral:
+                modules.append(nn.BatchNorm2d(widths[level]))
+            modules.append(nn.LeakyReLU(0.2, inplace=True))
+        self.model = nn.Sequential(*modules, nn.Conv2d(widths[-1], 1, 4, padding=1))
         for module in self.model:
             if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
                 nn.init.normal_(module.weight, 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0, 0.02)
@@ -47,7 +44,6 @@ class PatchGANDiscriminator(nn.Module):
                 spectral_norm(module)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return a logit for each patch."""
         return self.model(images)
 
 
@@ -60,7 +56,6 @@ class PatchGANDiscriminatorConfig(DiscriminatorSection):
     spectral: bool = Field(default=False, description="spectral norm in the place of batch norm")
 
     def check(self, crop: int) -> None:
-        """Raise ValueError if `crop` leaves no patch."""
         smallest = 3 * 2**self.layers
         if crop < smallest:
             raise ValueError(
@@ -69,6 +64,5 @@ class PatchGANDiscriminatorConfig(DiscriminatorSection):
             )
 
     def build(self, crop: int) -> PatchGANDiscriminator:
-        """Build the discriminator for HR crops of `crop` pixels, with fresh weights."""
         self.check(crop)
         return PatchGANDiscriminator(self.features, self.layers, self.spectral)

@@ -1,7 +1,7 @@
 """U-Net with spectral norm: Real-ESRGAN's discriminator, one logit for each pixel.
 
-Layers and names are those of `UNetDiscriminatorSN` (Real-ESRGAN, realesrgan/archs/discriminator_arch.py), so that
-`RealESRGAN_x4plus_netD.pth` and its kin load.
+Layers and names are those of `UNetDiscriminatorSN` (Real-ESRGAN, realesrgan/archs/discriminator_arch.py), whose files
+load.
 """
 
 from __future__ import annotations
@@ -15,19 +15,13 @@ from torch.nn.utils import spectral_norm
 
 from aesop.networks.section import DiscriminatorSection
 
-#: Three halvings, each undone by a doubling.
-MULTIPLE = 8
-
 
 class UNetDiscriminator(nn.Module):
-    """(N, 3, H, W) in [0, 1] to logits (N, 1, H, W); H and W multiples of `MULTIPLE`.
+    """(N, 3, H, W) in [0, 1] to logits (N, 1, H, W); H and W multiples of 8.
 
-    Three 4x4 convolutions of stride 2 go down, widths doubling; three 3x3 ones, each after a bilinear doubling, come
-    up again, each joined by what went down at its size; three more end it. All but the first and the last are
-    divided by their largest singular value.
-
-    That value comes from one step of the power iteration for each pass in training mode, so two passes have
-    slightly different weights. Each pass keeps its own vectors: the gradients of both may be taken afterwards.
+    All convolutions but the first and the last are divided by their largest singular value. It comes from one step of
+    the power iteration for each pass in training mode, so two passes have slightly different weights. Each pass keeps
+    its own vectors: the gradients of both may be taken afterwards.
     """
 
     def __init__(self, features: int = 64) -> None:
@@ -45,7 +39,6 @@ class UNetDiscriminator(nn.Module):
         self.conv9 = nn.Conv2d(features, 1, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return a logit for each pixel."""
         x = F.leaky_relu(self.conv0(images), 0.2)
         passed = []
         for down in (self.conv1, self.conv2, self.conv3):
@@ -66,14 +59,12 @@ class UNetDiscriminatorConfig(DiscriminatorSection):
     features: int = Field(default=64, ge=1, description="width at full size")
 
     def check(self, crop: int) -> None:
-        """Raise ValueError if `crop` cannot be halved three times."""
-        if crop < MULTIPLE or crop % MULTIPLE:
-            nearest = max(MULTIPLE, crop // MULTIPLE * MULTIPLE)
+        if crop < 8 or crop % 8:
+            nearest = max(8, crop // 8 * 8)
             raise ValueError(
-                f"the U-Net discriminator halves {crop} pixels three times; take a multiple of {MULTIPLE}, as {nearest}"
+                f"the U-Net discriminator halves {crop} pixels three times; take a multiple of 8, as {nearest}"
             )
 
     def build(self, crop: int) -> UNetDiscriminator:
-        """Build the discriminator for HR crops of `crop` pixels, with fresh weights."""
         self.check(crop)
         return UNetDiscriminator(self.features)

@@ -1,6 +1,6 @@
 """VGG-style: ESRGAN's discriminator, one logit for each picture.
 
-Layers and names are those of BasicSR's `VGGStyleDiscriminator` (basicsr/archs/discriminator_arch.py), which knows
+Layers and names are those of BasicSR's `VGGStyleDiscriminator` (basicsr/archs/discriminator_arch.py), which takes
 crops of 128 and 256 only.
 """
 
@@ -14,24 +14,16 @@ from torch import nn
 
 from aesop.networks.section import DiscriminatorSection
 
-#: Below this there is nothing to halve.
-SMALLEST_CROP = 8
-
 
 class VGGDiscriminator(nn.Sequential):
     """(N, 3, crop, crop) in [0, 1] to logits (N, 1).
 
     Each level is a 3x3 convolution and a 4x4 one of stride 2, with batch norm (but for the first) and LeakyReLU 0.2;
     levels halve the size, rounding down, until at most 4x4 pixels are left: 5 for a crop of 128, 6 for 256. Widths
-    double up to 8 * features. Parameter names are those of the published files (`conv0_0`, `bn0_1`, ..., `linear2`).
-
-    Raises:
-        ValueError: if `crop` is smaller than `SMALLEST_CROP`.
-
+    double up to 8 * features.
     """
 
     def __init__(self, crop: int, features: int = 64) -> None:
-        _check(crop)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         inputs, size, level = 3, crop, 0
         while size > 4:
@@ -58,14 +50,9 @@ class VGGDiscriminatorConfig(DiscriminatorSection):
     features: int = Field(default=64, ge=1, description="width of the first level")
 
     def check(self, crop: int) -> None:
-        """Raise ValueError if `crop` is too small to be halved."""
-        _check(crop)
+        if crop < 8:
+            raise ValueError(f"{crop} is too small for the VGG discriminator; take 8 pixels or more")
 
     def build(self, crop: int) -> VGGDiscriminator:
-        """Build the discriminator for HR crops of `crop` pixels, with fresh weights."""
+        self.check(crop)
         return VGGDiscriminator(crop, self.features)
-
-
-def _check(crop: int) -> None:
-    if crop < SMALLEST_CROP:
-        raise ValueError(f"{crop} is too small for the VGG discriminator; take {SMALLEST_CROP} pixels or more")
