@@ -21,7 +21,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from aesop.autoencoder import AutoEncoder
-from aesop.losses import adversarial
+from aesop.losses.adversarial import RelativisticGANConfig
 from aesop.losses.artifact import artifact_loss
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.losses.term import LossContext
@@ -135,13 +135,13 @@ def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
     discriminator.requires_grad_(False)
     sr = stage.network(lr)
     with torch.no_grad():
-        ema_sr = stage.ema.model(lr)
+        ema_sr = stage.result(lr)
     real = discriminator(hr).detach()
     total = (
         stage.terms[0].weight * stage.fidelity_loss(sr, hr)
         + weights["perceptual"] * stage.perceptual_loss(sr, hr)
         + weights["artifact"] * artifact_loss(sr, hr, ema_sr)
-        + weights["adversarial"] * adversarial.generator_loss(real, discriminator(sr))
+        + weights["adversarial"] * RelativisticGANConfig().generator(real, discriminator(sr))
     )
     total.backward()
     stage.optimizer.step()
@@ -154,7 +154,7 @@ def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
     nn.functional.softplus(fake - real.mean().detach()).mean().mul(0.5).backward()
     adversary.optimizer.step()
     adversary.optimizer.zero_grad()
-    stage.ema.update(stage.network)
+    stage.update_result()
 
 
 def autoencoder_components(fabric: Fabric, recipe: Recipe, autoencoder: AutoEncoder) -> dict[str, Callable[[], object]]:
@@ -176,17 +176,18 @@ def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[s
 
     def ema() -> None:
         with torch.no_grad():
-            stage.ema.model(lr)
+            stage.result(lr)
 
     def discriminator() -> None:
         real, fake = stage.adversaries[""].network(hr), stage.adversaries[""].network(sr)
-        adversarial.generator_loss(real, fake).backward(inputs=[sr], retain_graph=True)
-        adversarial.discriminator_loss(real, fake).backward(inputs=list(stage.adversaries[""].network.parameters()))
+        gan = RelativisticGANConfig()
+        gan.generator(real, fake).backward(inputs=[sr], retain_graph=True)
+        gan.discriminator(real, fake).backward(inputs=list(stage.adversaries[""].network.parameters()))
 
     def optimizers() -> None:
         for optimizer in stage.optimizers:
             optimizer.step()
-        stage.ema.update(stage.network)
+        stage.update_result()
 
     parts: dict[str, Callable[[], object]] = {
         "generator": generator,

@@ -179,7 +179,7 @@ def test_a_frozen_decoder_stays_bit_for_bit_while_the_encoder_trains(tmp_path: P
     assert recipe.autoencoder is not None
     assert recipe.autoencoder.freeze_decoder
     stage: AutoEncoderStage = stage_of(recipe, tmp_path, "autoencoder")
-    networks: dict[str, AutoEncoder] = {"trained": stage.network, "EMA": stage.ema.model}
+    networks: dict[str, AutoEncoder] = {"trained": stage.network, "EMA": stage.result}
     before = {name: copy.deepcopy(network.state_dict()) for name, network in networks.items()}
     for number in range(3):
         stage.step(*batch(recipe, number))
@@ -195,7 +195,7 @@ def test_a_decoder_starts_as_the_fidelity_network_and_trains(tmp_path: Path):
     stage: AutoEncoderStage = stage_of(recipe, tmp_path, "autoencoder")
     start = fidelity_of(tmp_path).state_dict()
     assert stage.fidelity is not None
-    for network in (stage.network.decoder, stage.ema.model.decoder, stage.fidelity):
+    for network in (stage.network.decoder, stage.result.decoder, stage.fidelity):
         assert same(network.state_dict(), start)
     stage.step(*batch(recipe))
     moved = {key for key, value in stage.network.decoder.state_dict().items() if not torch.equal(value, start[key])}

@@ -79,45 +79,28 @@ def extendable(base: type[Config]) -> WrapValidator:
         kind = value.get("type") if isinstance(value, dict) else None
         if not isinstance(kind, str) or ":" not in kind:
             return known(value)
+        module, _, name = kind.partition(":")
+        found = getattr(import_here(module), name, None)
+        if not (isinstance(found, type) and issubclass(found, base) and found is not base):
+            raise ValueError(
+                f"{kind}: {module} has no class {name} derived from {base.__name__}; see docs/extending.md"
+            )
         try:
-            return imported_config(kind, base).model_validate(value)
+            return found.model_validate(value)
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{kind}: {complaint(first, key)}") from error
+            raise ValueError(f"{kind}: {complaint(first, '.'.join(map(str, first['loc'])))}") from error
 
     return WrapValidator(own_or_known)
 
 
-def imported_config(kind: str, base: type[Config]) -> type[Config]:
-    """Import the class that `module:Class` names, derived from `base`.
-
-    Raises:
-        ValueError: if there is none.
-
-    """
-    module, _, name = kind.partition(":")
-    found = getattr(import_here(module), name, None)
-    if not (isinstance(found, type) and issubclass(found, base) and found is not base):
-        raise ValueError(f"{kind}: {module} has no class {name} derived from {base.__name__}; see docs/extending.md")
-    return found
-
-
 def import_here(module: str) -> ModuleType:
-    """Import a module of the user's, from the present folder or wherever Python looks.
-
-    Raises:
-        ValueError: if there is none, or it cannot be imported.
-
-    """
+    """Import a user's module, from the present folder or wherever Python looks; raises ValueError if that fails."""
     here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
+    sys.path.insert(0, here)
     try:
         return importlib.import_module(module)
     except Exception as error:  # the user's module may raise anything
         raise ValueError(f"{module} cannot be imported ({error}); call from the folder of {module}.py") from error
     finally:
-        if added:
-            sys.path.remove(here)
+        sys.path.remove(here)

@@ -45,14 +45,9 @@ def os_errors_explained() -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary neighbour of `path` to write to; it replaces `path` once it is complete and on disk.
+    """Yield a temporary neighbour of `path` to write to; it replaces `path`, of a link its target, once it is on disk.
 
-    Replaces a link's target, not the link.
-
-    Raises:
-        RunError: where the disk is full or the folder cannot be written; `path` keeps what it held.
-        AesopError: where the name is too long.
-
+    Raises RunError where it cannot be written, `path` keeping what it held; AesopError where the name is too long.
     """
     path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{uuid4().hex}.part")

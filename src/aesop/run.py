@@ -2,7 +2,7 @@
 
 recipe.yaml   the resolved recipe
 run.json      versions, seed, data and command
-STAGE/        the finished network, checkpoint.pt, log.jsonl, snapshots/ITERATION.safetensors
+STAGE/        the finished network (EMA weights), checkpoint.pt, log.jsonl, snapshots/ITERATION.safetensors
 logs/         the same numbers for TensorBoard
 """
 
@@ -21,15 +21,7 @@ STAGES = ("fidelity", "autoencoder", "perceptual")
 
 
 class StageFolder:
-    """The files of one stage.
-
-    Attributes:
-        network: the finished network, EMA weights.
-        checkpoint: all that training continues from.
-        log: losses and validations, a JSON object a line.
-        board: TensorBoard's folder.
-
-    """
+    """The files of one stage; `network` is the finished one, `board` TensorBoard's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -67,13 +59,7 @@ class StageFolder:
 
 
 class Run:
-    """A folder with everything that one training produced.
-
-    Attributes:
-        recipe_file: the resolved recipe.
-        record_file: versions, seed, data and command, as JSON.
-
-    """
+    """A folder with everything that one training produced."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
@@ -85,10 +71,7 @@ class Run:
         return StageFolder(self.folder / name)
 
     def generator(self) -> Path:
-        """Return the network of the last stage that trains a generator.
-
-        Raises ModelError if the folder is no run, or that stage is not finished.
-        """
+        """Return the network of the last stage that trains a generator; raises ModelError if it is not finished."""
         perceptual, fidelity = (self.stage(name).network for name in ("perceptual", "fidelity"))
         if perceptual.is_file():
             return perceptual

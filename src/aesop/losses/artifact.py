@@ -15,9 +15,6 @@ from aesop.config import Config
 #: Side of the window of the local variance (LDL's code).
 WINDOW = 7
 
-#: Below this the variance of a patch counts as this: the fifth root's slope at zero is infinite.
-_LEAST_VARIANCE = 1e-20
-
 
 def artifact_map(sr: Tensor, hr: Tensor, ema_sr: Tensor) -> Tensor:
     """M of LDL: (N, 1, H, W), larger where `sr` is more likely an artefact; carries the gradient of `sr`.
@@ -27,7 +24,8 @@ def artifact_map(sr: Tensor, hr: Tensor, ema_sr: Tensor) -> Tensor:
     """
     residual = (hr - sr).abs().sum(dim=1, keepdim=True)
     ema_residual = (hr - ema_sr).abs().sum(dim=1, keepdim=True)
-    patch_level = residual.var(dim=(1, 2, 3), keepdim=True).clamp_min(_LEAST_VARIANCE) ** (1 / 5)
+    # The fifth root's slope at zero is infinite.
+    patch_level = residual.var(dim=(1, 2, 3), keepdim=True).clamp_min(1e-20) ** (1 / 5)
     padded = F.pad(residual, [WINDOW // 2] * 4, mode="reflect")
     pixel_level = padded.unfold(2, WINDOW, 1).unfold(3, WINDOW, 1).var(dim=(-1, -2))
     return torch.where(residual < ema_residual, 0.0, patch_level * pixel_level)

@@ -15,13 +15,7 @@ from aesop.networks.features import EfficientNetConfig, FrozenFeatures, VGG19Con
 
 
 class PerceptualLoss(nn.Module):
-    """sum_l w_l | phi_l(sr) - phi_l(hr) |_1.
-
-    Args:
-        features: maps images to one tensor a layer.
-        weights: w_l, one a layer.
-
-    """
+    """sum_l w_l | phi_l(sr) - phi_l(hr) |_1: `features` maps images to one tensor a layer, each with its weight."""
 
     def __init__(self, features: FrozenFeatures, weights: Sequence[float]) -> None:
         super().__init__()

@@ -59,7 +59,7 @@ class AutoEncoderStage(Stage[AutoEncoder]):
 
     @torch.no_grad()
     def validate(self, pairs: Pairs) -> dict[str, float]:
-        """Measure what makes an auto-encoder worth using, in dB: PSNR(AE(HR), HR), PSNR(G(LR), HR), PSNR(E(HR), LR)."""
+        """Measure PSNR(AE(HR), HR), PSNR(E(HR), LR) and PSNR(G(LR), HR), in dB."""
         autoencoded, bottleneck = [], []
         for lr, hr in pairs:
             squeezed, output = self.result.bottleneck_and_output(hr)
@@ -75,11 +75,9 @@ class AutoEncoderStage(Stage[AutoEncoder]):
 
 def verdict(measured: dict[str, float], lr_weight: float) -> str:
     """Say whether the bottleneck carries more than LR, and whether it still is LR to the eye."""
-    gain = measured["ae_psnr"] - measured["fidelity_psnr"]
-    numbers = (
-        f"AE(HR) {measured['ae_psnr']:.2f} dB, G(LR) {measured['fidelity_psnr']:.2f} dB, "
-        f"E(HR) against LR {measured['bottleneck_psnr']:.1f} dB"
-    )
+    autoencoded, upscaled, bottleneck = (measured[f"{name}_psnr"] for name in ("ae", "fidelity", "bottleneck"))
+    gain = autoencoded - upscaled
+    numbers = f"AE(HR) {autoencoded:.2f} dB, G(LR) {upscaled:.2f} dB, E(HR) against LR {bottleneck:.1f} dB"
     if gain < LEAST_GAIN:
         return (
             f"this auto-encoder has learned nothing beyond LR ({numbers}): the AESOP loss would be little more "

@@ -44,10 +44,7 @@ def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sh
 
 
 def check_weights(recipe: Recipe) -> None:
-    """Load every network that `recipe` names by file, so that a wrong one is refused before any work is done.
-
-    Raises ModelError, naming the key and the file.
-    """
+    """Raise ModelError, naming key and file, if a network that `recipe` names by file is missing or another."""
     if recipe.fidelity.weights is not None:
         starting_network(recipe.generator, recipe.scale, recipe.fidelity.weights)
     autoencoder, perceptual = recipe.autoencoder, recipe.perceptual
@@ -67,22 +64,13 @@ def check_weights(recipe: Recipe) -> None:
 
 
 def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str = "generator") -> nn.Module:
-    """Build the network of `section` with the parameters of a file, ours or a released one.
+    """Build the network of `section`, at `key` of a recipe, with the parameters of a file, ours or a released one.
 
-    Args:
-        section: what the network is.
-        scale: what the recipe upscales by.
-        path: the file, or a run, whose fidelity network is meant, whatever was trained after it.
-        key: the section's place in the recipe, for messages.
-
-    Raises:
-        ModelError: if the file holds another network, naming the key that says which is wanted.
-
+    Of a run folder, the fidelity network is taken. Raises ModelError if the file holds another network than `section`.
     """
     weights = "fidelity.weights" if key == "generator" else f"{key}_weights"
     if path.is_dir():
         path = Run(path).stage("fidelity").network
-    # Released files may name their parameters otherwise; loading knows their layouts.
     loaded = load_generator(path)
     if loaded.scale != scale:
         raise ModelError(f"{weights}: {path} has scale {loaded.scale}; the recipe has {scale}.")
@@ -95,6 +83,7 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
             f"({section.type}, {asked:,}); set `{key}` to what the file holds."
         )
     with torch.no_grad():
+        # By order: released files may name them otherwise.
         for own, theirs in zip(network.parameters(), loaded.model.parameters(), strict=True):
             own.copy_(theirs)
         # Statistics of batch norm; attention masks may be of another size, and are computed again.
@@ -140,7 +129,6 @@ def _perceptual_stage(
 
 
 def _decoder(recipe: Recipe, config: AutoEncoderConfig, fidelity: nn.Module) -> nn.Module:
-    """Return the decoder's start: the fidelity network, or the network that the recipe names."""
     section = recipe.network("autoencoder")
     if config.decoder_weights is not None:
         return starting_network(section, recipe.scale, config.decoder_weights, "autoencoder.decoder")

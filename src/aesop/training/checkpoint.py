@@ -13,15 +13,15 @@ from aesop.files import atomic_path
 
 
 def save_checkpoint(path: Path, iteration: int, state: dict[str, Any]) -> None:
-    """Write the state after `iteration` iterations to `path`.
-
-    Raises RunError if the disk is full or the folder cannot be written; the checkpoint before it stays.
-    """
+    """Write the state after `iteration` iterations; raises RunError where it cannot, and keeps the one before."""
+    # Networks with stochastic depth draw on their own device.
+    random = {"rng": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        random["cuda_rng"] = torch.cuda.get_rng_state()
     with atomic_path(path) as temporary:
         try:
-            torch.save({"iteration": iteration, "state": state, **_random_states()}, temporary)
-        except RuntimeError as error:
-            # torch reports a failed write, most often a full disk, as a RuntimeError of its own.
+            torch.save({"iteration": iteration, "state": state, **random}, temporary)
+        except RuntimeError as error:  # torch's own for a failed write, most often a full disk
             raise RunError(f"{path}: could not be written; free some space and try again.") from error
 
 
@@ -37,11 +37,3 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[int, dict[str, An
         return loaded["iteration"], loaded["state"]
     except (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
         raise RunError(f"{path}: is corrupt; delete it to train this stage again.") from error
-
-
-def _random_states() -> dict[str, torch.Tensor]:
-    """Return the generators' states: networks with stochastic depth draw on their own device."""
-    states = {"rng": torch.get_rng_state()}
-    if torch.cuda.is_initialized():
-        states["cuda_rng"] = torch.cuda.get_rng_state()
-    return states

@@ -6,11 +6,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 
 class Interruption:
-    """Holds the signal that asked to stop, once one did."""
+    """The signal that asked to stop, once one did."""
 
     signum: int | None = None
 
@@ -24,8 +23,7 @@ def caught_signals() -> Iterator[Interruption]:
         return
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
 
-    def note(signum: int, frame: FrameType | None) -> None:
-        del frame
+    def note(signum: int, _frame: object) -> None:
         noted.signum = signum
         signal.signal(signum, before[signal.Signals(signum)])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from aesop.errors import Interrupted, RunError
 from aesop.networks.state_dicts import write_state
@@ -89,10 +89,11 @@ def train_stage(
                 fabric.barrier()
             # Many processes agree to stop only now and then: asking each other means waiting for the device.
             asked = fabric.world_size == 1 or iteration % 10 == 0
-            stop = _anyone(fabric, interruption.signum) if asked else 0
+            stop = _anyone(fabric, interruption.signum or 0) if asked else 0
             if iteration % config.checkpoint_every == 0 or iteration == iterations or stop:
-                _require_finite(losses.peek(), stage.name, iteration, files)
-                _require_finite({"the network": _sum(stage.result)}, stage.name, iteration, files)
+                # Finite only if every weight is.
+                total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()
+                _require_finite(losses.peek() | {"the network": float(total)}, stage.name, iteration, files)
                 if fabric.is_global_zero:
                     state = {name: part.state_dict() for name, part in stage.parts.items()}
                     save_checkpoint(files.checkpoint, iteration, state)
@@ -107,11 +108,11 @@ def train_stage(
     return measured
 
 
-def _anyone(fabric: Fabric, signum: int | None) -> int:
-    """Return the signal that any process was sent, 0 if none; without other processes this costs nothing."""
+def _anyone(fabric: Fabric, signum: int) -> int:
+    """Return the signal that any process was sent, 0 if none."""
     if fabric.world_size == 1:
-        return signum or 0
-    heard = torch.tensor(signum or 0, device=fabric.device)
+        return signum
+    heard = torch.tensor(signum, device=fabric.device)
     return int(fabric.all_reduce(heard, reduce_op="max").item())  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -122,11 +123,6 @@ def _require_finite(values: dict[str, float], stage: str, iteration: int, files:
                 f"{stage}: {name} became {value} near iteration {iteration}; train into a new run folder with a lower "
                 f"{stage}.learning_rate or other loss weights (earlier networks: {files.snapshot(0).parent})."
             )
-
-
-def _sum(network: nn.Module) -> float:
-    """Return a sum that is finite only if every weight is."""
-    return float(torch.stack([parameter.detach().float().sum() for parameter in network.parameters()]).sum())
 
 
 class _Means:
@@ -143,8 +139,7 @@ class _Means:
     def peek(self) -> dict[str, float]:
         if not self.count:
             return {}
-        values = torch.stack(list(self.sums.values())).div(self.count).tolist()
-        return dict(zip(self.sums, values, strict=True))
+        return dict(zip(self.sums, torch.stack([*self.sums.values()]).div(self.count).tolist(), strict=True))
 
     def take(self) -> dict[str, float]:
         means = self.peek()
@@ -153,10 +148,7 @@ class _Means:
 
 
 class _Log:
-    """A stage's numbers: as lines of JSON for our reports, and for TensorBoard.
-
-    What an interrupted run wrote after its last checkpoint is dropped on resume, since it will be written again.
-    """
+    """A stage's numbers, as lines of JSON and for TensorBoard; on resume, those after the checkpoint are dropped."""
 
     def __init__(self, files: StageFolder, done: int, active: bool) -> None:
         self.files, self.done, self.active = files, done, active

@@ -88,7 +88,7 @@ class PerceptualStage(Stage[nn.Module]):
 
     @torch.no_grad()
     def _ema_sr(self, batch: Batch) -> Tensor:
-        return self.ema.model(batch.lr).to(batch.hr.dtype)
+        return self.result(batch.lr).to(batch.hr.dtype)
 
     def _add_adversary(
         self, prefix: str, discriminator: nn.Module | None, weight: float, config: PerceptualConfig
@@ -104,17 +104,14 @@ class PerceptualStage(Stage[nn.Module]):
 
     # What SPSR does otherwise.
 
-    def _parameters(self, generator: nn.Module, config: PerceptualConfig) -> list[Any]:
+    def _parameters(self, generator: nn.Module, config: PerceptualConfig) -> list[Any]:  # noqa: ARG002
         """Return the optimizer's groups of the generator's parameters."""
-        del config
         return [{"params": list(generator.parameters())}]
 
     def _upscale(self, lr: Tensor) -> Tensor:
-        """G(x)."""
         return self.trained(lr)
 
-    def _carry_on(self, output: Tensor, gradient: Tensor | None, batch: Batch) -> dict[str, Tensor]:
+    def _carry_on(self, output: Tensor, gradient: Tensor | None, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
         """Carry the terms' gradient on into G; return losses of what G makes beside SR."""
-        del batch
         self.fabric.backward(output, gradient=gradient)
         return {}

@@ -42,8 +42,6 @@ DegradationConfig = Annotated[
     SerializeAsAny[Annotated[RealESRGANDegradationConfig | BSRGANDegradationConfig, Field(discriminator="type")]],
     extendable(DegradationSection),
 ]
-
-
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -164,10 +162,11 @@ class Recipe(Config):
             crop = self.stage(name).crop
             if crop % self.scale:
                 raise ValueError(f"{name}.crop: {crop} is not a multiple of the scale {self.scale}")
-            multiple = self.network(name).multiple * self.scale
-            if crop % multiple:
-                kind = self.network(name).type
-                raise ValueError(f"{name}.crop: {crop}; {kind} works in windows, so take a multiple of {multiple}")
+            network = self.network(name)
+            if crop % (multiple := network.multiple * self.scale):
+                raise ValueError(
+                    f"{name}.crop: {crop}; {network.type} works in windows, so take a multiple of {multiple}"
+                )
             if self.degradation is not None and name != "autoencoder":
                 self.degradation.check(self.scale, crop)
         if self.autoencoder:
@@ -191,9 +190,8 @@ class Recipe(Config):
         _prefixed("perceptual.crop", perceptual.perceptual_loss.check, perceptual.crop)
         _prefixed("perceptual.fidelity_loss", perceptual.fidelity_loss.check, perceptual.crop)
         if perceptual.generator is not None:
-            around, within = (
-                section.model_dump(exclude={"type"}) for section in (perceptual.generator, self.generator)
-            )
+            sections = perceptual.generator, self.generator
+            around, within = (section.model_dump(exclude={"type"}) for section in sections)
             if self.generator.type != "rrdb" or around != within:
                 raise ValueError(
                     "perceptual.generator: spsr is built around the recipe's generator; let that be an rrdb of the "
@@ -231,11 +229,8 @@ class Recipe(Config):
 
     def network(self, name: str) -> GeneratorConfig:
         """Return the section of the generator that a stage trains: the auto-encoder's is its decoder."""
-        own = {
-            "autoencoder": self.autoencoder and self.autoencoder.decoder,
-            "perceptual": self.perceptual and self.perceptual.generator,
-        }
-        return own.get(name) or self.generator
+        own = {"autoencoder": "decoder", "perceptual": "generator"}.get(name, "")
+        return getattr(self.stage(name), own, None) or self.generator
 
     def iterations(self, name: str) -> int:
         """Return how many iterations a stage is trained for."""
@@ -244,7 +239,6 @@ class Recipe(Config):
 
 
 def _prefixed(key: str, check: Callable[[Any], object], value: object) -> None:
-    """Call `check`; let what it refuses begin with its key."""
     try:
         check(value)
     except ValueError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import types
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -16,10 +18,12 @@ from aesop.config import Config, complaint
 from aesop.errors import RecipeError
 from aesop.training.recipe import Recipe
 
+_SHIPPED = files("aesop") / "recipes"
+
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(Path(entry.name).stem for entry in _shipped().iterdir() if entry.name.endswith(".yaml"))
+    return sorted(Path(entry.name).stem for entry in _SHIPPED.iterdir() if entry.name.endswith(".yaml"))
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -27,7 +31,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises RecipeError, naming the recipe, key and mend.
     """
-    values = _read(name)
+    values = functools.reduce(_merge, _lineage(name, ()).values(), {})
     # A new type starts its section afresh, so that it must not undo what the other overrides say of it.
     for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".type")):
         _override(values, override)
@@ -35,10 +39,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def check_recipe(values: dict[str, Any], source: str) -> Recipe:
-    """Make a recipe of nested values that `source` holds.
-
-    Raises RecipeError, naming the first key that is unknown or whose value cannot be.
-    """
+    """Make a recipe of nested values that `source` holds; raises RecipeError, naming the first key that is wrong."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -48,18 +49,6 @@ def check_recipe(values: dict[str, Any], source: str) -> Recipe:
 def dump_recipe(recipe: Recipe) -> str:
     """Return the recipe as YAML, every value resolved."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-
-
-def _shipped() -> Any:
-    return files("aesop") / "recipes"
-
-
-def _read(name: str) -> dict[str, Any]:
-    """Read a recipe with all that it inherits."""
-    merged: dict[str, Any] = {}
-    for values in _lineage(name, ()).values():
-        merged = _merge(merged, values)
-    return merged
 
 
 def _lineage(name: str, heirs: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -75,8 +64,7 @@ def _lineage(name: str, heirs: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     if identity in heirs:
         raise RecipeError(f"{' -> '.join((*heirs, identity))}: recipes inherit in a circle; cut it at one of them.")
     try:
-        text = ((_shipped() / f"{name}.yaml") if shipped else path).read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
+        values = yaml.safe_load((_SHIPPED / f"{name}.yaml" if shipped else path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise RecipeError(f"{name}: is not valid YAML ({' '.join(str(error).split())}).") from error
     except UnicodeDecodeError as error:
@@ -118,7 +106,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         raise RecipeError(f"{override}: the value is not valid YAML.") from error
     if isinstance(value, str):
-        value = _number(value)
+        with suppress(ValueError):  # YAML 1.1 reads 1e-4 as text; people mean the number
+            value = float(value)
     *path, last = key.split(".")
     section = values
     for part in path:
@@ -130,14 +119,6 @@ def _override(values: dict[str, Any], override: str) -> None:
     if last == "type" and section.get("type") != value:
         section.clear()
     section[last] = value
-
-
-def _number(text: str) -> str | float:
-    """YAML 1.1 reads 1e-4 as text; people mean the number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _explain(error: ValidationError) -> str:
@@ -170,18 +151,14 @@ def _walk(location: Sequence[str | int]) -> tuple[list[str], list[type[Config]],
             within = chosen
             continue
         keys.append(str(part))
-        around, within = within, [found for cls in within for found in _sections(cls, str(part))]
+        fields = [cls.model_fields[str(part)] for cls in within if part in cls.model_fields]
+        around, within = within, [found for field in fields for found in _configs_in(field.annotation)]
     return keys, around, within
 
 
 def _types_of(cls: type[Config]) -> tuple[object, ...]:
     field = cls.model_fields.get("type")
     return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
-
-
-def _sections(cls: type[Config], key: str) -> list[type[Config]]:
-    field = cls.model_fields.get(key)
-    return list(_configs_in(field.annotation)) if field else []
 
 
 def _configs_in(annotation: object) -> Iterator[type[Config]]:

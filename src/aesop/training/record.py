@@ -28,29 +28,20 @@ _FREE = {
 
 
 def run_recipe(run: Run) -> Recipe:
-    """Read the recipe that a run was trained by.
-
-    Raises RunError if the folder is no run; RecipeError if the recipe is damaged.
-    """
+    """Read the recipe of a run; raises RunError if the folder is no run, RecipeError if the recipe is damaged."""
     if not run.recipe_file.is_file():
         raise RunError(f"{run.folder}: is not a run folder; it has no {run.recipe_file.name}.")
     return load_recipe(str(run.recipe_file))
 
 
 def finished_iterations(run: Run, stage: str) -> int:
-    """Return how many iterations a stage's finished network has seen, 0 if there is none.
-
-    Raises ModelError if the file is corrupt.
-    """
+    """Return how many iterations a stage's finished network has seen, 0 if there is none."""
     network = run.stage(stage).network
     return int(read_metadata(network).get("iteration", 1)) if network.is_file() else 0
 
 
 def check_recipe_of(run: Run, recipe: Recipe) -> None:
-    """Check that the folder is new, or belongs to this recipe and can be trained on.
-
-    Raises RunError, naming what differs.
-    """
+    """Raise RunError unless the folder is new, or belongs to this recipe and can be trained on."""
     if run.folder.exists() and not run.folder.is_dir():
         raise RunError(f"{run.folder}: is a file; name a folder with --run.")
     require_writable(run.record_file)
@@ -72,10 +63,7 @@ def check_recipe_of(run: Run, recipe: Recipe) -> None:
 
 
 def check_pictures_of(run: Run, fingerprint: str, processes: int) -> None:
-    """Check that a run that has begun was trained on these pictures, by as many processes.
-
-    Raises RunError, naming what differs.
-    """
+    """Raise RunError if the run was trained on other pictures, or by another number of processes."""
     if not run.record_file.is_file():
         return
     record = run.read_record()
@@ -92,10 +80,7 @@ def check_pictures_of(run: Run, fingerprint: str, processes: int) -> None:
 
 
 def open_run(run: Run, recipe: Recipe, fingerprint: str, processes: int) -> None:
-    """Make the folder, or clear what a killed process left in it, and record the recipe.
-
-    Raises RunError if the folder cannot be written.
-    """
+    """Make the folder, or clear what a killed process left in it, and record the recipe."""
     if run.record_file.is_file():
         for leftover in run.folder.rglob(".*.part"):
             leftover.unlink(missing_ok=True)
@@ -130,8 +115,5 @@ def _require_same(run: Run, recipe: Recipe) -> None:
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat

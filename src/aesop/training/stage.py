@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from aesop.metrics.psnr import psnr
-from aesop.training.ema import EMA, Network
 from aesop.training.recipe import StageConfig
+
+Network = TypeVar("Network", bound=nn.Module)
 
 #: Held-out (LR, HR) pairs, (1, 3, h, w) and (1, 3, H, W) in [0, 1].
 Pairs = Sequence[tuple[Tensor, Tensor]]
@@ -25,22 +27,12 @@ WAITS = "waits"
 
 
 class Stage(Generic[Network]):
-    """A stage trains `network`, in place; `result` is its exponential moving average.
-
-    Attributes:
-        optimizers: those whose learning rate the loop sets.
-        parts: all that the next step depends on, by name; each has `state_dict` and `load_state_dict`.
-
-    """
+    """A stage trains `network`, in place; `result` is its exponential moving average, in evaluation mode."""
 
     name: ClassVar[str]
 
     def __init__(
-        self,
-        network: Network,
-        config: StageConfig,
-        fabric: Fabric | None,
-        parameters: list[Any] | None = None,
+        self, network: Network, config: StageConfig, fabric: Fabric | None, parameters: list[Any] | None = None
     ) -> None:
         """Set up the optimizer of `parameters` (or groups of them), all of the network's where None.
 
@@ -50,16 +42,13 @@ class Stage(Generic[Network]):
         self.config = config
         self.network = network.train()
         self.fabric.to_device(network)
-        self.ema = EMA(network, config.ema)
+        self.result = copy.deepcopy(network).requires_grad_(False).eval()
         optimizer = adam(network.parameters() if parameters is None else parameters, config)
         self.trained, self.optimizer = self.fabric.setup(network, optimizer)
+        #: Those whose learning rate the loop sets.
         self.optimizers: list[Optimizer] = [self.optimizer]
-        self.parts: dict[str, Any] = {"network": network, "ema": self.ema.model, "optimizer": self.optimizer}
-
-    @property
-    def result(self) -> Network:
-        """The network that the stage is for."""
-        return self.ema.model
+        #: All that the next step depends on.
+        self.parts: dict[str, Any] = {"network": network, "ema": self.result, "optimizer": self.optimizer}
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Take one iteration on a batch, (N, 3, h, w) and (N, 3, H, W) in [0, 1]; return its losses, detached."""
@@ -70,20 +59,27 @@ class Stage(Generic[Network]):
         return {"psnr": validation_psnr(self.result, pairs)}
 
     def _descend(self) -> None:
-        """Take the optimizer's step, and the EMA's after it."""
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.ema.update(self.network)
+        self.update_result()
+
+    @torch.no_grad()
+    def update_result(self) -> None:
+        """Draw the average towards the network: w <- decay * w + (1 - decay) * w_network; copy the buffers."""
+        for own, new in zip(self.result.parameters(), self.network.parameters(), strict=True):
+            own.lerp_(new, 1 - self.config.ema)
+        for own, new in zip(self.result.buffers(), self.network.buffers(), strict=True):
+            own.copy_(new)
 
 
 def adam(parameters: Any, config: StageConfig) -> Adam:
-    """Build the optimizer that every network of every stage uses, of parameters or of groups of them."""
+    """Build the optimizer of parameters, or of groups of them."""
     return Adam(parameters, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
 @torch.no_grad()
 def validation_psnr(generator: nn.Module, pairs: Pairs) -> float:
-    """Mean PSNR of `generator` over held-out pairs, in dB (the protocol of `aesop.metrics.psnr`)."""
+    """Mean PSNR of `generator` over held-out pairs, in dB."""
     values = [psnr(generator(lr), hr, border=hr.shape[-1] // lr.shape[-1]).item() for lr, hr in pairs]
     return sum(values) / len(values)
 

@@ -34,7 +34,7 @@ from aesop.training.record import check_pictures_of, check_recipe_of, finished_i
 from aesop.training.stage import Pairs
 from aesop.versions import versions
 
-#: What a training says to its user, a line at a time.
+#: Takes what a training says to its user, a line at a time.
 Say = Callable[[str], None]
 
 
@@ -167,9 +167,7 @@ def _train_one(
     # get the same first weights and the same crops.
     number = STAGES.index(name)
     seed_everything(recipe.seed + number, verbose=False)
-    config = recipe.stage(name)
-    degradation = None
-    held_out = pictures.held_out
+    config, degradation, held_out = recipe.stage(name), None, pictures.held_out
     if recipe.degradation is not None and name != "autoencoder":
         degradation = recipe.degradation.build(recipe.scale, config.crop)
         # Seeds of their own, the same ones at every validation.
