@@ -13,8 +13,7 @@ from torch import Tensor
 from aesop.data.bicubic import resize
 from aesop.errors import DataError
 from aesop.metrics import METRICS, MetricUnavailable, Settings
-from aesop.metrics.fid import FeatureDistance, frechet_distance, resized
-from aesop.metrics.inception import inception
+from aesop.metrics.fid import FeatureDistance, frechet_distance, inception, resized
 from aesop.metrics.patch_fid import patches
 from helpers import no_network
 

@@ -1,4 +1,4 @@
-"""Metrics by the paper's protocol (docs/evaluation.md): one file each, pure functions on (N, 3, H, W) in [0, 1]."""
+"""Metrics by the paper's protocol (docs/evaluation.md): pure functions on (N, 3, H, W) in [0, 1], and their classes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from aesop.metrics.dists import DISTS
 from aesop.metrics.fid import FID
 from aesop.metrics.lpips import LPIPS
 from aesop.metrics.lr_psnr import LRPSNR
-from aesop.metrics.maniqa import MANIQA
 from aesop.metrics.metric import Metric, MetricUnavailable, Sample, SetMeasure, SetMetric, Settings
-from aesop.metrics.musiq import MUSIQ
 from aesop.metrics.niqe import NIQE
 from aesop.metrics.patch_fid import PatchFID
 from aesop.metrics.proxy import LPIPSProxy
 from aesop.metrics.psnr import PSNR
+from aesop.metrics.pyiqa_metric import MANIQA, MUSIQ
 from aesop.metrics.ssim import SSIM
 
 #: Every metric by its name on the command line, in the order of a table's columns.
@@ -37,8 +36,8 @@ __all__ = ["METRICS", "Metric", "MetricUnavailable", "Sample", "SetMeasure", "Se
 def metric_named(text: str) -> Metric | SetMetric:
     """The metric of METRICS that `text` names, or the user's own of `module:Class` (docs/extending.md).
 
-    The user's module is imported from the present folder, or from wherever Python looks; afterwards the metric stands
-    in METRICS as `module:Class`. Raises AesopError for a name that is neither.
+    The user's module is imported from the present folder or wherever Python looks; afterwards the metric stands in
+    METRICS. Raises AesopError for a name that is neither.
     """
     if text not in METRICS:
         if ":" not in text:

@@ -7,11 +7,7 @@ from aesop.metrics.psnr import psnr
 
 
 class AEPSNR(Metric):
-    """PSNR(AE(SR), AE(HR)) by the protocol of `psnr`.
-
-    Pictures are rounded to 8 bit before the auto-encoder, as its outputs are after it (the reference stores both as
-    PNG).
-    """
+    """`psnr` of AE(SR) and AE(HR), rounded to 8 bit before and after AE: the reference stores them as PNG."""
 
     name, title = "ae-psnr", "AE-PSNR"
     higher_is_better = True
@@ -21,6 +17,5 @@ class AEPSNR(Metric):
     protocol = "PSNR of AE(SR) against AE(HR); compare numbers of one auto-encoder only"
 
     def prepare(self, settings: Settings) -> Measure:
-        """AE-PSNR in dB."""
         encode = settings.auto_encode
         return lambda sample: psnr(encode(sample.sr), encode(sample.hr), border=sample.scale).item()

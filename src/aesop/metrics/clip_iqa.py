@@ -10,25 +10,13 @@ from torch import Tensor, nn
 from aesop.metrics.luma import require_sides, rounded
 from aesop.metrics.metric import NetworkMetric, Sample, require_file
 
-#: CLIP's ResNet-50 halves a picture five times.
-LEAST_SIDE = 32
-
-
-def clip_iqa(images: Tensor, network: nn.Module) -> Tensor:
-    """CLIP-IQA of images (N, 3, H, W) in [0, 1], rounded to 8 bit, uncropped and unresized; (N,) in [0, 1].
-
-    `network` is piq's: CLIP's ResNet-50 without position embedding, with one pair of sentences, as the metric's
-    authors define it. pyiqa's `clipiqa` averages over five pairs: its values, which many papers print, are not
-    comparable. The paper cut DRealSR's pictures into quadrants, for lack of memory; nothing is cut here.
-
-    Raises DataError where a side is shorter than 32 pixels.
-    """
-    require_sides(images, LEAST_SIDE, "CLIP-IQA")
-    return network(rounded(images)).view(-1)
-
 
 class CLIPIQA(NetworkMetric):
-    """`clip_iqa` of a picture."""
+    """CLIP-IQA with one pair of sentences, as its authors define it; rounded to 8 bit, neither cropped nor resized.
+
+    piq's network is CLIP's ResNet-50 without position embedding. pyiqa's `clipiqa`, whose values many papers print,
+    averages over five pairs: they do not compare. The paper cut DRealSR's pictures into quadrants, for lack of memory.
+    """
 
     name, title = "clip-iqa", "CLIP-IQA"
     higher_is_better = True
@@ -39,7 +27,6 @@ class CLIPIQA(NetworkMetric):
     protocol = "needs no HR; one pair of prompts"
 
     def load(self, device: torch.device) -> nn.Module:
-        """CLIP, which piq keeps in a folder of its own, with the tokens of the two sentences."""
         from piq import CLIPIQA
         from piq.clip_iqa import TOKENS_URL
         from piq.feature_extractors.clip import PIQ_CLIP_MODEL_PATH
@@ -49,5 +36,5 @@ class CLIPIQA(NetworkMetric):
         return CLIPIQA().to(device)
 
     def value(self, network: nn.Module, sample: Sample) -> Tensor:
-        """CLIP-IQA, in [0, 1]."""
-        return clip_iqa(sample.sr, network)
+        require_sides(sample.sr, 32, self.title)  # the ResNet halves a picture five times
+        return network(rounded(sample.sr))

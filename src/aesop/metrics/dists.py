@@ -10,10 +10,9 @@ from aesop.metrics.metric import NetworkMetric, Sample, require_file
 
 
 def dists(sr: Tensor, hr: Tensor, network: nn.Module) -> Tensor:
-    """DISTS of images (N, 3, H, W) in [0, 1], rounded to 8 bit, borders included, never resized.
+    """DISTS of images (N, 3, H, W) in [0, 1], rounded to 8 bit, neither cropped nor resized; (N,), 0 for equal images.
 
-    `network(sr, hr)` is torchmetrics' (VGG16, with the authors' weights of its layers). Returns (N,), 0 for equal
-    images. Raises DataError where sizes differ.
+    `network` is torchmetrics' (VGG16 with the authors' weights of its layers). Raises DataError where sizes differ.
     """
     require_same_size(sr, hr)
     return network(rounded(sr), rounded(hr)).view(-1)
@@ -29,7 +28,7 @@ class DISTS(NetworkMetric):
     protocol = "RGB, no border cropped"
 
     def load(self, device: torch.device) -> nn.Module:
-        """The network itself: torchmetrics' public metric would load it again for every picture."""
+        # The network itself: torchmetrics' public metric would load it again for every picture.
         from torchmetrics.functional.image.dists import DISTSNetwork
         from torchvision.models import VGG16_Weights
 
@@ -37,5 +36,4 @@ class DISTS(NetworkMetric):
         return DISTSNetwork().eval().to(device)
 
     def value(self, network: nn.Module, sample: Sample) -> Tensor:
-        """DISTS."""
         return dists(sample.sr, sample.hr, network)

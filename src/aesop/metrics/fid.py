@@ -4,19 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from aesop.errors import DataError
-from aesop.metrics.inception import SIZE, Features, inception
+from aesop.errors import DataError, MissingExtraError
 from aesop.metrics.luma import eight_bit
-from aesop.metrics.metric import SetMeasure, SetMetric, Settings
+from aesop.metrics.metric import MetricUnavailable, SetMeasure, SetMetric, Settings, require_file
 
+#: Side of the pictures that Inception sees.
+SIZE = 299
 #: Pictures that go through the network at once: the patches of a large picture would not fit together.
 BATCH = 8
+
+Features = Callable[[Tensor], Tensor]
+
+
+@cache
+def inception(device: torch.device) -> Features:
+    """Pooled features of TensorFlow's Inception v3 of 2015-12-05: uint8 (N, 3, 299, 299) to (N, 2048).
+
+    Raises MetricUnavailable where torch-fidelity, which carries the network over, or the weights are not available.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise MetricUnavailable(str(MissingExtraError("FID", "metrics"))) from error
+    require_file(URL_INCEPTION_V3)
+    network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).to(device)
+    return torch.inference_mode()(lambda images: network(images.to(device))[0])
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -26,37 +45,31 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     (m, d). Raises DataError where a set has fewer than two members, which have no covariance.
 
     With C = R'R, the eigenvalues of C1 C2 that are not 0 are those of MM', M = R1 R2'. The last trace is therefore the
-    sum of M's singular values, exact for singular covariances too (fewer pictures than features), where a matrix square
-    root would need a trick.
+    sum of M's singular values, exact for singular covariances too (fewer pictures than features).
     """
     if min(len(first), len(second)) < 2:
         raise DataError("FID needs at least two pictures")
     means = [features.mean(axis=0, dtype=np.float64) for features in (first, second)]
-    factors = [_factor(features - mean) for features, mean in zip((first, second), means, strict=True)]
+    # Each R is triangular, of at most d rows: it stands for the features, which may be many more.
+    factors = [
+        np.asarray(np.linalg.qr((features - mean) / np.sqrt(len(features) - 1), mode="r"))
+        for features, mean in zip((first, second), means, strict=True)
+    ]
     shared = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
     variances = sum(np.square(factor).sum() for factor in factors)
     # Equal sets come out at 0 but for rounding, which must not make a distance negative.
     return max(0.0, float(np.square(means[0] - means[1]).sum() + variances - 2 * shared))
 
 
-def _factor(centred: np.ndarray) -> np.ndarray:
-    """The triangular R with R'R = C, of at most d rows: it stands for the features, which may be many more."""
-    return np.asarray(np.linalg.qr(centred / np.sqrt(len(centred) - 1), mode="r"))
-
-
 def resized(images: Tensor) -> Tensor:
     """Resize images (N, 3, H, W) in 0..255 to 299x299, whatever their proportions: float64, in 0..255.
 
-    Pillow's antialiased bicubic, each colour in float32 (Parmar et al. 2022, "clean-fid"), as pyiqa does by default,
-    the paper's tool; the first FID's resize aliases, and its numbers are others.
+    Pillow's antialiased bicubic, each colour in float32 (Parmar et al. 2022, "clean-fid"), as the paper's tool, pyiqa,
+    does by default; the first FID's resize aliases, and its numbers are others.
     """
-
-    def plane(values: Tensor) -> np.ndarray:
-        picture = Image.fromarray(values.float().cpu().numpy())
-        return np.array(picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
-
-    planes = [torch.from_numpy(plane(values)) for values in images.flatten(0, 1)]
-    return torch.stack(planes).view(*images.shape[:2], SIZE, SIZE).double().clamp(0, 255)
+    planes = [Image.fromarray(plane.float().cpu().numpy()) for plane in images.flatten(0, 1)]
+    small = [torch.from_numpy(np.array(plane.resize((SIZE, SIZE), Image.Resampling.BICUBIC))) for plane in planes]
+    return torch.stack(small).view(*images.shape[:2], SIZE, SIZE).double().clamp(0, 255)
 
 
 @dataclass(frozen=True)
@@ -70,12 +83,10 @@ class FeatureDistance(SetMeasure):
     cut: Callable[[Tensor], Tensor] = lambda images: images
 
     def features(self, images: Tensor) -> np.ndarray:
-        """Features (n, d), float64, of an image (1, 3, H, W) in [0, 1], rounded to 8 bit."""
         pictures = self.cut(eight_bit(images)).round().to(torch.uint8)
         return torch.cat([self.network(batch).cpu() for batch in pictures.split(BATCH)]).double().numpy()
 
     def distance(self, sr: np.ndarray, hr: np.ndarray) -> float:
-        """FID of two sets of features; the formula and errors of `frechet_distance`."""
         return frechet_distance(sr, hr)
 
 
@@ -93,5 +104,4 @@ class FID(SetMetric):
     protocol = "of all SR and all HR pictures, resized by antialiased bicubic; a set has one value"
 
     def prepare(self, settings: Settings) -> SetMeasure:
-        """FID of whole pictures."""
         return FeatureDistance(inception(settings.device), resized)

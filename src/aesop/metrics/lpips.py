@@ -8,18 +8,15 @@ from torch import Tensor, nn
 from aesop.metrics.luma import require_same_size, require_sides, rounded
 from aesop.metrics.metric import NetworkMetric, Sample, require_file
 
-#: What AlexNet's strides and poolings leave something of.
-LEAST_SIDE = 31
-
 
 def lpips(sr: Tensor, hr: Tensor, network: nn.Module) -> Tensor:
-    """LPIPS of images (N, 3, H, W) in [0, 1], rounded to 8 bit, borders included, as the reference evaluates it.
+    """LPIPS of images (N, 3, H, W) in [0, 1], rounded to 8 bit, borders included; (N,), 0 for equal images.
 
-    `network(sr, hr, normalize=True)` is torchmetrics' (AlexNet, with the linear weights of version 0.1). Returns
-    (N,), 0 for equal images. Raises DataError where sizes differ or a side is shorter than 31 pixels.
+    `network` is torchmetrics' (AlexNet with the linear weights of version 0.1). Raises DataError where sizes differ or
+    a side is shorter than 31 pixels.
     """
     require_same_size(sr, hr)
-    require_sides(sr, LEAST_SIDE, "LPIPS")
+    require_sides(sr, 31, "LPIPS")  # AlexNet's strides and poolings leave nothing of less
     return network(rounded(sr), rounded(hr), normalize=True).view(-1)
 
 
@@ -32,7 +29,6 @@ class LPIPS(NetworkMetric):
     protocol = "AlexNet, RGB, no border cropped"
 
     def load(self, device: torch.device) -> nn.Module:
-        """torchmetrics' network, with AlexNet's weights from torchvision."""
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
         from torchvision.models import AlexNet_Weights
 
@@ -40,5 +36,4 @@ class LPIPS(NetworkMetric):
         return LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(device)
 
     def value(self, network: nn.Module, sample: Sample) -> Tensor:
-        """LPIPS."""
         return lpips(sample.sr, sample.hr, network)

@@ -11,21 +11,14 @@ from aesop.metrics.psnr import peak_ratio
 
 
 def lr_psnr(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
-    """PSNR between the downscaled SR image and the LR image the model was given.
+    """PSNR between the downscaled SR image and the 8-bit LR image the model was given; (N,) float64 in dB.
 
-    The paper says no more than that; this is the protocol, and why:
+    The paper says no more than that. `sr` (N, 3, H, W) in [0, 1] is rounded to 8 bit, downscaled by the bicubic that
+    makes LR images, clamped and *not* rounded again: near 46 dB, where the paper's values lie, a second rounding error
+    is no longer negligible. Both are compared on Y without cropping, since LR's border is made as ours is.
 
-    - `sr` (N, 3, H, W) in [0, 1] is rounded to 8 bit first: what is measured is the picture that a user gets;
-    - it is downscaled by the double-precision bicubic that makes LR images and clamped to their range, but *not*
-      rounded again: near 46 dB, where the paper's values lie, a second rounding error is no longer negligible;
-    - the reference is `lr` (N, 3, H / scale, W / scale), the 8-bit input itself, as the paper has it (its authors have
-      also described it as the downscaled HR, which differs by that rounding);
-    - on Y as PSNR, without cropping: the border of an LR image is made by the same symmetric extension as ours.
-
-    SR = HR reaches about 63.7 dB, the error of rounding LR. LR files that an older MATLAB made (rounded between the
-    passes, other borders) lower that ceiling: to 60.7 dB on Set5, 59.3 dB on Set14.
-
-    Returns (N,) float64 in dB; raises DataError where sizes do not fit.
+    SR = HR reaches about 63.7 dB, the error of rounding LR; less where an older MATLAB made LR (rounded between the
+    passes, other borders): 60.7 dB on Set5, 59.3 dB on Set14. Raises DataError where sizes do not fit.
     """
     downscaled = resize(eight_bit(sr), 1 / scale).clamp(0, 255)
     require_same_size(downscaled, lr)
@@ -42,5 +35,4 @@ class LRPSNR(Metric):
     protocol = "PSNR on Y of the bicubic-downscaled SR picture against LR"
 
     def measure(self, sample: Sample) -> float:
-        """LR-PSNR in dB."""
         return lr_psnr(sample.sr, sample.lr, sample.scale).item()

@@ -9,11 +9,8 @@ from aesop.errors import DataError
 
 
 def eight_bit(images: Tensor) -> Tensor:
-    """Clamp (N, 3, H, W) in [0, 1] and round to the 256 levels of a PNG; float64 in 0..255.
-
-    On the images' device, but on the CPU for MPS, which has no float64.
-    """
-    if images.device.type == "mps":
+    """Clamp (N, 3, H, W) in [0, 1] and round to the 256 levels of a PNG: float64 in 0..255, on the CPU for MPS."""
+    if images.device.type == "mps":  # which has no float64
         images = images.cpu()
     return images.double().clamp(0, 1).mul(255).add(0.5).floor()
 
@@ -24,10 +21,7 @@ def rounded(images: Tensor) -> Tensor:
 
 
 def luma(images: Tensor) -> Tensor:
-    """Y of ITU-R BT.601 as MATLAB's `rgb2ycbcr` has it: (N, 3, H, W) RGB in 0..255 to (N, 1, H, W) in 16..235.
-
-    The result is not rounded (the paper's protocol; older papers round it).
-    """
+    """Y of BT.601 as MATLAB's `rgb2ycbcr` has it, unrounded: RGB (N, 3, H, W) in 0..255 to (N, 1, H, W) in 16..235."""
     weights = torch.tensor([65.481, 128.553, 24.966], dtype=images.dtype, device=images.device) / 255
     return torch.einsum("nchw,c->nhw", images, weights).unsqueeze(1) + 16
 

@@ -23,11 +23,7 @@ class MetricUnavailable(AesopError):  # noqa: N818 - a state that a table shows,
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture to measure, on the CPU, in [0, 1].
-
-    `sr` and `hr` have shape (1, 3, H, W), `lr` has (1, 3, H / scale, W / scale). All hold 8-bit values; `ground_truth`
-    is `hr`, or None for pictures that have none.
-    """
+    """One picture of 8-bit values in [0, 1]: `sr` and HR (1, 3, H, W), `lr` (1, 3, H / scale, W / scale)."""
 
     sr: Tensor
     ground_truth: Tensor | None
@@ -59,15 +55,14 @@ class Settings:
     def auto_encode(self) -> Callable[[Tensor], Tensor]:
         """AE of (N, 3, H, W) in [0, 1], rounded to 8 bit before: float32, on the CPU.
 
-        Keeps its last two results: AE(HR) is the same for every model, and several metrics ask for AE(SR). Raises
-        MetricUnavailable without an auto-encoder.
+        Raises MetricUnavailable without an auto-encoder.
         """
         if self.autoencoder is None:
             raise MetricUnavailable("needs an auto-encoder; name one with --autoencoder FILE")
         autoencoder = self.autoencoder
         weight = next(autoencoder.parameters(), torch.empty(0))
 
-        @lru_cache(maxsize=2)
+        @lru_cache(maxsize=2)  # AE(HR) is the same for every model, and several metrics ask for AE(SR)
         @torch.inference_mode()
         def encode(images: Tensor) -> Tensor:
             return autoencoder(rounded(images).to(weight)).float().cpu()
@@ -91,35 +86,22 @@ class SetMeasure(Protocol):
 
 
 class Described:
-    """The attributes of a metric."""
+    """The attributes of a metric. Cached values of another `version` of it, or of its packages, are not used."""
 
-    #: On the command line and in JSON.
-    name: str = ""
-    #: In tables.
-    title: str = ""
-    #: None where neither is better.
-    higher_is_better: ClassVar[bool | None]
-    #: The smallest and the largest value.
+    name: str = ""  #: on the command line and in JSON
+    title: str = ""  #: in tables
+    higher_is_better: ClassVar[bool | None]  #: None where neither is better
     range: ClassVar[tuple[float, float]] = (0.0, float("inf"))
     unit: ClassVar[str] = ""
-    #: How many decimals are worth printing.
-    digits: ClassVar[int] = 4
-    #: Whether it compares with HR; those that do not also measure pictures without ground truth.
-    needs_hr: ClassVar[bool] = True
-    #: Whether it is of an auto-encoder, and computed only where one is named.
-    needs_autoencoder: ClassVar[bool] = False
-    #: Whether it is measured where no metrics are named.
-    by_default: ClassVar[bool] = True
-    #: What a reader must know to read its column, in a line.
-    protocol: ClassVar[str] = ""
-    #: What stands below every table that has a value of it.
-    caution: ClassVar[str] = ""
-    #: How the numbers that the paper prints are made otherwise.
-    unlike_paper: ClassVar[str] = ""
-    #: To be raised with every change of its values: cached ones of another version are not used.
-    version: ClassVar[int] = 1
-    #: The packages that it is computed by, beside torch: cached values of other versions of them are not used.
-    packages: ClassVar[tuple[str, ...]] = ()
+    digits: ClassVar[int] = 4  #: decimals that are worth printing
+    needs_hr: ClassVar[bool] = True  #: those that do not also measure pictures without ground truth
+    needs_autoencoder: ClassVar[bool] = False  #: computed only where one is named
+    by_default: ClassVar[bool] = True  #: measured where no metrics are named
+    protocol: ClassVar[str] = ""  #: what a reader must know to read its column, in a line
+    caution: ClassVar[str] = ""  #: stands below every table that has a value of it
+    unlike_paper: ClassVar[str] = ""  #: how the numbers that the paper prints are made otherwise
+    version: ClassVar[int] = 1  #: raise it with every change of its values
+    packages: ClassVar[tuple[str, ...]] = ()  #: that it is computed by, beside torch
 
     @property
     def arrow(self) -> str:
@@ -137,10 +119,7 @@ class Metric(Described):
     """A metric of a picture. Derive from it, set the attributes and write `measure`, or `prepare` where one loads."""
 
     def prepare(self, settings: Settings) -> Measure:
-        """Load what is needed, once; return the function that measures a picture.
-
-        Raises MetricUnavailable where it is not available.
-        """
+        """Load what is needed, once, or raise MetricUnavailable; return the function that measures a picture."""
         del settings
         return self.measure
 
@@ -150,15 +129,10 @@ class Metric(Described):
 
 
 class NetworkMetric(Metric):
-    """A metric of a picture that a network tells. `extra` names the optional dependencies that bring it."""
-
-    extra: ClassVar[str] = "metrics"
+    """A metric of a picture that a network computes."""
 
     def load(self, device: torch.device) -> Any:
-        """Load the network onto the device.
-
-        Raises MetricUnavailable where it is not available, ImportError for packages that `extra` brings.
-        """
+        """Load the network; MetricUnavailable where it is not available, ImportError for packages of `metrics`."""
         raise NotImplementedError
 
     def value(self, network: Any, sample: Sample) -> Tensor:
@@ -166,14 +140,11 @@ class NetworkMetric(Metric):
         raise NotImplementedError
 
     def prepare(self, settings: Settings) -> Measure:
-        """Load the network, once."""
         try:
             network = self.load(settings.device)
-        except MissingExtraError as error:
-            raise MetricUnavailable(str(error)) from error
-        except ImportError as error:
-            raise MetricUnavailable(str(MissingExtraError(self.title, self.extra))) from error
-
+        except (ImportError, MissingExtraError) as error:
+            reason = MissingExtraError(self.title, "metrics") if isinstance(error, ImportError) else error
+            raise MetricUnavailable(str(reason)) from error
         return torch.inference_mode()(lambda sample: self.value(network, sample.to(settings.device)).item())
 
 
@@ -181,15 +152,12 @@ class SetMetric(Described):
     """A metric of a set of pictures, such as FID: it has no value for one picture."""
 
     def prepare(self, settings: Settings) -> SetMeasure:
-        """Load what is needed, once; raises MetricUnavailable where that is not available."""
+        """Load what is needed, once; raises MetricUnavailable where it is not available."""
         raise NotImplementedError
 
 
 def require_file(url: str, folder: Path | None = None) -> Path:
-    """Fetch the weights of `url` into `folder` (torch's cache if None) unless they are there.
-
-    Raises MetricUnavailable where they are not available.
-    """
+    """Fetch the weights of `url` into `folder` (torch's cache if None) unless there; MetricUnavailable on failure."""
     try:
         return fetch(url, folder)
     except ModelError as error:

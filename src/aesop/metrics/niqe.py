@@ -25,6 +25,8 @@ WINDOW, SIGMA = 7, 7 / 6
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 #: Shape parameters that a distribution may be found to have.
 SHAPES = torch.arange(200, 10_001, dtype=torch.float64) / 1000
+#: E[|x|]^2 / E[x^2] of a generalised Gaussian of each of them; increasing.
+RATIOS = (2 * torch.lgamma(2 * (1 / SHAPES)) - torch.lgamma(1 / SHAPES) - torch.lgamma(3 * (1 / SHAPES))).exp()
 #: Far above float64's rounding error on 0..255, far below what one level in the window's corner changes.
 NOISE = 1e-10
 #: The authors' model of pristine photographs; its origin and licence stand in the file beside it.
@@ -48,11 +50,9 @@ def pristine() -> Gaussian:
 def niqe(images: Tensor) -> Tensor:
     """NIQE of images (N, 3, H, W) in [0, 1], rounded to 8 bit; (N,) float64, 0 and more, less is better.
 
-    The protocol of the authors' MATLAB code, which pyiqa keeps to: grey is 0.299 R + 0.587 G + 0.114 B, rounded; no
-    border is cropped; statistics of blocks of 96x96 pixels and of 48x48 after halving with MATLAB's bicubic, pixels
-    right and below of the last whole block left out. BasicSR takes Y of 16..235 and is often told to crop the border:
-    its numbers differ by some tenths. So do all implementations, where a picture has flat areas: others see their own
-    rounding error there, and this one the 0 of exact arithmetic.
+    The protocol of the authors' MATLAB code and of pyiqa: rounded grey, no border cropped, statistics of whole blocks
+    of 96x96 pixels and of 48x48 after halving with MATLAB's bicubic. BasicSR's numbers (Y of 16..235, often cropped)
+    differ by some tenths, and so do all implementations in flat areas, where others see their own rounding error.
 
     Raises DataError where an image has fewer than two blocks that are not flat.
     """
@@ -67,9 +67,8 @@ def unnaturalness(grey: Tensor, model: Gaussian) -> Tensor:
     height, width = (size // BLOCK * BLOCK for size in grey.shape)
     image = grey[None, None, :height, :width]
     if image.numel() < 2 * BLOCK**2:
-        raise DataError(
-            f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels; this picture has {grey.shape[1]}x{grey.shape[0]} pixels"
-        )
+        size = f"{grey.shape[1]}x{grey.shape[0]}"
+        raise DataError(f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels; this picture has {size} pixels")
     halves = resize(image, 0.5)
     features = torch.cat([_statistics(image, BLOCK), _statistics(halves, BLOCK // 2)], dim=1)
     whole = features[~features.isnan().any(dim=1)]
@@ -112,19 +111,11 @@ def _fit(blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     ratio = values.abs().mean(dim=1).square() / values.square().mean(dim=1)
     ratio = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
 
-    curve = _ratios()
-    above = torch.searchsorted(curve, ratio).clamp(1, len(curve) - 1)
-    nearest = above - (ratio - curve[above - 1] <= curve[above] - ratio).long()
+    above = torch.searchsorted(RATIOS, ratio).clamp(1, len(RATIOS) - 1)
+    nearest = above - (ratio - RATIOS[above - 1] <= RATIOS[above] - ratio).long()
     shape = SHAPES[nearest.where(~ratio.isnan(), 0)]
     scale = ((torch.lgamma(1 / shape) - torch.lgamma(3 / shape)) / 2).exp()
     return shape, left * scale, right * scale
-
-
-@cache
-def _ratios() -> Tensor:
-    """E[|x|]^2 / E[x^2] of a generalised Gaussian of each of SHAPES; increasing."""
-    reciprocal = 1 / SHAPES
-    return (2 * torch.lgamma(2 * reciprocal) - torch.lgamma(reciprocal) - torch.lgamma(3 * reciprocal)).exp()
 
 
 class NIQE(Metric):
@@ -136,5 +127,4 @@ class NIQE(Metric):
     protocol = "needs no HR; on rounded grey levels, no border cropped"
 
     def measure(self, sample: Sample) -> float:
-        """NIQE."""
         return niqe(sample.sr).item()

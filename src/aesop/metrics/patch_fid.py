@@ -7,19 +7,16 @@ from functools import partial
 from torch import Tensor
 from torch.nn import functional as F
 
-from aesop.metrics.fid import FID, FeatureDistance
-from aesop.metrics.inception import SIZE, inception
+from aesop.metrics.fid import FID, SIZE, FeatureDistance, inception
 from aesop.metrics.metric import SetMeasure, Settings
 
 
 def patches(images: Tensor, size: int) -> Tensor:
-    """Cut images into squares that neither overlap nor are resized, row by row from the top left.
+    """Cut (N, C, H, W) into squares that neither overlap nor are resized, row by row: (N * rows * columns, C, s, s).
 
-    (N, C, H, W) becomes (N * rows * columns, C, size, size), all of an image before the next one's. A side that is
-    shorter than `size` is padded with zeros at its end. What a longer side has left over is dropped: the paper pads
-    only "if an image is smaller", and squares that are mostly padding would look alike in any two sets (its BSD100,
-    pictures of 481x321, scores worse by patch-FID than by FID, which four squares a picture, three of them mostly
-    black, would not give).
+    A side shorter than `size` is padded with zeros at its end. What a longer side has left over is dropped: the paper
+    pads only "if an image is smaller", and squares that are mostly padding would look alike in any two sets (its BSD100
+    of 481x321 pixels scores worse by patch-FID than by FID, which padding the rest would not give).
     """
     channels, height, width = images.shape[1:]
     images = F.pad(images, (0, max(0, size - width), 0, max(0, size - height)))
@@ -28,11 +25,10 @@ def patches(images: Tensor, size: int) -> Tensor:
 
 
 class PatchFID(FID):
-    """FID's formula on every patch of every picture, cut as `patches` says; of 8-bit-rounded RGB, nothing cropped."""
+    """FID's formula on every one of the `patches` of every 8-bit-rounded RGB picture, nothing cropped."""
 
     name, title = "patch-fid", "patch-FID"
     protocol = "FID of 299 x 299 patches, never resized; a set has one value"
 
     def prepare(self, settings: Settings) -> SetMeasure:
-        """FID of patches."""
         return FeatureDistance(inception(settings.device), partial(patches, size=SIZE))

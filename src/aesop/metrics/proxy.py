@@ -1,8 +1,7 @@
 """A stand-in for LPIPS where its weights are not available: the same formula, uncalibrated, on EfficientNet-lite0.
 
-Its numbers rank models of one table; they are *not* comparable with published LPIPS values. It looks at other layers
-than the laptop recipes' perceptual loss (blocks 0, 2, 4, 10), though at the same network: a model trained on that loss
-is favoured a little.
+It ranks the models of one table; its numbers are *not* comparable with published LPIPS. A model that was trained on the
+laptop recipes' perceptual loss, the same network at other layers, is favoured a little.
 """
 
 from __future__ import annotations
@@ -16,18 +15,15 @@ from aesop.metrics.luma import require_same_size, require_sides, rounded
 from aesop.metrics.metric import NetworkMetric, Sample
 
 BLOCKS = (1, 3, 6, 12)
-#: What the network's strides leave something of.
-LEAST_SIDE = 32
 #: Keeps features that are all zero from dividing by zero, as in LPIPS.
 EPSILON = 1e-10
 
 
 def feature_distance(sr: Tensor, hr: Tensor, features: Callable[[Tensor], Sequence[Tensor]]) -> Tensor:
-    """LPIPS's distance with all channel weights 1.
+    """LPIPS's distance of images (N, 3, H, W) in [0, 1], rounded to 8 bit, with all channel weights 1.
 
     The features (N, C, h, w) of each layer are normalised to unit length over the channels; the squared differences
-    are summed over channels, averaged over space and summed over layers. `sr` and `hr` are (N, 3, H, W) in [0, 1],
-    rounded to 8 bit before `features` sees them; returns (N,), 0 for equal images, at most 4 a layer.
+    are summed over channels, averaged over space and summed over layers: (N,), 0 for equal images, at most 4 a layer.
     """
     require_same_size(sr, hr)
     pairs = zip(features(rounded(sr)), features(rounded(hr)), strict=True)
@@ -50,12 +46,10 @@ class LPIPSProxy(NetworkMetric):
     caution = "EfficientNet-lite0 features in LPIPS's place; not comparable with published LPIPS"
 
     def load(self, device: torch.device) -> nn.Module:
-        """EfficientNet-lite0, whose weights a package carries."""
         from aesop.networks.features import EfficientNetFeatures
 
         return EfficientNetFeatures(BLOCKS).eval().to(device)
 
     def value(self, network: nn.Module, sample: Sample) -> Tensor:
-        """Distance of features."""
-        require_sides(sample.sr, LEAST_SIDE, "LPIPS-proxy")
+        require_sides(sample.sr, 32, self.title)  # the network's strides leave nothing of less
         return feature_distance(sample.sr, sample.hr, network)

@@ -33,5 +33,4 @@ class PSNR(Metric):
     protocol = "on Y, as many border pixels cropped as the scale"
 
     def measure(self, sample: Sample) -> float:
-        """PSNR in dB."""
         return psnr(sample.sr, sample.hr, border=sample.scale).item()

@@ -1,4 +1,4 @@
-"""Networks of pyiqa, the optional extra `iqa`. Its licence, PolyForm Noncommercial, forbids commercial use."""
+"""MANIQA and MUSIQ through pyiqa, the optional extra `iqa`; its licence, PolyForm Noncommercial, is not ours."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ LICENCE = "(pyiqa; its licence, PolyForm Noncommercial, forbids commercial use)"
 class PyiqaMetric(NetworkMetric):
     """The network that pyiqa has by a metric's name; it sees 8-bit-rounded RGB, uncropped.
 
-    `weights` is the key of the network's file in pyiqa's own list: we fetch to its place what pyiqa would fetch
-    without ever giving up.
+    `weights` is the key of its file in pyiqa's list; we fetch it ourselves, since pyiqa waits for ever.
     """
 
     higher_is_better = True
@@ -34,7 +33,6 @@ class PyiqaMetric(NetworkMetric):
     weights: ClassVar[str]
 
     def load(self, device: torch.device) -> Any:
-        """Load pyiqa's network."""
         try:
             pyiqa = import_module("pyiqa")
             folder = Path(import_module("pyiqa.utils.download_util").DEFAULT_CACHE_DIR)
@@ -52,5 +50,23 @@ class PyiqaMetric(NetworkMetric):
             raise MetricUnavailable(f"no weights: pyiqa could not load {self.title} ({error})") from error
 
     def value(self, network: Any, sample: Sample) -> Tensor:
-        """The network's score."""
         return network(rounded(sample.sr))
+
+
+class MANIQA(PyiqaMetric):
+    """MANIQA (Yang et al. 2022), a transformer: the mean over 20 crops of 224x224 pixels, spread evenly.
+
+    A picture with a side below 225 pixels is enlarged first.
+    """
+
+    name, title = "maniqa", "MANIQA"
+    range = (0.0, 1.0)
+    weights = "koniq"
+
+
+class MUSIQ(PyiqaMetric):
+    """MUSIQ (Ke et al. 2021), a transformer on 32x32 patches of the picture and of copies of side 384 and 224."""
+
+    name, title = "musiq", "MUSIQ"
+    range, digits = (0.0, 100.0), 3
+    weights = "koniq10k"

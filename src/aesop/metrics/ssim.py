@@ -27,13 +27,9 @@ def ssim(sr: Tensor, hr: Tensor, *, border: int) -> Tensor:
     x, y = comparable_luma(sr, border), comparable_luma(hr, border)
     height, width = x.shape[-2:]
     if min(height, width) < WINDOW:
-        raise DataError(
-            f"SSIM needs {WINDOW} pixels per side after cropping {border}; this picture has {width}x{height}"
-        )
-
-    mean_x, mean_y, mean_xx, mean_yy, mean_xy = (
-        smoothed(images, WINDOW, SIGMA) for images in (x, y, x * x, y * y, x * y)
-    )
+        raise DataError(f"SSIM needs {WINDOW} pixels a side after cropping {border}; this picture has {width}x{height}")
+    means = (smoothed(images, WINDOW, SIGMA) for images in (x, y, x * x, y * y, x * y))
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = means
     covariance = mean_xy - mean_x * mean_y
     variances = mean_xx - mean_x.square() + mean_yy - mean_y.square()
     luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
@@ -58,5 +54,4 @@ class SSIM(Metric):
     protocol = "on Y, 11 x 11 Gaussian window, as many border pixels cropped as the scale"
 
     def measure(self, sample: Sample) -> float:
-        """SSIM in [-1, 1]."""
         return ssim(sample.sr, sample.hr, border=sample.scale).item()
