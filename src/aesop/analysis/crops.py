@@ -21,18 +21,16 @@ from aesop.evaluation.pictures import EvaluatedPicture, pictures
 from aesop.evaluation.results import Evaluation
 from aesop.metrics import METRICS, SetMetric, metric_named
 
-#: The most crops in a line; more are continued below.
-IN_A_LINE = 6
-#: What the ground truth is called.
-HR = "HR"
+IN_A_LINE = 6  #: crops at most; more are continued below
+HR = "HR"  #: what the ground truth is called
 
 
-@dataclass(frozen=True)
+@dataclass
 class CropSheet:
     """A picture, uint8 (3, H, W), boxes in it, and for every box the crops of all models, by title.
 
-    `captions` has the lines below a model's title, such as its metric values on the whole picture; `missing` says which
-    metrics is not available here, `failures` what could not be computed of this picture.
+    `captions` has the lines below a model's title: its metric values on the whole picture. `missing` says which metrics
+    are not available here, `failures` what could not be computed.
     """
 
     picture: Tensor
@@ -44,7 +42,7 @@ class CropSheet:
 
     def summary(self) -> list[str]:
         """Which metrics are missing, and the boxes as `parse_box` reads them."""
-        return [*self.missing, f"boxes: {' '.join(map(_text, self.boxes))}"]
+        return [*self.missing, f"boxes: {' '.join(map(str, self.boxes))}"]
 
 
 def measure_crops(
@@ -62,11 +60,9 @@ def measure_crops(
     """Evaluate models, by title, on one HR picture, and cut squares out of what they made of its LR (`lr`, or made).
 
     `without_hr` the picture is LR itself; boxes are then found, and drawn, on the last model's. Without `boxes`,
-    `count` of at most `side` HR pixels are found where most is lost. `metrics` are names, None for PSNR where there is
-    HR, else none; `how` is of `evaluate`: scale, autoencoder, device, cache, imports.
-
-    Raises AesopError as `evaluate` does, if a model is called HR, a metric cannot measure this, the picture cannot be
-    read or no model upscaled it, or a box is not inside it.
+    `count` of at most `side` HR pixels are found where most is lost. `metrics` are names; unset, PSNR where there is
+    HR. `how` is of `evaluate`: scale, autoencoder, device, cache, imports. Raises AesopError as `evaluate` does, and
+    where models, metrics, boxes and pictures do not fit each other or no model upscaled the picture.
     """
     if lr is not None and without_hr:
         raise AesopError("--lr and --without-hr: the picture is LR already; take one of them.")
@@ -85,21 +81,22 @@ def measure_crops(
         if lr is not None:
             copies[benchmark / "LR" / f"{picture.stem}{lr.suffix}"] = lr
         for copy, file in copies.items():
-            _copy(file, copy)
+            if not file.is_file():
+                raise DataError(f"{file}: no such picture; check the path.")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
         folder = Path(temporary) / "sr"
         evaluation = evaluate(models, [benchmark], metrics=names or ["lr-psnr"], sr_folder=folder, **how)
         found = next(pictures(evaluation), None)
-    failures = []
-    for failure in evaluation.failures:
-        line = ": ".join(filter(None, (failure.model, failure.metric, failure.reason)))
-        for copy, file in copies.items():
-            line = line.replace(str(copy), str(file))
-        failures.append(line)
+    failures = [": ".join(filter(None, (each.model, each.metric, each.reason))) for each in evaluation.failures]
+    for copy, file in copies.items():
+        failures = [line.replace(str(copy), str(file)) for line in failures]
     if found is None or (found.hr is None and not found.sr):
         raise AesopError([*failures, f"{picture}: no model upscaled it"][0])
-    captions, missing = _captions(evaluation, names)
     sheet = crop_sheet(found, boxes, count, side)
-    return CropSheet(sheet.picture, sheet.boxes, sheet.crops, captions, missing, failures)
+    sheet.captions, sheet.missing = _captions(evaluation, names)
+    sheet.failures = failures
+    return sheet
 
 
 def crop_sheet(found: EvaluatedPicture, boxes: Sequence[Region] = (), count: int = 2, side: int = 64) -> CropSheet:
@@ -110,7 +107,7 @@ def crop_sheet(found: EvaluatedPicture, boxes: Sequence[Region] = (), count: int
     for box in boxes:
         inside = box.top + box.side <= height and box.left + box.side <= width
         if not inside or min(box.top, box.left, box.side - 1) < 0:
-            raise AesopError(f"box {_text(box)}: is not inside the picture of {height} rows and {width} columns.")
+            raise AesopError(f"box {box}: is not inside the picture of {height} rows and {width} columns.")
     side = max(found.scale, min(side, height, width) // found.scale * found.scale)
     boxes = list(boxes) or detailed_regions(picture, found.lr, count, side)
     return CropSheet(picture, boxes, [{title: box.cut(image) for title, image in shown.items()} for box in boxes])
@@ -124,8 +121,7 @@ def draw_crops(sheet: CropSheet, path: Path, title: str = "") -> None:
     lines = math.ceil(len(titles) / IN_A_LINE)
     columns = math.ceil(len(titles) / lines)
     height, width = sheet.picture.shape[-2:]
-    most = max((len(found) for found in sheet.captions.values()), default=0)
-    panel, head = 1.35, 0.18 + 0.125 * most
+    panel, head = 1.35, 0.18 + 0.125 * max(map(len, sheet.captions.values()), default=0)
     tall = len(sheet.boxes) * lines * (panel + 0.04) + lines * head
     wide = min(4.5, max(2.0, tall * width / height))
     with drawn(path, wide + panel * columns, max(tall, wide * height / width + 0.25)) as figure:
@@ -170,18 +166,7 @@ def _captions(evaluation: Evaluation, names: Sequence[str]) -> tuple[dict[str, l
         values = {result.model: round(result.mean, metric.digits) for result in results if result.mean is not None}
         best = metric.best(values.values()) if len(values) > 1 else None
         for model, lines in captions.items():
-            text = f"{values[model]:.{metric.digits}f} {metric.unit}".rstrip() if model in values else "–"
+            text = metric.text(values[model]) if model in values else "–"
             starred = best is not None and values.get(model) == best
             lines.append(f"{metric.title} {text}{' *' if starred else ''}")
     return captions, missing
-
-
-def _copy(file: Path, copy: Path) -> None:
-    if not file.is_file():
-        raise DataError(f"{file}: no such picture; check the path.")
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, copy)
-
-
-def _text(box: Region) -> str:
-    return f"{box.top},{box.left},{box.side}"

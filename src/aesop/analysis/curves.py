@@ -23,10 +23,7 @@ from aesop.metrics import METRICS
 
 @dataclass(frozen=True)
 class PlottedPoint:
-    """A point's means on one benchmark, with their 95 % intervals; None where nothing could be measured.
-
-    Both means are over the same `count` pictures, but for a metric of sets, which has one value for all.
-    """
+    """A point's means over `count` pictures of a benchmark, with their 95 % intervals; None without a value."""
 
     note: str
     model: str
@@ -66,11 +63,7 @@ class PerceptionDistortion:
     failures: list[str]
 
     def to_json(self, path: Path) -> None:
-        """Write all values, atomically.
-
-        {"x": metric, "y": metric, "failures": [text], "curves": [{"method", "benchmark", "points":
-          [{"note", "model", "x", "y", "x_interval": [low, high] or null, "y_interval", "count"}]}]}
-        """
+        """Write the fields of this class and its curves' and points' as JSON, atomically."""
         write_atomically(path, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
 
@@ -86,8 +79,8 @@ def measure_curves(
 ) -> PerceptionDistortion:
     """Measure methods, `[TITLE=]RUN`, `[TITLE=]A:B` or `[TITLE=]MODEL`, by the metrics `x` and `y`.
 
-    `alphas` and `points` are of `find_curves`, benchmarks and `how` of `evaluate`: autoencoder, device, processes,
-    cache, benchmarks_folder, imports. Raises AesopError as both do, and if one of the metrics has no value at all.
+    `alphas` and `points` are of `find_curves`, benchmarks and `how` of `evaluate`. Raises AesopError as both do, and if
+    one of the metrics has no value at all.
     """
     with TemporaryDirectory(prefix="aesop-curves-") as folder:
         curves = find_curves(methods, Path(folder), alphas, points)
@@ -97,10 +90,9 @@ def measure_curves(
 
 
 def plotted(curves: Sequence[Curve], evaluation: Evaluation, x: str, y: str) -> PerceptionDistortion:
-    """Read the points of curves, whose models are named by their paths, from an evaluation.
+    """Read the points of curves from an evaluation that names models by their paths: means over `common_pictures`.
 
-    Means are over the pictures that both metrics could measure of all points but those without any value. Raises
-    AesopError if one of the metrics has no value at all.
+    Raises AesopError if one of the metrics has no value at all.
     """
     for metric in (x, y):
         results = [result for result in evaluation.results if result.metric == metric]
@@ -129,7 +121,7 @@ def plotted(curves: Sequence[Curve], evaluation: Evaluation, x: str, y: str) -> 
 
 
 def common_pictures(evaluation: Evaluation, benchmark: str) -> set[str]:
-    """The pictures that all metrics of single pictures could measure of all models that have any value."""
+    """The pictures that all metrics but those of sets could measure of all models that have any value."""
     results = [r for r in evaluation.results if r.benchmark == benchmark and r.set_value is None]
     measured = [set(result.finite) for result in results if result.finite]
     return set.intersection(*measured) if measured else set()
@@ -139,17 +131,15 @@ def failures_of(evaluation: Evaluation, names: Mapping[str, str] | None = None) 
     """Each failure of an evaluation in a line, with the name of its model."""
     lines = []
     for failure in evaluation.failures:
-        name = (names or {}).get(failure.model or "", failure.model)
-        where = "; ".join(filter(None, (name, failure.metric)))
+        where = "; ".join(filter(None, ((names or {}).get(failure.model or "", failure.model), failure.metric)))
         lines.append(f"{failure.benchmark}/{failure.picture}{f' ({where})' if where else ''}: {failure.reason}")
     return lines
 
 
 def draw_curves(found: PerceptionDistortion, path: Path) -> None:
-    """Draw a panel a benchmark and a curve a method; raises as `drawn` does.
+    """Draw a panel a benchmark and a curve a method, its start hollow; raises as `drawn` does.
 
-    A curve's start is a hollow circle. A single model so far off that it would squeeze the curves is named above the
-    panel instead.
+    A single model so far off that it would squeeze the curves is named above the panel instead.
     """
     benchmarks = list(dict.fromkeys(curve.benchmark for curve in found.curves))
     methods = list(dict.fromkeys(curve.method for curve in found.curves))
@@ -178,22 +168,27 @@ def _draw_panel(axes: Any, found: PerceptionDistortion, curves: Mapping[int, Plo
         if len(curve.points) > 1:
             axes.plot(xs, ys, markersize=4, linewidth=1.3, label=curve.method, **style)
         elif coordinates and not all(is_near(coordinates[0][axis], [xy[axis] for xy in shown]) for axis in (0, 1)):
-            title.append(f"outside: {curve.method} ({_text(found.x, xs[0])}, {_text(found.y, ys[0])})")
+            title.append(f"outside: {curve.method} ({METRICS[found.x].text(xs[0])}, {METRICS[found.y].text(ys[0])})")
         else:
             axes.plot(xs, ys, linestyle="", markersize=6, label=curve.method, **style)
         if len(coordinates) > 1:
             axes.plot(xs[:1], ys[:1], "o", markersize=6, color="#444444", markerfacecolor="white", zorder=3)
             notes = [point.note for point in curve.points if point.xy]
-            ends += [
-                Label(notes[end], coordinates[end], coordinates[beside], style["color"])
-                for end, beside in ((0, 1), (-1, -2))
-            ]
+            for end, beside in ((0, 1), (-1, -2)):
+                ends.append(Label(notes[end], coordinates[end], coordinates[beside], style["color"]))
     line(axes)
     axes.margins(0.14)
     axes.locator_params(nbins=6)
     axes.set(xlabel=_axis(found.x), ylabel=_axis(found.y))
     axes.set_title("\n".join(title), fontsize=8)
-    _mark_better(axes, METRICS[found.x].higher_is_better, METRICS[found.y].higher_is_better)
+    right, top = METRICS[found.x].higher_is_better, METRICS[found.y].higher_is_better
+    if right is not None and top is not None:
+        arrow = {(True, True): "↗", (True, False): "↘", (False, True): "↖", (False, False): "↙"}[right, top]
+        axes.annotate(
+            f"better {arrow}", (0.99 if right else 0.01, 0.985 if top else 0.015), xycoords="axes fraction",
+            horizontalalignment="right" if right else "left", verticalalignment="top" if top else "bottom",
+            fontsize=8, fontweight="bold", color="#777777",
+        )  # fmt: skip
     return ends
 
 
@@ -205,23 +200,6 @@ def is_near(value: float, others: Sequence[float]) -> bool:
     return max(highest, value) - min(lowest, value) <= 2 * (highest - lowest)
 
 
-def _mark_better(axes: Any, right: bool | None, top: bool | None) -> None:
-    """Name the corner that all would like to be in, if there is one."""
-    if right is None or top is None:
-        return
-    arrow = {(True, True): "↗", (True, False): "↘", (False, True): "↖", (False, False): "↙"}[right, top]
-    axes.annotate(
-        f"better {arrow}", (0.99 if right else 0.01, 0.985 if top else 0.015), xycoords="axes fraction",
-        horizontalalignment="right" if right else "left", verticalalignment="top" if top else "bottom",
-        fontsize=8, fontweight="bold", color="#777777",
-    )  # fmt: skip
-
-
 def _axis(name: str) -> str:
     metric = METRICS[name]
     return " ".join(filter(None, (metric.title, metric.unit and f"({metric.unit})", metric.arrow)))
-
-
-def _text(name: str, value: float) -> str:
-    metric = METRICS[name]
-    return f"{value:.{metric.digits}f} {metric.unit}".rstrip()

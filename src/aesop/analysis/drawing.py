@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,11 +14,7 @@ from torch.nn import functional as F
 from aesop.errors import AesopError, MissingExtraError
 from aesop.files import atomic_path, require_writable
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-SUFFIXES = (".png", ".svg", ".pdf")
-#: Pixels an inch of PNG files, and at most of pictures inside the others: what printers of papers ask for.
+#: Pixels an inch of PNG files, and at most of pictures inside the others.
 DPI = 300
 
 #: Told apart by people who see red and green alike (Okabe and Ito 2008, without the yellow that white paper swallows).
@@ -38,15 +34,11 @@ _STYLE: Any = {
 
 
 def require_drawable(path: Path) -> None:
-    """Check, before any work is done, that a figure can be drawn to `path`.
-
-    Raises:
-        AesopError: if the suffix is not one of SUFFIXES, the folder cannot be written or matplotlib is missing.
-
-    """
-    if path.suffix.lower() not in SUFFIXES:
+    """Raise AesopError where no figure can be drawn to `path`: by its suffix, its folder or for want of matplotlib."""
+    suffix = path.suffix
+    if suffix.lower() not in (".png", ".svg", ".pdf"):
         raise AesopError(
-            f"{path}: cannot draw {path.suffix or 'such'} files; choose a name that ends in .png, .svg or .pdf."
+            f"{path}: cannot draw {suffix or 'such'} files; choose a name that ends in .png, .svg or .pdf."
         )
     require_writable(path)
     try:
@@ -56,8 +48,8 @@ def require_drawable(path: Path) -> None:
 
 
 @contextmanager
-def drawn(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """Yield an empty figure of `width` x `height` inches; it is written to `path`, atomically, when the block ends.
+def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
+    """Yield an empty matplotlib figure of `width` x `height` inches; write it, atomically, when the block ends.
 
     Raises as `require_drawable` does, and RunError where the file cannot be written.
     """
@@ -74,8 +66,9 @@ def drawn(path: Path, width: float, height: float) -> Iterator[Figure]:
         FigureCanvasAgg(figure)
         yield figure
         kind = path.suffix.lower().removeprefix(".")
-        if kind != "png":
-            _keep_pixels(figure)
+        if kind != "png":  # files that scale hold pictures pixel by pixel, for the viewer to enlarge
+            for image in (image for axes in figure.get_axes() for image in axes.get_images()):
+                image.set_interpolation("none")
         metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
@@ -119,10 +112,3 @@ def line(axes: Any) -> None:
 def look(number: int) -> dict[str, Any]:
     """Colour and marker of the curve of this number."""
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
-
-
-def _keep_pixels(figure: Figure) -> None:
-    """Let files that scale hold pictures pixel by pixel, for the viewer to enlarge, not a raster of their own."""
-    for axes in figure.get_axes():
-        for image in axes.get_images():
-            image.set_interpolation("none")

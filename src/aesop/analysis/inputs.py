@@ -12,15 +12,12 @@ from aesop.data.pairs import Pair
 
 
 def load_autoencoder(path: Path, device: torch.device | str = "cpu") -> AutoEncoder:
-    """Load an auto-encoder, frozen, from its file or a run folder; raises ModelError as `AutoEncoder.load` does."""
+    """Load a frozen auto-encoder as `AutoEncoder.load` does."""
     return AutoEncoder.load(path).requires_grad_(False).eval().to(device)
 
 
 def read_pair(picture: Path, scale: int, lr: Path | None = None) -> tuple[Tensor, Tensor]:
-    """Read an HR picture, cropped to multiples of the scale, and its LR, made if there is none: uint8, (3, H, W).
-
-    Raises DataError if one cannot be read, or they do not pair.
-    """
+    """Read an HR picture, cropped to multiples of the scale, and its LR, made if there is none: uint8 (3, H, W)."""
     return Pair(picture.name, picture, lr, "").read(scale)
 
 

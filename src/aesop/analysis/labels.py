@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: How far a label stands from its point, in points of 1/72 inch, and the directions that are tried, in degrees from the
-#: one that leads away from the curve.
-DISTANCE = 7
-TURNS = (0, 45, -45, 90, -90, 135, -135, 180)
+DISTANCE = 7  #: of a label from its point, in 1/72 inch
+TURNS = (0, 45, -45, 90, -90, 135, -135, 180)  #: directions to try, in degrees from the one away from the curve
 
 
 @dataclass(frozen=True)
@@ -36,10 +34,8 @@ def place_labels(axes: Any, labels: Sequence[Label]) -> None:
         here, there = (axes.transData.transform(point) for point in (at, own[0].neighbour))
         away = math.atan2(here[1] - there[1], here[0] - there[0])
         text = ", ".join(dict.fromkeys(label.text for label in own))
-        drawings = [
-            _write(axes, text, at, away + math.radians(turn), own[0].colour if len(own) == 1 else "#444444")
-            for turn in TURNS
-        ]
+        colour = own[0].colour if len(own) == 1 else "#444444"
+        drawings = [_write(axes, text, at, away + math.radians(turn), colour) for turn in TURNS]
         boxes = [drawing.get_window_extent(renderer) for drawing in drawings]
         costs = [
             9 * sum(box.overlaps(other) for other in taken)
@@ -49,9 +45,8 @@ def place_labels(axes: Any, labels: Sequence[Label]) -> None:
         ]
         best = costs.index(min(costs))
         taken.append(boxes[best])
-        for number, drawing in enumerate(drawings):
-            if number != best:
-                drawing.remove()
+        for drawing in drawings[:best] + drawings[best + 1 :]:
+            drawing.remove()
 
 
 def _write(axes: Any, text: str, at: tuple[float, float], angle: float, colour: str) -> Any:

@@ -1,8 +1,7 @@
 """Where in a picture each fidelity loss penalises (figures 3 and 8).
 
-The pixel loss penalises textures, which no regression can tell, as it penalises a wrong edge; the AESOP loss leaves
-what the auto-encoder removes alone. A high-pass loss, with which edges in AESOP's maps could be confused, penalises
-textures most of all.
+The pixel loss penalises textures like wrong edges; the AESOP loss leaves alone what the auto-encoder removes. A
+high-pass loss, with which AESOP's maps could be confused, penalises textures most of all.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ from aesop.evaluation.model_names import BICUBIC
 from aesop.networks.loading import load_generator
 from aesop.upscaling.tiles import Upscaler
 
-#: Losses are drawn by this power of theirs: the AESOP loss is several times smaller than the pixel loss, and would be
-#: all black in the pixel loss's range.
+#: Losses are drawn by this power of theirs: the AESOP loss would be all black in the pixel loss's range.
 POWER = 0.5
 
 
@@ -34,8 +32,7 @@ POWER = 0.5
 class ModelLossMaps:
     """An SR image and its fidelity bias AE(SR), (3, H, W), and the losses of every pixel, (H, W).
 
-    A map is the mean over the channels, so that its mean is the loss: `pixel` that of |SR - HR|, `aesop` that of
-    `AESOPLoss` (what SR exceeds [0, 1] by included), `high_pass` that of |(SR - HR) - g * (SR - HR)|.
+    A map's mean is the loss: of |SR - HR|, of `AESOPLoss` and of |(SR - HR) - g * (SR - HR)|.
     """
 
     sr: Tensor
@@ -55,9 +52,9 @@ class LossMaps:
 
     def summary(self) -> list[str]:
         """Each model's losses, in words."""
+        text = "{}: pixel {:.5f}, AESOP {:.5f}, high-pass {:.5f}"
         return [
-            f"{title}: pixel {maps.pixel.mean():.5f}, AESOP {maps.aesop.mean():.5f}, "
-            f"high-pass {maps.high_pass.mean():.5f}"
+            text.format(title, maps.pixel.mean(), maps.aesop.mean(), maps.high_pass.mean())
             for title, maps in self.models.items()
         ]
 
@@ -68,16 +65,11 @@ def loss_maps(sr: Tensor, hr: Tensor, autoencoder: nn.Module, *, sigma: float = 
     `hr` is (3, H, W) in [0, 1], H and W multiples of the auto-encoder's scale; `sigma` is that of the Gaussian whose
     complement is the high-pass filter, in pixels. Raises DataError if the images are smaller than the Gaussian.
     """
-    seen = sr.clamp(0, 1)
+    seen, error = sr.clamp(0, 1), sr - hr
     sr_bias = fidelity_bias(autoencoder, seen)
-    error = sr - hr
-    return ModelLossMaps(
-        sr,
-        sr_bias,
-        error.abs().mean(0),
-        (sr_bias - fidelity_bias(autoencoder, hr)).abs().mean(0) + (sr - seen).abs().mean(0),
-        (error - low_passed(error, sigma)).abs().mean(0),
-    )
+    aesop = (sr_bias - fidelity_bias(autoencoder, hr)).abs().mean(0) + (sr - seen).abs().mean(0)
+    high_pass = (error - low_passed(error, sigma)).abs().mean(0)
+    return ModelLossMaps(sr, sr_bias, error.abs().mean(0), aesop, high_pass)
 
 
 def measure_loss_maps(
@@ -91,24 +83,19 @@ def measure_loss_maps(
 ) -> LossMaps:
     """Upscale an HR picture's LR (made, if there is no file of it) by every model and map its losses.
 
-    `models` are by title: `bicubic`, model files or run folders, of the auto-encoder's scale. Raises AesopError as the
-    reading and loading of each does, and ModelError where a model's output is of another size or not a number.
+    `models` are by title: `bicubic`, model files or run folders, of the auto-encoder's scale. Raises AesopError where
+    a file cannot be read, a model is of another scale or its output is not a number.
     """
     network = load_autoencoder(autoencoder, device)
     pixels, low = read_pair(picture, network.scale, lr)
     hr = to_float(pixels)
-    found = {
-        title: loss_maps(generated(model, low, network.scale, device), hr, network, sigma=sigma)
-        for title, model in models.items()
-    }
-    return LossMaps(hr, fidelity_bias(network, hr), found)
+    sr = {title: generated(model, low, network.scale, device) for title, model in models.items()}
+    maps = {title: loss_maps(image, hr, network, sigma=sigma) for title, image in sr.items()}
+    return LossMaps(hr, fidelity_bias(network, hr), maps)
 
 
 def generated(model: str, lr: Tensor, scale: int, device: torch.device | str = "cpu") -> Tensor:
-    """What a loss sees of a model, or `bicubic`: uint8 (3, h, w) to float32, neither rounded nor clamped.
-
-    Raises ModelError where the model cannot be loaded or is of another scale.
-    """
+    """What a loss sees of a model, or `bicubic`: uint8 (3, h, w) to float32, neither rounded nor clamped."""
     if model == BICUBIC:
         return resize(to_float(lr), scale)
     loaded = load_generator(Path(model))
@@ -118,10 +105,7 @@ def generated(model: str, lr: Tensor, scale: int, device: torch.device | str = "
 
 
 def draw_loss_maps(found: LossMaps, path: Path) -> None:
-    """Draw HR and below it a row a model: image, fidelity bias, what AE removes, and the losses, all in one range.
-
-    Raises as `drawn` does.
-    """
+    """Draw HR and below it a row a model: image, fidelity bias, what AE removes, and the losses, all in one range."""
     from matplotlib.colors import PowerNorm
 
     height, width = found.hr.shape[-2:]
@@ -131,8 +115,7 @@ def draw_loss_maps(found: LossMaps, path: Path) -> None:
         axes = figure.subplots(rows, 6, squeeze=False)
 
         def draw(axis: Any, values: Tensor, title: str) -> Any:
-            shades = PowerNorm(POWER, 0, highest, clip=True)
-            title = f"{title}\n{float(values.mean()):.4f}"
+            title, shades = f"{title}\n{float(values.mean()):.4f}", PowerNorm(POWER, 0, highest, clip=True)
             return show(axis, shrunk(values, panel), title, map="inferno", norm=shades)
 
         drawing: Any = None

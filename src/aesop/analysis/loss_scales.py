@@ -1,10 +1,7 @@
 """The sizes of the pixel loss and the AESOP loss along a perceptual training (figure 9).
 
-The AESOP loss sees a part of what the pixel loss sees, so it is smaller; what lies between them is the perceptual
-variance. Weighted (1 against 0.01) it guides far more strongly all the same.
-
-A training's log has the losses of its own crops, for nothing. Losses of other pictures do not compare with them: where
-a log lacks one of the two, all runs' snapshots are evaluated by the metrics L1 and SE on pictures of one's own.
+The AESOP loss sees a part of what the pixel loss sees; what lies between them is the perceptual variance. A training's
+log has the losses of its own crops. Where a log lacks one, all runs' snapshots are evaluated by the metrics L1 and SE.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ WEIGHT: Mapping[LossName, float] = {"pixel": 0.01, "aesop": 1.0}
 
 @dataclass(frozen=True)
 class LossCurve:
-    """A plain (unweighted) loss over iterations, and the weight that it has, or would have, in the objective.
+    """An unweighted loss over iterations, and the weight that it has, or would have, in the objective.
 
     `recorded`: means over training crops, from the log; else over given pictures, of a snapshot's 8-bit SR.
     """
@@ -71,10 +68,8 @@ def measure_loss_scales(
     """Gather both losses along runs' perceptual stages, by title.
 
     They come from the logs or, given benchmarks and the AESOP loss's auto-encoder, from at most `points` snapshots;
-    `how` is of `evaluate`: device, processes, cache, benchmarks_folder, imports.
-
-    Raises RunError if a run has no perceptual stage, or a log lacks a loss and there are no benchmarks; AesopError as
-    `evaluate` does, if there are benchmarks and no auto-encoder or the reverse, or no picture could be measured.
+    `how` is of `evaluate`. Raises RunError if a run has no perceptual stage or its log lacks a loss; AesopError as
+    `evaluate` does, if only one of benchmarks and auto-encoder is given, or no picture could be measured.
     """
     if bool(benchmarks) != (autoencoder is not None):
         lacking = "an auto-encoder" if benchmarks else "a benchmark"
@@ -85,23 +80,21 @@ def measure_loss_scales(
     snapshots = {title: checkpoints(run, points) for title, run in runs.items()}
     models = {str(path): path for found in snapshots.values() for path in found.values()}
     evaluation = evaluate(models, benchmarks, metrics=list(METRIC.values()), autoencoder=autoencoder, **how)
-    means = {}
+    means: dict[tuple[str, str], float] = {}
     kept = {benchmark: common_pictures(evaluation, benchmark) for benchmark in evaluation.benchmarks}
     count = sum(map(len, kept.values()))
     if not count or not all(result.finite for result in evaluation.results):
         reason = next((failure.reason for failure in evaluation.failures), "there are none")
         raise AesopError(f"No picture could be measured by all snapshots ({reason}); name a benchmark with pictures.")
     for result in evaluation.results:
-        values = [result.finite[name] for name in kept[result.benchmark]]
-        means[result.model, result.metric] = means.get((result.model, result.metric), 0.0) + math.fsum(values) / count
-    found = {
-        title: [
-            LossCurve(name, weight, False, list(own), [means[str(path), METRIC[name]] / 255 for path in own.values()])
-            for name, weight in weights[title].items()
-        ]
-        for title, own in snapshots.items()
-    }
-    return LossScales(found, failures_of(evaluation))
+        key, values = (result.model, result.metric), [result.finite[name] for name in kept[result.benchmark]]
+        means[key] = means.get(key, 0.0) + math.fsum(values) / count
+    found = LossScales({title: [] for title in runs}, failures_of(evaluation))
+    for title, own in snapshots.items():
+        for name, weight in weights[title].items():
+            values = [means[str(path), METRIC[name]] / 255 for path in own.values()]
+            found.runs[title].append(LossCurve(name, weight, False, list(own), values))
+    return found
 
 
 def recorded_losses(run: Path, weights: Mapping[LossName, float]) -> list[LossCurve]:
@@ -111,27 +104,22 @@ def recorded_losses(run: Path, weights: Mapping[LossName, float]) -> list[LossCu
     for name, weight in weights.items():
         found = {entry["iteration"]: entry[name] for entry in lines if name in entry}
         if not found:
-            raise RunError(
-                f"{run}: its log has no {name} loss; name a benchmark and an auto-encoder, so that all runs are "
-                "measured on the same pictures by their snapshots."
-            )
+            mend = "name a benchmark and an auto-encoder, so that all runs are measured by their snapshots."
+            raise RunError(f"{run}: its log has no {name} loss; {mend}")
         curves.append(LossCurve(name, weight, True, list(found), list(found.values())))
     return curves
 
 
 def draw_loss_scales(found: LossScales, path: Path) -> None:
-    """Draw a panel a run: both losses, plain and weighted, on one logarithmic axis; raises as `drawn` does.
-
-    Recorded losses are lines, those of snapshots lines with dots.
-    """
+    """Draw a panel a run: both losses, plain and weighted, on one logarithmic axis; snapshots are dots."""
     colours = {"pixel": COLOURS[2], "aesop": COLOURS[0]}
     titles = {"pixel": "pixel loss", "aesop": "AESOP loss"}
     with drawn(path, max(4.0, 3.1 * len(found.runs) + 0.4), 3.0) as figure:
         panels = figure.subplots(1, len(found.runs), sharey=True, squeeze=False)[0]
         for axes, (title, curves) in zip(panels, found.runs.items(), strict=True):
             for curve in curves:
-                style: Any = {"color": colours[curve.loss], "linewidth": 1.0}
-                style |= {} if curve.recorded else {"marker": "o", "markersize": 3}
+                marker = "" if curve.recorded else "o"
+                style: Any = {"color": colours[curve.loss], "linewidth": 1.0, "marker": marker, "markersize": 3}
                 axes.plot(curve.iterations, curve.values, label=titles[curve.loss], **style)
                 if curve.weight != 1:
                     weighted = [curve.weight * value for value in curve.values]

@@ -24,16 +24,18 @@ class Region:
     left: int
     side: int
 
+    def __str__(self) -> str:
+        return f"{self.top},{self.left},{self.side}"
+
     def cut(self, picture: Tensor) -> Tensor:
         """Cut the square out of (C, H, W)."""
         return picture[:, self.top : self.top + self.side, self.left : self.left + self.side]
 
 
 def detailed_regions(hr: Tensor, lr: Tensor, count: int, side: int) -> list[Region]:
-    """Find at most `count` squares that do not overlap in which the most is lost by downscaling.
+    """Find at most `count` squares, none over another, of the largest mean of |HR - bicubic(LR)|, soft-limited.
 
-    The loss is the mean of |HR - bicubic(LR)|, soft-limited. `hr` is uint8 (3, H, W), at least `side` pixels a side,
-    which is a multiple of the scale; `lr` is uint8 (3, H / scale, W / scale).
+    `hr` is uint8 (3, H, W), at least `side` pixels a side, which is a multiple of the scale; `lr` is its uint8 LR.
     """
     scale = hr.shape[-1] // lr.shape[-1]
     return _largest((hr.float() - resize(lr, scale).float()).abs(), scale, count, side)
@@ -52,10 +54,9 @@ def _largest(differences: Tensor, scale: int, count: int, side: int) -> list[Reg
     """At most `count` squares of (3, H, W) differences, none over another, the largest first."""
     weights = differences.mean(dim=0)
     weights = (weights / (weights + _HALF)).view(1, 1, *weights.shape)
+    regions, reach = [], side // scale
     # One value for every possible corner on the LR grid.
-    score = F.avg_pool2d(F.avg_pool2d(weights, scale), side // scale, stride=1)[0, 0]
-    regions: list[Region] = []
-    reach = side // scale
+    score = F.avg_pool2d(F.avg_pool2d(weights, scale), reach, stride=1)[0, 0]
     while len(regions) < count and score.max() >= 0:
         row, column = divmod(int(score.argmax()), score.shape[1])
         regions.append(Region(row * scale, column * scale, side))

@@ -1,7 +1,7 @@
-"""Spectral magnitudes of a picture, of what the auto-encoder keeps of it and of what a low-pass filter keeps.
+"""Spectra of a picture, of what the auto-encoder keeps of it and of what a low-pass filter keeps (figures 6 and 19).
 
-Figures 6 and 19: a low-pass filter removes all high frequencies alike, the auto-encoder only those that regression
-cannot tell. Where the two differ, |AE(y) - g * y|, are the edges of objects: regressable high frequencies.
+The filter removes all high frequencies alike, the auto-encoder only those that regression cannot tell. Where the two
+differ, |AE(y) - g * y|, are the edges of objects.
 """
 
 from __future__ import annotations
@@ -56,15 +56,12 @@ class Spectra:
 
     def summary(self) -> list[str]:
         """What AE and filter keep, in words."""
-        lines = [
-            f"of what the picture has beyond LR's band, the {title} keeps {view.reproduced:.1%} "
-            f"(PSNR {view.psnr:.2f} dB)"
-            for title, view in (("auto-encoder", self.autoencoded), ("low-pass filter", self.low_passed))
-        ]
+        text = "of what the picture has beyond LR's band, the {} keeps {:.1%} (PSNR {:.2f} dB)"
+        views = {"auto-encoder": self.autoencoded, "low-pass filter": self.low_passed}
+        lines = [text.format(title, view.reproduced, view.psnr) for title, view in views.items()]
         if self.autoencoded.reproduced < self.low_passed.reproduced:
-            lines.append(
-                "the auto-encoder keeps less than the filter: it is trained too little, or for pictures of another kind"
-            )
+            reason = "it is trained too little, or for pictures of another kind"
+            lines.append(f"the auto-encoder keeps less than the filter: {reason}")
         return lines
 
 
@@ -72,9 +69,8 @@ def log_spectrum(image: Tensor) -> Tensor:
     """log(1 + |F|) of the luma of an image (3, H, W) in [0, 1]: (H, W) float64, zero frequency at [H // 2, W // 2].
 
     F is the unnormalised discrete Fourier transform of Y in 16..235, less its mean, under a Hann window along either
-    axis. Without a window, the step from one border to the opposite one covers both axes of the spectrum. (The periodic
-    part of the picture (Moisan 2011) has kinks at its borders instead.) The window has a mean square of 1, so that
-    noise keeps its energy; the picture's middle weighs most.
+    axis. Without a window, the step from one border to the opposite one covers both axes of the spectrum. The window
+    has a mean square of 1, so that noise keeps its energy.
     """
     return torch.fft.fftshift(_transform(image).abs().log1p())
 
@@ -83,15 +79,13 @@ def high_energy(image: Tensor, scale: int) -> float:
     """Sum of |F|^2, F as of `log_spectrum`, over the frequencies beyond LR's: 1 / (2 * scale) in either direction."""
     power = _transform(image).abs().square()
     rows, columns = (torch.fft.fftfreq(length, dtype=torch.float64).abs() for length in power.shape)
-    beyond = (rows[:, None] > 0.5 / scale) | (columns[None, :] > 0.5 / scale)
-    return float(power[beyond].sum())
+    return float(power[(rows[:, None] > 0.5 / scale) | (columns > 0.5 / scale)].sum())
 
 
 def reproduced(image: Tensor, picture: Tensor, scale: int) -> float:
     """1 - high_energy(image - picture) / high_energy(picture): what an image has of a picture's, in the right place.
 
-    Mere energy would not do: what a decoder makes up counts against it here. 1 is all; below 0 it did more harm than
-    good. NaN for a picture without such energy.
+    What a decoder makes up counts against it: 1 is all, below 0 more harm than good, NaN without such energy.
     """
     whole = high_energy(picture, scale)
     return 1 - high_energy(image - picture, scale) / whole if whole else math.nan
@@ -111,8 +105,7 @@ def low_passed(image: Tensor, sigma: float) -> Tensor:
 def compare_spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: float = 1.5) -> Spectra:
     """Compare what an auto-encoder and a low-pass filter keep of a picture, (3, H, W) in [0, 1].
 
-    H and W are multiples of the auto-encoder's `scale`; `sigma` is the Gaussian's, in pixels. Raises DataError if the
-    picture is smaller than the Gaussian.
+    H and W are multiples of the auto-encoder's `scale`; `sigma` is the Gaussian's, in pixels. Raises as `low_passed`.
     """
 
     def view(image: Tensor) -> View:
@@ -139,10 +132,8 @@ def draw_spectra(found: Spectra, path: Path) -> None:
     height, width = found.picture.image.shape[-2:]
     views = (found.picture, found.autoencoded, found.low_passed)
     titles = ("picture $y$", "auto-encoded $AE(y)$", "low-passed $g * y$")
-    notes = [
-        "log spectrum of $y$",
-        *(f"log spectrum, {view.reproduced:.1%} of $y$'s beyond LR's band" for view in views[1:]),
-    ]
+    notes = [f"log spectrum, {view.reproduced:.1%} of $y$'s beyond LR's band" for view in views]
+    notes[0] = "log spectrum of $y$"
     with drawn(path, 10, 0.9 + 5 * height / width) as figure:
         axes = figure.subplots(2, 4)
         shades = Normalize(0, float(found.picture.spectrum.max()))
@@ -166,7 +157,7 @@ def _transform(image: Tensor) -> Tensor:
     """F of `log_spectrum`, (H, W) complex."""
     levels = luma(image.double().unsqueeze(0) * 255)[0, 0]
     rows, columns = (torch.hann_window(length, periodic=True, dtype=torch.float64) for length in levels.shape)
-    window = rows[:, None] * columns[None, :]
+    window = rows[:, None] * columns
     window /= window.square().mean().sqrt()
     mean = (levels * window).sum() / window.sum()
     return torch.fft.fft2((levels - mean) * window)

@@ -108,6 +108,10 @@ class Described:
         """`↑` where higher is better, `↓` where lower is, else nothing."""
         return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
+    def text(self, value: float) -> str:
+        """A value with its decimals and unit."""
+        return f"{value:.{self.digits}f} {self.unit}".rstrip()
+
     def best(self, values: Iterable[float]) -> float | None:
         """The best of some values; None where there are none or neither is better."""
         if self.higher_is_better is None:

@@ -183,4 +183,4 @@ def _means(evaluation: Evaluation, model: str) -> dict[str, dict[str, float]]:
 
 def _printed(metric: str, value: float | None) -> str:
     described = METRICS[metric]
-    return "" if value is None else f"{described.title} {value:.{described.digits}f} {described.unit}".rstrip()
+    return "" if value is None else f"{described.title} {described.text(value)}"
