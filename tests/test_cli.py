@@ -45,7 +45,8 @@ def test_every_command_has_examples_that_parse(names: tuple[str, ...]):
     for example in examples:
         words = shlex.split(example)[1:]
         assert words[: len(names)] == [*names]
-        assert COMMANDS[names].make_context(" ".join(names), words[len(names) :])
+        parsed = COMMANDS[names].make_context(" ".join(names), words[len(names) :])
+        assert parsed.params.get("recipe", "laptop") in aesop.recipe_names()
 
 
 @pytest.mark.parametrize("names", [(), ("analyze",), *COMMANDS], ids=" ".join)
@@ -55,7 +56,7 @@ def test_help_fits_and_shows_defaults_and_no_types_of_flags(
     monkeypatch.setenv("COLUMNS", "80")
     assert called(monkeypatch, *names, "--help") == 0
     shown = capsys.readouterr().out
-    assert max(map(len, shown.split("Example")[0].splitlines())) <= 80
+    assert max(map(len, shown.splitlines())) <= 80
     assert "<bool>" not in shown
     if names not in COMMANDS:
         assert not re.search(r"^  .*\.\.\.$", shown, flags=re.MULTILINE)  # a summary that is cut ends in dots

@@ -242,7 +242,7 @@ def test_the_autoencoder_is_judged_both_ways(gain: float, words: str):
     assert words in autoencoder_verdict(stage_log("hr", gain=gain))
 
 
-def test_smoothing_keeps_a_line_straight_and_a_short_curve_as_it_is():
+def test_smoothing_keeps_a_line_straight_and_leaves_a_short_curve_unchanged():
     line = [3.0 + 0.5 * i for i in range(60)]
     faint, smooth = chart([("a<b", 0, list(range(60)), line)], logarithmic=True)["traces"]
     assert (faint["y"], faint["name"]) == (line, "a&lt;b")

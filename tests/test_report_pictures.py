@@ -1,4 +1,4 @@
-"""The pictures of a report: exact, at telling places, no larger than allowed, with values that read."""
+"""The pictures of a report: exact, at telling regions, no larger than allowed, with values that read."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def changed(picture: Tensor, place: Region, level: int) -> Tensor:
     return copy
 
 
-def pair(*places: tuple[Region, int], side: int = 400) -> EvaluatedPicture:
-    """A picture on which two networks agree but for `places`."""
+def pair(*changes: tuple[Region, int], side: int = 400) -> EvaluatedPicture:
+    """A picture on which two networks agree but for `changes`."""
     found = evaluated("p0", side)
     sr = found.sr["net"]
     other = sr
-    for place, level in places:
+    for place, level in changes:
         other = changed(other, place, level)
     return EvaluatedPicture(found.benchmark, found.name, found.scale, found.hr, found.lr, {"one": sr, "two": other})
 

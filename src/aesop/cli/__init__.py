@@ -50,9 +50,7 @@ app.command(
     )
 )(train.train)
 app.command(epilog=examples("aesop recipes"))(recipes.recipes)
-app.command(epilog=examples("aesop degrade aesop-realesrgan photo.png --output degraded.png --count 9"))(
-    degrade.degrade
-)
+app.command(epilog=examples("aesop degrade realesrgan-x4 photo.png --output degraded.png --count 9"))(degrade.degrade)
 app.command(epilog=examples("aesop demo", "aesop demo --photos photos/ --run my-demo"))(demo.demo)
 app.command(
     epilog=examples(

@@ -30,7 +30,7 @@ Points = Annotated[int, typer.Option(min=1, metavar="N", help="Checkpoints of a 
 Sigma = Annotated[float, typer.Option(min=0.1, max=16, metavar="S", help="Deviation of the Gaussian in pixels.")]
 
 
-@app.command(epilog=options.examples("aesop analyze spectra photo.png --autoencoder runs/first --output spectra.pdf"))
+@app.command(epilog=options.examples("aesop analyze spectra photo.png --autoencoder runs/first --output fft.pdf"))
 def spectra(
     picture: Picture,
     *,
@@ -52,9 +52,7 @@ def spectra(
     _end(output, found.summary())
 
 
-@app.command(
-    epilog=options.examples("aesop analyze loss-maps photo.png gan.pth --autoencoder runs/first --output maps.pdf")
-)
+@app.command(epilog=options.examples("aesop analyze loss-maps hr.png x4.pth --autoencoder runs/a --output maps.pdf"))
 def loss_maps(
     picture: Picture,
     models: options.Models,
@@ -79,7 +77,7 @@ def loss_maps(
     _end(output, found.summary())
 
 
-@app.command(epilog=options.examples("aesop analyze loss-scales runs/first Pixel=runs/pixel --output scales.pdf"))
+@app.command(epilog=options.examples("aesop analyze loss-scales runs/first runs/pixel --output scales.pdf"))
 def loss_scales(
     runs: Annotated[list[str], typer.Argument(metavar="[TITLE=]RUN", help="Run folders with a perceptual stage.")],
     output: Output,
@@ -118,7 +116,7 @@ def loss_scales(
     _end(output, found.summary(), found.failures)
 
 
-@app.command(epilog=options.examples("aesop analyze crops photo.png old.pth new.pth --boxes 3 --output crops.pdf"))
+@app.command(epilog=options.examples("aesop analyze crops photo.png old.pth new.pth --output crops.pdf"))
 def crops(
     picture: Picture,
     models: options.Models,
@@ -169,9 +167,7 @@ def crops(
     _end(output, sheet.summary(), sheet.failures)
 
 
-@app.command(
-    epilog=options.examples("aesop analyze curves runs/first old.pth:new.pth --benchmark Set14 --output curves.pdf")
-)
+@app.command(epilog=options.examples("aesop analyze curves runs/first a.pth:b.pth --benchmark Set5 --output pd.pdf"))
 def curves(
     methods: Annotated[
         list[str],

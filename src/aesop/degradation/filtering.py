@@ -25,5 +25,5 @@ def blur(images: Tensor, kernels: Tensor) -> Tensor:
 def _reflected(size: int, margin: int) -> Tensor:
     """Return the pixels that stand at -margin, ..., size - 1 + margin along an axis of `size` pixels."""
     period = max(1, 2 * size - 2)
-    places = torch.arange(-margin, size + margin) % period
-    return torch.minimum(places, period - places)
+    positions = torch.arange(-margin, size + margin) % period
+    return torch.minimum(positions, period - positions)

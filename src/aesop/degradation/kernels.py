@@ -60,9 +60,9 @@ def shifted_gaussian(size: int, width: float, shift: float) -> Tensor:
     Filtering with it and keeping every s-th pixel leaves a picture in place if `shift` is (s - 1) / 2.
     """
     taps = torch.exp(-0.5 * (_axis(size) / max(width, NARROWEST)) ** 2)
-    places = (torch.arange(size, dtype=torch.float64) + shift).clamp(max=size - 1)
-    below = places.floor().long()
-    part = places - below
+    positions = (torch.arange(size, dtype=torch.float64) + shift).clamp(max=size - 1)
+    below = positions.floor().long()
+    part = positions - below
     taps = taps[below] * (1 - part) + taps[(below + 1).clamp(max=size - 1)] * part
     return _normalised(torch.outer(taps, taps))
 

@@ -13,7 +13,7 @@ from aesop.degradation.levels import to_levels
 class PairPool:
     """Exchange the pairs of a batch, which share a resizing factor and more, for pairs of earlier batches.
 
-    At first it only takes; full, it hands out as many random pairs as come in, which take their places
+    At first it only takes; full, it hands out as many random pairs as come in, and keeps those instead
     (Real-ESRGAN, realesrgan/models/realesrgan_model.py, _dequeue_and_enqueue). Pairs are kept as 8-bit levels, in a
     quarter of the memory: LR images are such, and so are HR crops of pictures.
 
@@ -37,9 +37,9 @@ class PairPool:
                 for kept, new in ((self._lr, lr), (self._hr, hr))
             )
             return lr, hr
-        places = torch.tensor(draws.order(self.size)[: len(lr)], dtype=torch.long, device=lr.device)
-        self._lr, lr = _swap(self._lr, lr, places)
-        self._hr, hr = _swap(self._hr, hr, places)
+        slots = torch.tensor(draws.order(self.size)[: len(lr)], dtype=torch.long, device=lr.device)
+        self._lr, lr = _swap(self._lr, lr, slots)
+        self._hr, hr = _swap(self._hr, hr, slots)
         return lr, hr
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -51,9 +51,9 @@ class PairPool:
         self._lr, self._hr = state_dict["lr"].clone(), state_dict["hr"].clone()
 
 
-def _swap(kept: Tensor, new: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Put as many of the `new` images as there are places into `kept`; return both, the new ones replaced."""
+def _swap(kept: Tensor, new: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+    """Put as many of the `new` images as there are slots into `kept`; return both, the new ones replaced."""
     kept = kept.to(new.device)
-    out = torch.cat([to_float(kept[places]), new[len(places) :]])
-    kept[places] = to_levels(new[: len(places)])
+    out = torch.cat([to_float(kept[slots]), new[len(slots) :]])
+    kept[slots] = to_levels(new[: len(slots)])
     return kept, out

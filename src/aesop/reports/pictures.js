@@ -167,7 +167,7 @@
   const helps = { slide: "Drag the divider.", flip: "Press and hold: the right side.", difference: "Black is where the two sides are equal." };
   let before = {};
   function show(changed) {
-    // The same side twice: the two change places.
+    // The same side twice: swap them.
     if (left.value === right.value) (changed === left ? right : left).value = before[changed === left ? "left" : "right"];
     before = { left: left.value, right: right.value };
     const [way, gain] = mode.value.split(":");

@@ -133,8 +133,8 @@ def upscale_tiled(
     weight = next(model.parameters(), torch.empty(0))
     height, width = image.shape[-2:]
     result = torch.empty(3, height * scale, width * scale, dtype=dtype)
-    places = [(row, column) for row in spans(height, tile, overlap) for column in spans(width, tile, overlap)]
-    for done, (row, column) in enumerate(places, 1):
+    tiles = [(row, column) for row in spans(height, tile, overlap) for column in spans(width, tile, overlap)]
+    for done, (row, column) in enumerate(tiles, 1):
         part = image[:, row.left : row.right, column.left : column.right]
         levels = 255 if part.dtype == torch.uint8 else 1
         output = model(part.unsqueeze(0).to(weight) / levels)
@@ -154,7 +154,7 @@ def upscale_tiled(
             core = core.clamp(0, 1).mul(255).add(0.5)
         result[:, row.start * scale : row.stop * scale, column.start * scale : column.stop * scale] = core.to(dtype)
         if advance is not None:
-            advance(done, len(places))
+            advance(done, len(tiles))
     return result
 
 
