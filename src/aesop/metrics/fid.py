@@ -67,8 +67,8 @@ def resized(images: Tensor) -> Tensor:
     Pillow's antialiased bicubic, each colour in float32 (Parmar et al. 2022, "clean-fid"), as the paper's tool, pyiqa,
     does by default; the first FID's resize aliases, and its numbers are others.
     """
-    planes = [Image.fromarray(plane.float().cpu().numpy()) for plane in images.flatten(0, 1)]
-    small = [torch.from_numpy(np.array(plane.resize((SIZE, SIZE), Image.Resampling.BICUBIC))) for plane in planes]
+    channels = [Image.fromarray(channel.float().cpu().numpy()) for channel in images.flatten(0, 1)]
+    small = [torch.from_numpy(np.array(one.resize((SIZE, SIZE), Image.Resampling.BICUBIC))) for one in channels]
     return torch.stack(small).view(*images.shape[:2], SIZE, SIZE).double().clamp(0, 255)
 
 
