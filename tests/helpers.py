@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from aesop.data.pictures import write_picture
 from aesop.metrics import METRICS
 from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def synthetic_picture(height: int, width: int, seed: int) -> np.ndarray:
@@ -82,7 +84,7 @@ def without_access(folder: Path) -> Iterator[None]:
 
 
 @torch.no_grad()
-def randomise(module: nn.Module) -> nn.Module:
+def randomise(module: Network) -> Network:
     """Give every parameter and statistic a random value, so that no term hides behind a small start."""
     for parameter in module.parameters():
         fan = parameter[0].numel() if parameter.dim() > 1 else 1

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from aesop.losses.gradient import GradientLossConfig
@@ -18,18 +17,7 @@ from aesop.networks.rrdb import RRDBNet
 from aesop.networks.spsr import SPSRConfig, SPSRNet, Trunk, is_spsr
 from aesop.networks.state_dicts import read_state, write_state
 from equations import slow_gradient_map
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def randomise(module: Network) -> Network:
-    """Give every parameter a random value, so that no term of the network hides behind a small start."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            fan = parameter[0].numel() if parameter.dim() > 1 else 1
-            parameter.copy_(torch.randn(parameter.shape) / max(fan, 4) ** 0.5)
-    return module
-
+from helpers import randomise
 
 # Gradient maps.
 

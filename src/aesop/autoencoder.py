@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from aesop.data.bicubic import resize
 from aesop.errors import ModelError
-from aesop.networks.fitting import built_to_fit
 from aesop.networks.kinds import kind_of_network
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
 from aesop.networks.section import SCALES
-from aesop.networks.state_dicts import WeightsFile
+from aesop.networks.state_dicts import WeightsFile, built_to_fit
 from aesop.run import Run
 
 

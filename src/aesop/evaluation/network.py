@@ -12,8 +12,7 @@ from aesop.autoencoder import AutoEncoder
 from aesop.errors import ModelError
 from aesop.evaluation.cache import Cache, digest
 from aesop.evaluation.model_names import BICUBIC
-from aesop.networks.loading import load_generator
-from aesop.networks.recorded import recorded_module
+from aesop.networks.loading import load_generator, recorded_module
 from aesop.networks.state_dicts import WeightsFile
 from aesop.run import Run
 

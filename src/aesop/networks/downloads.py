@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import urllib.request
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlparse
@@ -51,18 +52,13 @@ def _why_missing(url: str, target: Path) -> str | None:
 
 def answers(url: str) -> bool:
     """Whether the server of `url` sends the file. In a thread: looking up a name has no timeout of its own."""
-    answered = threading.Event()
+    answered, done = threading.Event(), threading.Event()
 
     def ask() -> None:
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT):
-                answered.set()
-        except OSError:
-            pass
-        finally:
-            done.set()
+        with suppress(OSError), urllib.request.urlopen(url, timeout=TIMEOUT):
+            answered.set()
+        done.set()
 
-    done = threading.Event()
     threading.Thread(target=ask, daemon=True).start()
     done.wait(TIMEOUT)
     return answered.is_set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -55,7 +55,7 @@ class FrozenFeatures(nn.Module):
 class TappedFeatures(FrozenFeatures):
     """(N, 3, H, W) in [0, 1] to the outputs of the layers `wanted` of `trunk`, in that order, frozen."""
 
-    def __init__(self, trunk: Sequence[nn.Module], wanted: Sequence[int], stem: Sequence[nn.Module] = ()) -> None:
+    def __init__(self, trunk: Iterable[nn.Module], wanted: Sequence[int], stem: Sequence[nn.Module] = ()) -> None:
         super().__init__()
         self.wanted = wanted
         self.stem = nn.Sequential(ImageNetNormalise(), *stem)

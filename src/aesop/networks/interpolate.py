@@ -10,8 +10,7 @@ from torch import Tensor
 
 from aesop.errors import ModelError
 from aesop.files import printable, require_writable
-from aesop.networks.loading import load_generator
-from aesop.networks.recorded import recorded_section
+from aesop.networks.loading import load_generator, recorded_section
 from aesop.networks.state_dicts import WeightsFile, write_state
 from aesop.run import Run
 

@@ -1,21 +1,28 @@
-"""Networks from files: generators of ours, of a run folder and whatever spandrel reads; discriminators."""
+"""Networks from files: ours, those of a run folder and whatever spandrel reads.
+
+A file is not trusted: it never causes an import, and what it says of its network must fit its parameters.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from aesop.errors import ModelError
+from aesop.networks.generators import GeneratorConfig
 from aesop.networks.kinds import kind_of_network
-from aesop.networks.recorded import recorded_generator
 from aesop.networks.rrdb import RRDBNet
+from aesop.networks.section import SCALES
 from aesop.networks.spandrel_any import prepare, read_by_spandrel
 from aesop.networks.spsr import SPSRNet, is_spsr
 from aesop.networks.srresnet import is_srresnet, srresnet_from_state
-from aesop.networks.state_dicts import WeightsFile, read_state
+from aesop.networks.state_dicts import WeightsFile, built_to_fit, read_state
 from aesop.run import Run
 
 
@@ -32,6 +39,8 @@ class LoadedGenerator:
     path: Path
     sha256: str
 
+
+_SECTION: TypeAdapter[GeneratorConfig] = TypeAdapter(GeneratorConfig)
 
 #: What spandrel or we call the architectures of a recipe's types.
 _NAMES = {
@@ -62,8 +71,33 @@ def load_generator(path: Path | str | WeightsFile) -> LoadedGenerator:
     cannot be read, no known architecture fits or it is not for RGB images.
     """
     file = path if isinstance(path, WeightsFile) else WeightsFile.read(path, Run.generator)
-    model, scale, architecture = recorded_generator(file) or _ours(file) or _spandrels(file)
+    model, scale, architecture = _recorded(file) or _ours(file) or _spandrels(file)
     return LoadedGenerator(model.eval().float(), scale, _NAMES.get(architecture, architecture), file.path, file.sha256)
+
+
+def _recorded(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
+    """Build the generator that a file of ours records: (model, scale, type).
+
+    None if it records none, one that spandrel builds, or one of ours that does not fit: its shapes tell. Raises
+    ModelError if it records a class of the user's own that has not been imported, or that does not fit.
+    """
+    section = recorded_section(file.metadata)
+    kind = str(section.get("type"))
+    module, colon, _ = kind.partition(":")
+    if not section or kind == "spandrel":
+        return None
+    if colon and module not in sys.modules:
+        raise ModelError(f"{file.path}: holds a {kind}; import it first (--import {module} on the command line).")
+    try:
+        scale = file.metadata["recipe"]["scale"]
+        if scale not in SCALES:
+            raise ValueError(f"scale {scale}")
+        config = _SECTION.validate_python(section)
+        return built_to_fit(lambda: config.build(scale), file.state), scale, kind
+    except Exception as error:  # a user's class may raise anything on what the file says
+        if not colon:
+            return None
+        raise ModelError(f"{file.path}: its parameters are not those of the {kind} that it records.") from error
 
 
 def _ours(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
@@ -119,3 +153,20 @@ def load_discriminator(discriminator: nn.Module, path: Path | str) -> None:
 
 def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def recorded_section(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Find the section of a stage's network, the decoder's for an auto-encoder; {} if a file records none."""
+    recipe, stage = metadata.get("recipe"), metadata.get("stage")
+    if not isinstance(recipe, dict):
+        return {}
+    part, key = recipe.get(str(stage)), "decoder" if stage == "autoencoder" else "generator"
+    own = part.get(key) if isinstance(part, dict) else None
+    section = own or recipe.get("generator")
+    return section if isinstance(section, dict) else {}
+
+
+def recorded_module(metadata: dict[str, Any]) -> str | None:
+    """Name the user's module that a file of ours says its network, or its auto-encoder's decoder, is from."""
+    module, colon, _ = str(recorded_section(metadata).get("type")).partition(":")
+    return module if colon else None

@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.networks.fitting import built_to_fit
 from aesop.networks.section import GeneratorSection
+from aesop.networks.state_dicts import built_to_fit
 
 #: Residual branches are scaled by this before they are added (ESRGAN, section 3.1).
 RESIDUAL_SCALE = 0.2

@@ -15,10 +15,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from aesop.networks.fitting import built_to_fit
 from aesop.networks.gradient_map import gradient_map
 from aesop.networks.rrdb import RRDB, RRDBNet, conv3x3, count_blocks, initialise_small
 from aesop.networks.section import GeneratorSection
+from aesop.networks.state_dicts import built_to_fit
 
 #: How many of the trunk's depths the branch reads.
 TAPS = 4

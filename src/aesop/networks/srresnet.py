@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.networks.fitting import built_to_fit
 from aesop.networks.rrdb import conv3x3, count_blocks, initialise_small
 from aesop.networks.section import GeneratorSection
+from aesop.networks.state_dicts import built_to_fit
 
 
 class ResidualBlock(nn.Module):

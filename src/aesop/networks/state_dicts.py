@@ -9,17 +9,19 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import ZipFile
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from aesop.errors import ModelError
 from aesop.files import atomic_path
 from aesop.networks.kinds import HEAD, kind_of_archive, kind_of_file
 from aesop.run import Run
+
+Network = TypeVar("Network", bound=nn.Module)
 
 #: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
 _WRAPPERS = ("params_ema", "params", "params-ema", "state_dict", "model", "generator")
@@ -107,6 +109,24 @@ def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.write(memoryview(written)[end:])
+
+
+def built_to_fit(build: Callable[[], Network], state: dict[str, Tensor]) -> Network:
+    """Build a network and load `state` into it. Raises ValueError if they do not fit, and what `build` raises."""
+    try:
+        with torch.device("meta"):  # takes no memory
+            wanted = sum(parameter.numel() for parameter in build().parameters())
+    except (NotImplementedError, RuntimeError):
+        wanted = 0  # constructors that read values of tensors cannot be built there
+    held = sum(value.numel() for value in state.values())
+    if wanted > 2 * held:
+        raise ValueError(f"the network would have {wanted:,} parameters, the file has {held:,}")
+    network = build()
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    return network
 
 
 def _read(path: Path) -> bytes:
