@@ -131,6 +131,14 @@ def parts_of(stage: PerceptualStage) -> dict[str, nn.Module]:
     return {"generator": stage.network, "ema": stage.result, **discriminators}
 
 
+def parameters_of(stage: PerceptualStage) -> dict[str, Tensor]:
+    return {
+        f"{name}.{key}": value.detach()
+        for name, network in parts_of(stage).items()
+        for key, value in network.named_parameters()
+    }
+
+
 def train_in_one_of_two(folder: Path, alike: bool) -> None:
     """Be one of two processes: train on the same batches as the other, or on mirrored ones; save what came out."""
     torch.set_default_dtype(torch.float64)
@@ -141,12 +149,7 @@ def train_in_one_of_two(folder: Path, alike: bool) -> None:
     for lr, hr in batches():
         mirrored = not alike and fabric.global_rank == 1
         stage.step(*((lr.flip(-1), hr.flip(-1)) if mirrored else (lr, hr)))
-    parameters = {
-        f"{name}.{key}": value.detach()
-        for name, network in parts_of(stage).items()
-        for key, value in network.named_parameters()
-    }
-    torch.save(parameters, folder / f"{fabric.global_rank}.pt")
+    torch.save(parameters_of(stage), folder / f"{fabric.global_rank}.pt")
 
 
 if __name__ == "__main__":

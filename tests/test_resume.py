@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -67,9 +66,7 @@ def test_the_second_signal_kills_as_usual():
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups on this system")
 def test_a_signal_to_the_whole_group_finds_the_workers_still_at_work(photos: Path, tmp_path: Path):
     """SLURM and systemd signal every process of a job; a worker that died first would cost the checkpoint."""
-    process, log = start_endless(photos, tmp_path, "data.workers=2")
-    while process.poll() is None and not (log.is_file() and log.read_text()):
-        time.sleep(0.1)
+    process = start_endless(photos, tmp_path, "data.workers=2")
     os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
@@ -78,9 +75,7 @@ def test_a_signal_to_the_whole_group_finds_the_workers_still_at_work(photos: Pat
 
 @pytest.mark.long
 def test_ctrl_c_says_how_to_resume(photos: Path, tmp_path: Path):
-    process, log = start_endless(photos, tmp_path)
-    while process.poll() is None and not (log.is_file() and log.read_text()):
-        time.sleep(0.1)
+    process = start_endless(photos, tmp_path)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -53,8 +54,8 @@ def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def start_endless(photos: Path, tmp_path: Path, *overrides: str) -> tuple[subprocess.Popen[str], Path]:
-    """Start a training that would take hours; return it and the log whose first line says that it runs."""
+def start_endless(photos: Path, tmp_path: Path, *overrides: str) -> subprocess.Popen[str]:
+    """Start a training that would take hours; return it once it runs."""
     arguments = ["train", "laptop", *TINY, "fidelity.iterations=100000", "fidelity.checkpoint_every=100000", *overrides]
     process = subprocess.Popen(
         [sys.executable, "-m", "aesop", *arguments, "--data", str(photos), "--run", str(tmp_path / "run")],
@@ -63,4 +64,7 @@ def start_endless(photos: Path, tmp_path: Path, *overrides: str) -> tuple[subpro
         env={**os.environ, "AESOP_CACHE": str(tmp_path / "cache")},
         start_new_session=True,
     )
-    return process, tmp_path / "run" / "fidelity" / "log.jsonl"
+    log = tmp_path / "run" / "fidelity" / "log.jsonl"
+    while process.poll() is None and not (log.is_file() and log.read_text()):
+        time.sleep(0.1)
+    return process

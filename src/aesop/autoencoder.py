@@ -27,13 +27,8 @@ from aesop.run import Run
 class AutoEncoder(nn.Module):
     """AE(y) = D(E(y)) for HR images y, (N, 3, H, W) in [0, 1], H and W multiples of the scale.
 
-    Args:
-        decoder: D, any fidelity generator of that scale.
-        scale: HR size over LR size.
-        features: width of the encoder's body, as nearly as whole channels allow; None takes the decoder's.
-        growth: channels that each layer of the encoder's dense blocks adds.
-        blocks: number of the encoder's RRDBs.
-
+    `decoder` is any fidelity generator of that scale; `features` the width of the encoder's body, as nearly as whole
+    channels allow (None: the decoder's), which has `blocks` RRDBs of dense layers of `growth` channels.
     """
 
     def __init__(
@@ -77,15 +72,8 @@ class AutoEncoder(nn.Module):
     def load(cls, path: Path | str | WeightsFile, decoder: nn.Module | None = None) -> AutoEncoder:
         """Load an auto-encoder trained here, a run folder's, or one of the official releases; widths come from shapes.
 
-        The official files name the encoder's layers at the top level and, again, under `encoder.0`, `.2` and `.3`.
-
-        Args:
-            path: the file, which may have been read already, or the run folder.
-            decoder: a network to load the decoder's parameters into; unset, one is built by what the file tells.
-
-        Raises:
-            ModelError: if the file is missing, corrupt or not an auto-encoder's.
-
+        The decoder's parameters go into `decoder`; unset, one is built by what the file tells. Raises ModelError if the
+        file is missing, corrupt or not an auto-encoder's.
         """
         file = path if isinstance(path, WeightsFile) else WeightsFile.read(path, Run.autoencoder)
         path, state = file.path, _ours(file.state)
@@ -157,7 +145,10 @@ def _width(decoder: nn.Module) -> int:
 
 
 def _ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return `state` with the official releases' top-level encoder keys under `encoder.`, their duplicates dropped."""
+    """Return `state` with the official releases' top-level encoder keys under `encoder.`.
+
+    They have duplicates under `encoder.0`, `.2` and `.3`, which are dropped.
+    """
     if "conv_first.0.weight" not in state:
         return state
     kept = {key: value for key, value in state.items() if key.startswith("decoder.")}

@@ -35,15 +35,10 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     # A new type starts its section afresh, so that it must not undo what the other overrides say of it.
     for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".type")):
         _override(values, override)
-    return check_recipe(values, name)
-
-
-def check_recipe(values: dict[str, Any], source: str) -> Recipe:
-    """Make a recipe of nested values that `source` holds; raises RecipeError, naming the first key that is wrong."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"{source}: {_explain(error)}") from error
+        raise RecipeError(f"{name}: {_explain(error)}") from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
