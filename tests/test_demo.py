@@ -214,7 +214,7 @@ class TestWhole:
         script = f"""
 from pathlib import Path
 from aesop.demo.demo import demo
-from aesop.training.interruption import Interrupted
+from aesop.errors import Interrupted
 try:
     demo(Path({str(run)!r}), Path({str(mine)!r}), overrides={changes!r})
 except Interrupted as stopped:
