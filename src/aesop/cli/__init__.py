@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from typer import Option
 
 import aesop
 from aesop.cli import analyze, degrade, demo, evaluate, interpolate, recipes, train, upscale
@@ -37,37 +38,35 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+        bool, Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Perceptual image super-resolution with auto-encoded supervision: train, evaluate, upscale."""
 
 
-app.command(
-    epilog=examples(
+for _command, *_commands in (
+    (
+        train.train,
         "aesop train laptop --data photos/ --run runs/first",
         "aesop train aesop-rrdb-128 perceptual.batch=8 --data DF2K --run runs/paper",
-    )
-)(train.train)
-app.command(epilog=examples("aesop recipes"))(recipes.recipes)
-app.command(epilog=examples("aesop degrade realesrgan-x4 photo.png --output degraded.png --count 9"))(degrade.degrade)
-app.command(epilog=examples("aesop demo", "aesop demo --photos photos/ --run my-demo"))(demo.demo)
-app.command(
-    epilog=examples(
+    ),
+    (recipes.recipes, "aesop recipes"),
+    (degrade.degrade, "aesop degrade realesrgan-x4 photo.png --output degraded.png --count 9"),
+    (demo.demo, "aesop demo", "aesop demo --photos photos/ --run my-demo"),
+    (
+        evaluate.evaluate,
         "aesop evaluate bicubic runs/first --benchmark Set14 --report report.html",
         "aesop evaluate Old=old.pth New=new.pth --benchmark Set5 --csv values.csv",
-    )
-)(evaluate.evaluate)
-app.add_typer(analyze.app)
-app.command(epilog=examples("aesop interpolate old.pth new.pth --alpha 0.5 --output half.safetensors"))(
-    interpolate.interpolate
-)
-app.command(
-    epilog=examples(
+    ),
+    (interpolate.interpolate, "aesop interpolate old.pth new.pth --alpha 0.5 --output half.safetensors"),
+    (
+        upscale.upscale,
         "aesop upscale photos/ --model runs/first --output upscaled/",
         "aesop upscale scan.tif --model 4x.pth --output upscaled/ --tile 256",
-    )
-)(upscale.upscale)
+    ),
+):
+    app.command(epilog=examples(*_commands))(_command)
+app.add_typer(analyze.app)
 
 
 def main(run: Callable[[], object] = app) -> None:
@@ -81,15 +80,9 @@ def main(run: Callable[[], object] = app) -> None:
     except Interrupted as stopped:
         print(f"{stopped}; run the same command again to resume.", file=sys.stderr)
         sys.exit(128 + stopped.signum)
-    except AesopError as error:
-        sys.exit(_failed(str(error)))
-    except OSError as error:
-        sys.exit(_failed(explained(error)))
-
-
-def _failed(message: str) -> int:
-    print(f"aesop: {message}", file=sys.stderr)
-    return 2
+    except (AesopError, OSError) as error:
+        print(f"aesop: {explained(error) if isinstance(error, OSError) else error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _silence_libraries() -> None:

@@ -5,29 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from aesop.cli import options
 
-if TYPE_CHECKING:
-    import torch
-
 app = typer.Typer(name="analyze", help="Draw the paper's analysis figures for any model.", no_args_is_help=True)
 
-Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="An HR picture.")]
-LR = Annotated[
-    Path | None, typer.Option(help="The picture's LR; unset, it is made by bicubic downscaling.", metavar="FILE")
-]
+Picture = Annotated[Path, Argument(metavar="PICTURE", help="An HR picture.")]
+LR = Annotated[Path | None, Option(help="The picture's LR; unset, it is made by bicubic downscaling.", metavar="FILE")]
 Benchmarks = Annotated[
     list[str],
-    typer.Option("--benchmark", help="A folder, or a known name, as for `aesop evaluate`. Repeatable.", metavar="DIR"),
+    Option("--benchmark", help="A folder, or a known name, as for `aesop evaluate`. Repeatable.", metavar="DIR"),
 ]
-Output = Annotated[Path, typer.Option(help="File for the figure: .png, .svg or .pdf.", metavar="FILE")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write all values to this file.", metavar="FILE")]
-Points = Annotated[int, typer.Option(min=1, metavar="N", help="Checkpoints of a run, at most.")]
-Sigma = Annotated[float, typer.Option(min=0.1, max=16, metavar="S", help="Deviation of the Gaussian in pixels.")]
+Output = Annotated[Path, Option(help="File for the figure: .png, .svg or .pdf.", metavar="FILE")]
+Json = Annotated[Path | None, Option("--json", help="Write all values to this file.", metavar="FILE")]
+Points = Annotated[int, Option(min=1, metavar="N", help="Checkpoints of a run, at most.")]
+Sigma = Annotated[float, Option(min=0.1, max=16, metavar="S", help="Deviation of the Gaussian in pixels.")]
 
 
 @app.command(epilog=options.examples("aesop analyze spectra photo.png --autoencoder runs/first --output fft.pdf"))
@@ -79,11 +75,10 @@ def loss_maps(
 
 @app.command(epilog=options.examples("aesop analyze loss-scales runs/first runs/pixel --output scales.pdf"))
 def loss_scales(
-    runs: Annotated[list[str], typer.Argument(metavar="[TITLE=]RUN", help="Run folders with a perceptual stage.")],
+    runs: Annotated[list[str], Argument(metavar="[TITLE=]RUN", help="Run folders with a perceptual stage.")],
     output: Output,
     benchmark: Annotated[
-        list[str] | None,
-        typer.Option(help="Measure snapshots on these pictures instead of reading logs.", metavar="DIR"),
+        list[str] | None, Option(help="Measure snapshots on these pictures instead of reading logs.", metavar="DIR")
     ] = None,
     autoencoder: options.AutoEncoderPath = None,
     benchmarks_folder: options.BenchmarksFolder = None,
@@ -106,7 +101,7 @@ def loss_scales(
         benchmark or (),
         autoencoder,
         points=points,
-        device=str(chosen),
+        device=chosen,
         processes=processes,
         cache=not no_cache,
         benchmarks_folder=benchmarks_folder,
@@ -124,15 +119,14 @@ def crops(
     output: Output,
     lr: LR = None,
     box: Annotated[
-        list[str] | None, typer.Option(metavar="TOP,LEFT,SIDE", help="A square, in HR pixels. Repeatable.")
+        list[str] | None, Option(metavar="TOP,LEFT,SIDE", help="A square, in HR pixels. Repeatable.")
     ] = None,
-    boxes: Annotated[int, typer.Option(min=1, max=9, metavar="N", help="Number of squares to find without --box.")] = 2,
-    side: Annotated[int, typer.Option(min=8, metavar="N", help="Side of the squares to find, in HR pixels.")] = 64,
+    boxes: Annotated[int, Option(min=1, max=9, metavar="N", help="Number of squares to find without --box.")] = 2,
+    side: Annotated[int, Option(min=8, metavar="N", help="Side of the squares to find, in HR pixels.")] = 64,
     metrics: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Separated by commas, '' for none; unset, psnr."),
+        str | None, Option(metavar="NAMES", help="Separated by commas, '' for none; unset, psnr.")
     ] = None,
-    without_hr: Annotated[bool, typer.Option("--without-hr", help="PICTURE is LR; there is no HR.")] = False,
+    without_hr: Annotated[bool, Option("--without-hr", help="PICTURE is LR; there is no HR.")] = False,
     scale: options.Scale = None,
     autoencoder: options.AutoEncoderPath = None,
     device: options.Device = "auto",
@@ -159,7 +153,7 @@ def crops(
         metrics=options.split_names(metrics),
         scale=scale,
         autoencoder=autoencoder,
-        device=str(chosen),
+        device=chosen,
         cache=not no_cache,
         imports=imports or (),
     )
@@ -171,17 +165,17 @@ def crops(
 def curves(
     methods: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="[TITLE=]METHOD",
             help="RUN (its checkpoints), A:B (the networks between two models), bicubic or a model file (a point).",
         ),
     ],
     benchmark: Benchmarks,
     output: Output,
-    alphas: Annotated[str, typer.Option(metavar="A,B,...", help="Alphas of A:B, 0 to 1.")] = "0,0.2,0.4,0.6,0.8,1",
+    alphas: Annotated[str, Option(metavar="A,B,...", help="Alphas of A:B, 0 to 1.")] = "0,0.2,0.4,0.6,0.8,1",
     points: Points = 10,
-    x: Annotated[str, typer.Option("--x", metavar="METRIC", help="Horizontal metric.")] = "psnr",
-    y: Annotated[str, typer.Option("--y", metavar="METRIC", help="Vertical metric.")] = "lpips",
+    x: Annotated[str, Option("--x", metavar="METRIC", help="Horizontal metric.")] = "psnr",
+    y: Annotated[str, Option("--y", metavar="METRIC", help="Vertical metric.")] = "lpips",
     json: Json = None,
     benchmarks_folder: options.BenchmarksFolder = None,
     autoencoder: options.AutoEncoderPath = None,
@@ -205,7 +199,7 @@ def curves(
         alphas=_alphas(alphas),
         points=points,
         autoencoder=autoencoder,
-        device=str(chosen),
+        device=chosen,
         processes=processes,
         cache=not no_cache,
         benchmarks_folder=benchmarks_folder,
@@ -218,7 +212,7 @@ def curves(
     _end(output, failures=found.failures)
 
 
-def _begin(imports: Sequence[str] | None, device: str, output: Path, json: Path | None = None) -> torch.device:
+def _begin(imports: Sequence[str] | None, device: str, output: Path, json: Path | None = None) -> str:
     """Import the user's modules, try the outputs and choose the device."""
     options.share_cores()
     from aesop.analysis.drawing import require_drawable
@@ -251,10 +245,9 @@ def _alphas(text: str) -> list[float]:
 
     try:
         numbers = [float(number) for number in text.split(",")]
+        require_alphas(numbers)
     except ValueError as error:
         raise AesopError(f"--alphas {text}: must be numbers separated by commas.") from error
-    try:
-        require_alphas(numbers)
     except ModelError as error:
         raise AesopError(f"--{error}") from error
     return numbers

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from aesop.cli.options import RecipeName
 
 
 def degrade(
     recipe: RecipeName,
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="An HR picture; its centre is shown.")],
-    output: Annotated[Path, typer.Option(help="File for the contact sheet.", metavar="FILE.png")],
-    count: Annotated[int, typer.Option(min=1, max=99, metavar="N", help="Number of degradations.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first one; counts up.")] = 0,
+    picture: Annotated[Path, Argument(metavar="PICTURE", help="An HR picture; its centre is shown.")],
+    output: Annotated[Path, Option(help="File for the contact sheet.", metavar="FILE.png")],
+    count: Annotated[int, Option(min=1, max=99, metavar="N", help="Number of degradations.")] = 6,
+    seed: Annotated[int, Option(min=0, metavar="N", help="Seed of the first one; counts up.")] = 0,
 ) -> None:
     """Show a recipe's degradation on a picture."""
     from aesop.degradation.sheet import write_sheet

@@ -5,22 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from aesop.cli.options import share_cores
 
 
 def demo(
     photos: Annotated[
-        Path | None,
-        typer.Option(help="Folder of pictures; unset, scikit-image's photographs.", metavar="DIR"),
+        Path | None, Option(help="Folder of pictures; unset, scikit-image's photographs.", metavar="DIR")
     ] = None,
-    run: Annotated[Path, typer.Option(help="Folder for all results; an interrupted demo resumes.", metavar="DIR")] = (
-        Path("demo")
+    run: Annotated[Path, Option(help="Folder for all results; an interrupted demo resumes.", metavar="DIR")] = Path(
+        "demo"
     ),
-    quick: Annotated[bool, typer.Option("--quick", help="Every step once, in a minute; the values mean nothing.")] = (
-        False
-    ),
+    quick: Annotated[bool, Option("--quick", help="Every step once, in a minute; the values mean nothing.")] = False,
 ) -> None:
     """Train AESOP and its pixel-loss twin, and write a report.
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from aesop.cli import options
 
@@ -17,55 +18,51 @@ def evaluate(
     models: options.Models,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="DIR",
             help="A folder of HR pictures, or with HRx4 (or HR) and LRx4; a folder of known benchmarks; "
             "or the name of a known one. Repeatable.",
         ),
     ] = None,
     hr: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A benchmark of any layout: its HR pictures; unset, it has none.")
+        Path | None, Option(metavar="DIR", help="A benchmark of any layout: its HR pictures; unset, it has none.")
     ] = None,
-    lr: Annotated[Path | None, typer.Option(metavar="DIR", help="Its LR pictures; unset, made from HR.")] = None,
+    lr: Annotated[Path | None, Option(metavar="DIR", help="Its LR pictures; unset, made from HR.")] = None,
     benchmarks_folder: options.BenchmarksFolder = None,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every picture's values to this file.")
-    ] = None,
+    json: Annotated[Path | None, Option(metavar="FILE", help="Write every picture's values to this file.")] = None,
     csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write means, intervals and differences to this file.")
+        Path | None, Option(metavar="FILE", help="Write means, intervals and differences to this file.")
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables to this file.")] = None,
-    latex: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table to this file.")] = None,
+    markdown: Annotated[Path | None, Option(metavar="FILE", help="Write the tables to this file.")] = None,
+    latex: Annotated[Path | None, Option(metavar="FILE", help="Write the table to this file.")] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Write tables, plots and all pictures to this page.")
+        Path | None, Option(metavar="FILE.html", help="Write tables, plots and all pictures to this page.")
     ] = None,
     report_size: Annotated[
-        int, typer.Option(min=0, metavar="MB", help="Limit to the size of all pictures in the report.")
+        int, Option(min=0, metavar="MB", help="Limit to the size of all pictures in the report.")
     ] = 25,
     sr: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Keep SR pictures in this folder, as BENCHMARK/MODEL/PICTURE.png; unset, nowhere."
-        ),
+        Option(metavar="DIR", help="Keep SR pictures in this folder, as BENCHMARK/MODEL/PICTURE.png; unset, nowhere."),
     ] = None,
     curve: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="[TITLE=]RUN|A:B",
             help="Draw a run's checkpoints, or the networks between two models, in the report. Repeatable.",
         ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The model that the others are compared with; unset, the first.")
+        str | None, Option(metavar="MODEL", help="The model that the others are compared with; unset, the first.")
     ] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="Show the paper's values for these benchmarks and metrics too.")
+        bool, Option("--published", help="Show the paper's values for these benchmarks and metrics too.")
     ] = False,
     autoencoder: options.AutoEncoderPath = None,
     scale: options.Scale = None,
     metrics: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="NAMES",
             help="Separated by commas: psnr, ssim, lr-psnr, ae-psnr, lpips, dists, lpips-proxy, fid, patch-fid, niqe, "
             "maniqa, musiq, clip-iqa (unset, these), se, ve, ve-hr, l1, or module:Class of your own.",
@@ -107,7 +104,7 @@ def evaluate(
         benchmarks=[*(benchmark or ()), *([named_folders(hr, lr)] if hr or lr else [])],
         metrics=names,
         autoencoder=autoencoder,
-        device=str(options.chosen_device(device)),
+        device=options.chosen_device(device),
         processes=processes,
         cache=not no_cache,
         benchmarks_folder=benchmarks_folder,

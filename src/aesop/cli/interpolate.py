@@ -5,20 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from aesop.cli.options import Imports, import_modules
 
 
 def interpolate(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A model file or run folder, such as a fidelity network.")],
-    second: Annotated[
-        Path, typer.Argument(metavar="B", help="Another of the same architecture, such as a perceptual one.")
-    ],
-    alpha: Annotated[
-        float, typer.Option(metavar="ALPHA", help="0 to 1: the weights become (1 - alpha) * A + alpha * B.")
-    ],
-    output: Annotated[Path, typer.Option(help="File for the network in between.", metavar="FILE.safetensors")],
+    first: Annotated[Path, Argument(metavar="A", help="A model file or run folder, such as a fidelity network.")],
+    second: Annotated[Path, Argument(metavar="B", help="Another of the same architecture, such as a perceptual one.")],
+    alpha: Annotated[float, Option(metavar="ALPHA", help="0 to 1: the weights become (1 - alpha) * A + alpha * B.")],
+    output: Annotated[Path, Option(help="File for the network in between.", metavar="FILE.safetensors")],
     imports: Imports = None,
 ) -> None:
     """Write a network between two, without training.

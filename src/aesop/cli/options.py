@@ -6,76 +6,61 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from aesop.errors import ModelError
 
-if TYPE_CHECKING:
-    import torch
-
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="Name of a recipe (see `aesop recipes`) or a .yaml file.")
-]
-Models = Annotated[list[str], typer.Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")]
-Scale = Annotated[int | None, typer.Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")]
+RecipeName = Annotated[str, Argument(metavar="RECIPE", help="Name of a recipe (see `aesop recipes`) or a .yaml file.")]
+Models = Annotated[list[str], Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")]
+Scale = Annotated[int | None, Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")]
 BenchmarksFolder = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
+    Path | None, Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
 ]
-_AUTOENCODER = typer.Option("--autoencoder", metavar="FILE|RUN", help="An auto-encoder, or a run with one.")
+_AUTOENCODER = Option("--autoencoder", metavar="FILE|RUN", help="An auto-encoder, or a run with one.")
 AutoEncoderPath = Annotated[Path | None, _AUTOENCODER]
 RequiredAutoEncoder = Annotated[Path, _AUTOENCODER]
 Imports = Annotated[
-    list[str] | None,
-    typer.Option("--import", metavar="MODULE", help="A module with networks of your own. Repeatable."),
+    list[str] | None, Option("--import", metavar="MODULE", help="A module with networks of your own. Repeatable.")
 ]
-Processes = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Number of processes; unset, one per core at most."),
-]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything again and store nothing.")]
+Processes = Annotated[int | None, Option(min=1, metavar="N", help="Number of processes; unset, one per core at most.")]
+NoCache = Annotated[bool, Option("--no-cache", help="Compute everything again and store nothing.")]
 Device = Annotated[
-    str, typer.Option(help="auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps, ...", metavar="DEVICE")
+    str, Option(help="auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps, ...", metavar="DEVICE")
 ]
 
 
 def share_cores() -> None:
     """Let torch's threads sleep while they wait; call it before torch is loaded.
 
-    Threads that wait by spinning are a sixth faster on an idle machine, but where another program wants the cores too,
-    an iteration takes seconds instead of a tenth of one (measured on two cores).
+    Where another program wants the cores too, spinning makes an iteration last seconds instead of a tenth of one.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def examples(*commands: str) -> str:
-    """Return what stands under a command's help: commands to copy."""
+    """What stands under a command's help: commands to copy."""
     return "\n".join(("\b", "Examples:" if len(commands) > 1 else "Example:", *(f"  {line}" for line in commands)))
 
 
-def chosen_device(name: str) -> torch.device:
-    """Return the device that `--device` names, and tell which one it is where it is not the CPU."""
+def chosen_device(name: str) -> str:
+    """Return the device that `--device` names; print it where it is not the CPU."""
     from aesop.device import choose_device
 
-    device = choose_device(name)
-    if device.type != "cpu":
+    device = str(choose_device(name))
+    if not device.startswith("cpu"):
         print(f"device: {device}", file=sys.stderr)
     return device
 
 
 def split_names(text: str | None) -> list[str] | None:
-    """Return the names in a list that is separated by commas; None for an option that is not given."""
+    """The names in a list that is separated by commas; None for an option that is not given."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def import_modules(modules: Sequence[str] | None) -> None:
-    """Import the modules that a user names, so that files may refer to their classes.
-
-    Raises:
-        ModelError: naming one that cannot be imported.
-
-    """
+    """Import the modules that a user names, whose classes files may refer to; ModelError for one that cannot be."""
     from aesop.config import import_here
 
     for module in modules or ():

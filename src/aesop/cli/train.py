@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from aesop.cli.options import Device, RecipeName, share_cores
 
@@ -13,28 +13,25 @@ from aesop.cli.options import Device, RecipeName, share_cores
 def train(
     recipe: RecipeName,
     overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Values that replace the recipe's, e.g. steps=3."),
+        list[str] | None, Argument(metavar="KEY=VALUE", help="Values that replace the recipe's, e.g. steps=3.")
     ] = None,
     *,
-    data: Annotated[Path | None, typer.Option(help="Folder of pictures: HR, or HR and LR.", metavar="DIR")] = None,
-    hr: Annotated[Path | None, typer.Option(help="Instead of --data: folder of HR pictures.", metavar="DIR")] = None,
-    lr: Annotated[Path | None, typer.Option(help="Folder of the LR pictures of --hr.", metavar="DIR")] = None,
+    data: Annotated[Path | None, Option(help="Folder of pictures: HR, or HR and LR.", metavar="DIR")] = None,
+    hr: Annotated[Path | None, Option(help="Instead of --data: folder of HR pictures.", metavar="DIR")] = None,
+    lr: Annotated[Path | None, Option(help="Folder of the LR pictures of --hr.", metavar="DIR")] = None,
     # torchrun takes `--run` for one of its own options; the longer name passes it by.
     run: Annotated[
         Path,
-        typer.Option(
-            "--run", "--run-folder", help="Folder for all results; an interrupted run is resumed.", metavar="DIR"
-        ),
+        Option("--run", "--run-folder", help="Folder for all results; an interrupted run is resumed.", metavar="DIR"),
     ],
     validation: Annotated[
-        Path | None, typer.Option(help="Folder of held-out pictures; unset, some of the data.", metavar="DIR")
+        Path | None, Option(help="Folder of held-out pictures; unset, some of the data.", metavar="DIR")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(help="Folder for the prepared pictures; unset, a cache folder.", metavar="DIR")
+        Path | None, Option(help="Folder for the prepared pictures; unset, a cache folder.", metavar="DIR")
     ] = None,
-    devices: Annotated[int, typer.Option(help="Number of devices on each machine.", min=1, metavar="N")] = 1,
-    nodes: Annotated[int, typer.Option(help="Number of machines (torchrun or SLURM).", min=1, metavar="N")] = 1,
+    devices: Annotated[int, Option(help="Number of devices on each machine.", min=1, metavar="N")] = 1,
+    nodes: Annotated[int, Option(help="Number of machines (torchrun or SLURM).", min=1, metavar="N")] = 1,
     device: Device = "auto",
 ) -> None:
     """Train a network by a recipe, stage by stage.
@@ -55,14 +52,6 @@ def train(
     from aesop.training.train import train as run_training
 
     run_training(
-        loaded,
-        pictures,
-        run,
-        lr=lr,
-        validation=validation,
-        store=store,
-        devices=devices,
-        nodes=nodes,
-        device=device,
+        loaded, pictures, run, lr=lr, validation=validation, store=store, devices=devices, nodes=nodes, device=device
     )
     rank_zero_only(print)(run)

@@ -7,25 +7,22 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from aesop.cli.options import Device, Imports, chosen_device, import_modules
 
 
 def upscale(
-    inputs: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER", help="Folders are searched to any depth.")],
-    model: Annotated[Path, typer.Option(help="A model file or a run folder.", metavar="FILE|RUN")],
-    output: Annotated[Path, typer.Option(help="Folder for the results, named as the inputs.", metavar="DIR")],
+    inputs: Annotated[list[Path], Argument(metavar="PICTURE|FOLDER", help="Folders are searched to any depth.")],
+    model: Annotated[Path, Option(help="A model file or a run folder.", metavar="FILE|RUN")],
+    output: Annotated[Path, Option(help="Folder for the results, named as the inputs.", metavar="DIR")],
     tile: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", help="Side of a tile in input pixels; smaller needs less memory. Unset, chosen by size."
-        ),
+        Option(metavar="N", help="Side of a tile in input pixels; smaller needs less memory. Unset, chosen by size."),
     ] = None,
     device: Device = "auto",
-    keep_format: Annotated[
-        bool, typer.Option("--keep-format", help="Write each input's format instead of PNG.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    keep_format: Annotated[bool, Option("--keep-format", help="Write each input's format instead of PNG.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace results that exist.")] = False,
     imports: Imports = None,
 ) -> None:
     """Upscale pictures and folders of pictures.
@@ -38,13 +35,7 @@ def upscale(
 
     import_modules(imports)
     report = run(
-        inputs,
-        model,
-        output,
-        tile=tile,
-        device=str(chosen_device(device)),
-        keep_format=keep_format,
-        overwrite=overwrite,
+        inputs, model, output, tile=tile, device=chosen_device(device), keep_format=keep_format, overwrite=overwrite
     )
     print(f"{len(report.written)} written to {printable(output)}")
     if report.skipped:
