@@ -19,9 +19,9 @@ from aesop.cli.degrade import degrade
 from aesop.data.pictures import read_picture, write_picture
 from aesop.degradation import BSRGANDegradationConfig, DegradationSection, RealESRGANDegradationConfig
 from aesop.degradation.draws import Draws
+from aesop.degradation.filtering import sharpen
 from aesop.degradation.pool import PairPool
 from aesop.degradation.sheet import write_sheet
-from aesop.degradation.usm import sharpen
 from aesop.errors import AesopError, DataError
 from helpers import synthetic_picture
 
@@ -304,7 +304,7 @@ def test_degrade_without_a_degradation_shows_bicubic(tmp_path: Path) -> None:
 def test_sheet_shows_each_seed(tmp_path: Path) -> None:
     picture, output = tmp_path / "in.png", tmp_path / "sheet.png"
     write_picture(picture, synthetic_picture(120, 140, 0))
-    write_sheet(picture, output, real_esrgan(), 4, count=3, seed=7)
+    write_sheet(picture, output, real_esrgan(), 4, count=3, seed=7, shrink=1)
     sheet = read_picture(output)
     degradation = real_esrgan().build(4, 96)
     hr = torch.from_numpy(synthetic_picture(120, 140, 0)[12:108, 22:118]).permute(2, 0, 1)[None].float() / 255

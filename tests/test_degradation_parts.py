@@ -12,7 +12,7 @@ from scipy import ndimage, stats
 from torch import Tensor
 
 from aesop.degradation.draws import Draws
-from aesop.degradation.filtering import blur
+from aesop.degradation.filtering import blur, resize, sharpen
 from aesop.degradation.jpeg import compress
 from aesop.degradation.kernels import (
     draw_blur,
@@ -23,8 +23,6 @@ from aesop.degradation.kernels import (
     sinc_kernel,
 )
 from aesop.degradation.noise import add_correlated, add_gaussian, add_poisson
-from aesop.degradation.resizing import resize
-from aesop.degradation.usm import sharpen
 from helpers import synthetic_picture
 
 

@@ -169,6 +169,11 @@ def to_float(images: Tensor) -> Tensor:
     return images.float().div_(255)
 
 
+def to_levels(images: Tensor) -> Tensor:
+    """Turn images in [0, 1] into uint8, rounded and clamped."""
+    return (images * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
 def to_tensor(picture: np.ndarray) -> Tensor:
     """Turn a uint8 H x W x C picture into a float32 C x H x W tensor in [0, 1]."""
     return to_float(to_planes(picture))

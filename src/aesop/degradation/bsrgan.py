@@ -1,9 +1,8 @@
 """BSRGAN's degradation (Zhang et al. 2021): blur, resizing, noise and JPEG in random order, another JPEG at the end.
 
-Released as `degradation_bsrgan` in KAIR, utils/utils_blindsr.py; every parameter is drawn for each image. The paper's
-seventh step, a camera's raw pipeline run backwards and forwards, needs a model that was never released: there, as here,
-it does nothing. OpenCV's three resizing modes are torch's here; the two `area` differ where factors are not whole.
-Noise levels are not rounded to whole ones.
+Released as `degradation_bsrgan` in KAIR, utils/utils_blindsr.py; every parameter is drawn for each image. There, as
+here, the paper's seventh step (a camera's raw pipeline) does nothing: its model was never released. OpenCV's resizing
+modes are torch's here; the two `area` differ where factors are not whole. Noise levels are not rounded.
 """
 
 from __future__ import annotations
@@ -16,21 +15,18 @@ from pydantic import Field
 from torch import Tensor
 
 from aesop.data import bicubic
-from aesop.degradation.degradation import Degradation
+from aesop.degradation.degradation import Chance, Degradation, DegradationSection, QualityRange, Range
 from aesop.degradation.draws import Draws
-from aesop.degradation.filtering import blur
+from aesop.degradation.filtering import blur, resize_randomly
 from aesop.degradation.jpeg import compress
 from aesop.degradation.kernels import gaussian_kernel, shifted_gaussian
 from aesop.degradation.noise import add_correlated, add_gaussian
-from aesop.degradation.resizing import resize_randomly
-from aesop.degradation.section import Chance, DegradationSection, QualityRange, Range
 
 STEPS = ("blur", "blur", "downscale", "fit", "noise", "jpeg")
 
-#: `add_blur`: sides of the kernels. Half of them are turned Gaussians whose variances reach 4 + s, half are round ones
-#: whose standard deviation reaches 2 + 0.2 s.
+#: `add_blur`: sides of the kernels.
 SIZES = tuple(range(7, 26, 2))
-#: `degradation_bsrgan`, downsample2: side and standard deviations (the larger times s) of the blur before skipping.
+#: `degradation_bsrgan`, downsample2: side and standard deviations (the larger times the scale) of the blur.
 SKIP_SIZE, SKIP_WIDTHS = 25, (0.1, 0.6)
 #: `add_Gaussian_noise`: how often noise is coloured, grey, or of channels that belong together.
 NOISE_KINDS = ("coloured", "grey", "correlated")
@@ -41,10 +37,7 @@ class BSRGANDegradation(Degradation):
     """Shuffled degradation, image by image."""
 
     one_by_one = True
-
-    def __init__(self, scale: int, crop: int, config: BSRGANDegradationConfig) -> None:
-        super().__init__(scale, crop, pool=config.pool, sharpen=config.sharpen)
-        self.config = config
+    config: BSRGANDegradationConfig
 
     def _degrade(self, images: Tensor, draws: Draws) -> Tensor:
         config, scale = self.config, self.scale
@@ -91,7 +84,7 @@ class BSRGANDegradation(Degradation):
 
 
 def _shuffled(draws: Draws) -> list[str]:
-    """Return the steps in random order, but for `fit`, which comes after `downscale`."""
+    """The steps in random order, but `fit` after `downscale`."""
     order = [STEPS[number] for number in draws.order(len(STEPS))]
     down, fit = order.index("downscale"), order.index("fit")
     if fit < down:
@@ -109,10 +102,7 @@ def _draw_kernel(draws: Draws, scale: int) -> Tensor:
 
 
 def _draw_covariance(draws: Draws, level: float) -> Tensor:
-    """Draw |U^T D U| level^2, (3, 3): D uniform in [0, 1], U an orthonormal basis of a matrix of such numbers.
-
-    Taking absolute values leaves a 3 x 3 matrix positive semidefinite: no principal minor becomes smaller.
-    """
+    """Draw |U^T D U| level^2, (3, 3): D uniform in [0, 1], U an orthonormal basis of a matrix of such numbers."""
     numbers = torch.tensor([draws.uniform(0, 1) for _ in range(12)], dtype=torch.float64)
     basis = torch.linalg.svd(numbers[3:].view(3, 3))[0]
     return (basis.T @ numbers[:3].diag() @ basis).abs() * level**2
@@ -130,5 +120,4 @@ class BSRGANDegradationConfig(DegradationSection):
 
     def build(self, scale: int, crop: int) -> BSRGANDegradation:
         """Build the degradation."""
-        self.check(scale, crop)
         return BSRGANDegradation(scale, crop, self)

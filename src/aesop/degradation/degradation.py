@@ -3,42 +3,81 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from aesop.degradation import usm
+from aesop.config import Config
 from aesop.degradation.draws import Draws
+from aesop.degradation.filtering import sharpen
 from aesop.degradation.pool import PairPool
 
 
+def _rising(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the range begins with {bounds[0]}, above its end {bounds[1]}; write the smaller one first")
+    return bounds
+
+
+Chance = Annotated[float, Field(ge=0, le=1)]
+_Amount = Annotated[float, Field(ge=0)]
+_Quality = Annotated[int, Field(ge=1, le=100)]
+Range = Annotated[tuple[_Amount, _Amount], AfterValidator(_rising)]
+QualityRange = Annotated[tuple[_Quality, _Quality], AfterValidator(_rising)]
+
+
+class DegradationSection(Config):
+    """A degradation: it makes LR crops of HR crops while training."""
+
+    type: Any
+    source_crop: int = Field(
+        400, ge=8, description="side of the HR crops that are degraded, before a crop for training is cut out of them"
+    )
+    pool: int = Field(0, ge=0, description="earlier pairs that a batch is mixed with; 0: none")
+    sharpen: bool = Field(False, description="sharpen HR pictures before degrading, and as targets of the losses")
+
+    def check(self, scale: int, crop: int) -> None:
+        """Raise ValueError, with the mend, if HR crops of `crop` pixels cannot be cut out of degraded ones."""
+        source = self.source_crop
+        if crop % scale:
+            raise ValueError(f"a crop of {crop} pixels is not a multiple of the scale {scale}; take one that is")
+        if source % scale:
+            mend = f"take {source // scale * scale}"
+            raise ValueError(f"degradation.source_crop: {source} is not a multiple of the scale {scale}; {mend}")
+        if source < crop:
+            raise ValueError(
+                f"degradation.source_crop: {source} pixels hold no crop of {crop} at scale {scale}; "
+                "take a larger source_crop or smaller crops"
+            )
+
+    def build(self, scale: int, crop: int) -> Degradation:
+        """Build the degradation of HR crops to LR crops of `crop` / `scale` pixels."""
+        raise NotImplementedError
+
+
 class Degradation(ABC):
-    """Make LR crops of HR crops. No gradients; all that is random comes from the seed, drawn on the CPU.
+    """Make LR images, and pairs of HR crops of `crop` pixels and their LR, from HR images.
 
-    Args:
-        scale: HR pixels a side of an LR pixel.
-        crop: side of the HR crops that are returned, a multiple of `scale`.
-        pool: pairs of earlier batches to mix with, 0 for none.
-        sharpen: whether pictures are sharpened before they are degraded, and by `sharpen`.
-
+    No gradients; all that is random comes from the seed, drawn on the CPU.
     """
 
     #: Whether every image has parameters of its own; else some are drawn once for a batch.
     one_by_one: ClassVar[bool]
+    config: Any
 
-    def __init__(self, scale: int, crop: int, *, pool: int, sharpen: bool) -> None:
-        self.scale, self.crop, self.sharpens = scale, crop, sharpen
-        self.pool = PairPool(pool)
+    def __init__(self, scale: int, crop: int, config: DegradationSection) -> None:
+        config.check(scale, crop)
+        self.scale, self.crop, self.config = scale, crop, config
+        self.pool = PairPool(config.pool)
 
     @torch.no_grad()
     def __call__(self, hr: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Degrade HR images (N, 3, H, W) in [0, 1] and cut pairs out, H and W at least `crop`.
 
-        Returns:
-            LR images (N, 3, crop / scale, crop / scale) of levels k / 255 and their HR crops (N, 3, crop, crop), not
-            sharpened; with a pool, pairs of earlier calls.
-
+        Returns LR images (N, 3, crop / scale, crop / scale) of levels k / 255 and their HR crops (N, 3, crop, crop),
+        not sharpened; with a pool, pairs of earlier calls.
         """
         draws = Draws(seed)
         hr = self._whole_pixels(hr)
@@ -48,7 +87,7 @@ class Degradation(ABC):
 
     @torch.no_grad()
     def degrade_whole(self, picture: Tensor, seed: int) -> Tensor:
-        """Degrade a picture (1, 3, H, W) in [0, 1] whole: LR (1, 3, H // scale, W // scale) of levels k / 255.
+        """Degrade a picture (1, 3, H, W) in [0, 1]: LR (1, 3, H // scale, W // scale) of levels k / 255.
 
         Rows and columns at the bottom and right that make no whole LR pixel are left out. The pool takes no part.
         """
@@ -56,11 +95,11 @@ class Degradation(ABC):
 
     @torch.no_grad()
     def sharpen(self, hr: Tensor) -> Tensor:
-        """Return HR images (N, 3, H, W) as the losses' targets: sharpened, or as they are."""
-        return usm.sharpen(hr) if self.sharpens else hr
+        """HR images (N, 3, H, W) as the losses' targets: sharpened, if the recipe says so."""
+        return sharpen(hr) if self.config.sharpen else hr
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what the next call depends on besides its seed."""
+        """What the next call depends on besides its seed."""
         return self.pool.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:

@@ -1,9 +1,7 @@
 """JPEG compression, by libjpeg itself through Pillow.
 
-Real-ESRGAN compresses on the GPU by a differentiable imitation (BasicSR, basicsr/utils/diffjpeg.py) without using its
-gradients. That one repeats chroma where libjpeg interpolates, pads with black where libjpeg repeats the border, and
-does not round its result; the pictures to be restored come from real encoders.
-torchvision's functions for the same are deprecated since 0.29.
+Real-ESRGAN uses a differentiable imitation (BasicSR, basicsr/utils/diffjpeg.py) that repeats chroma where libjpeg
+interpolates, pads with black where libjpeg repeats the border, and does not round; real pictures come from encoders.
 """
 
 from __future__ import annotations
@@ -15,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aesop.data.pictures import to_float, to_picture, to_planes
-from aesop.degradation.levels import to_levels
+from aesop.data.pictures import to_float, to_levels, to_picture, to_planes
 
 
 def compress(images: Tensor, qualities: Sequence[int]) -> Tensor:

@@ -16,14 +16,14 @@ from torch.nn import functional as F
 
 from aesop.degradation.draws import Draws
 
-#: Sides that kernels are drawn from; smaller ones get a margin of zeros, so that a batch has one size.
+#: Sides that kernels are drawn from; zeros around smaller ones give a batch one size.
 SIZES = tuple(range(7, 22, 2))
 LARGEST = SIZES[-1]
 
 #: Cut-off frequencies of sinc kernels in radians a pixel (realesrgan_dataset.py): small kernels can hold no lower one.
 LOWEST_CUTOFF, LOWEST_CUTOFF_LARGE, LARGE = math.pi / 3, math.pi / 5, 13
 
-#: A narrower Gaussian is a pulse in float64 as well; widths of zero would divide zero by zero.
+#: A narrower Gaussian is a pulse in float64 anyway; a width of zero would divide by zero.
 NARROWEST = 1e-3
 
 
@@ -43,10 +43,10 @@ def plateau_kernel(size: int, widths: tuple[float, float], angle: float = 0.0, p
 def sinc_kernel(size: int, cutoff: float) -> Tensor:
     """Return the circular low-pass filter of `cutoff` (radians a pixel, at most pi), cut to (size, size).
 
-    Its impulse response is cutoff J1(cutoff r) / (2 pi r); being cut off, it rings and overshoots.
+    Its impulse response is cutoff J1(cutoff r) / (2 pi r).
     """
-    x, y = _grid(size)
-    radius = torch.sqrt(x * x + y * y)
+    axis = _axis(size)
+    radius = torch.sqrt(axis * axis + (axis * axis)[:, None])
     centre = radius == 0
     radius[centre] = 1
     kernel = cutoff * torch.special.bessel_j1(cutoff * radius) / (2 * math.pi * radius)
@@ -68,8 +68,6 @@ def shifted_gaussian(size: int, width: float, shift: float) -> Tensor:
 
 
 class _Shape(NamedTuple):
-    """A kind of kernel, the range of its exponent, and how often it is drawn."""
-
     kernel: Callable[[int, tuple[float, float], float, float], Tensor]
     round: bool
     powers: tuple[float, float]
@@ -114,14 +112,8 @@ def _axis(size: int) -> Tensor:
     return torch.arange(size, dtype=torch.float64) - (size - 1) / 2
 
 
-def _grid(size: int) -> tuple[Tensor, Tensor]:
-    """Offsets from the middle along the columns (x) and rows (y)."""
-    axis = _axis(size)
-    return axis.expand(size, size), axis[:, None].expand(size, size)
-
-
 def _distance(size: int, widths: tuple[float, float], angle: float) -> Tensor:
-    x, y = _grid(size)
+    x, y = _axis(size), _axis(size)[:, None]
     cosine, sine = math.cos(angle), math.sin(angle)
     along, across = cosine * x + sine * y, cosine * y - sine * x
     return (along / max(widths[0], NARROWEST)) ** 2 + (across / max(widths[1], NARROWEST)) ** 2

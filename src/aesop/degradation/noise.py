@@ -1,7 +1,6 @@
 """Sensor noise: Gaussian and Poisson, each in colour or grey, and Gaussian noise whose channels belong together.
 
-The fields are drawn on the CPU and moved, so that a seed means the same on every device. Images are (N, 3, H, W) in
-[0, 1], and so are results, clamped.
+The fields are drawn on the CPU and moved. Images and results are (N, 3, H, W) in [0, 1].
 """
 
 from __future__ import annotations
@@ -17,10 +16,7 @@ LUMA = (0.2989, 0.587, 0.114)
 
 
 def add_gaussian(images: Tensor, sigmas: Sequence[float], grey: Sequence[bool], generator: torch.Generator) -> Tensor:
-    """Add Gaussian noise, each image with its own standard deviation in 8-bit levels; grey noise is equal in R, G, B.
-
-    BasicSR's batched version lets all images that get grey noise share one field; here each has its own.
-    """
+    """Add Gaussian noise, each image with its own deviation in 8-bit levels; grey noise is equal in R, G and B."""
     fields = []
     for image, sigma, one in zip(images, sigmas, grey, strict=True):
         shape = (1, *image.shape[1:]) if one else image.shape
@@ -31,9 +27,9 @@ def add_gaussian(images: Tensor, sigmas: Sequence[float], grey: Sequence[bool], 
 def add_poisson(images: Tensor, scales: Sequence[float], grey: Sequence[bool], generator: torch.Generator) -> Tensor:
     """Add shot noise, each image times its own scale.
 
-    A pixel of value v gets scale * (Poisson(v p) / p - v), of variance scale^2 v / p, where p is the power of two that
-    holds as many levels as the image has different ones: at most 256 (BasicSR, generate_poisson_noise_pt; the rule is
-    scikit-image's). Grey noise is that of the grey image, equal in R, G, B.
+    A pixel of value v gets scale * (Poisson(v p) / p - v), of variance scale^2 v / p; p is the smallest power of two
+    that is at least the number of different levels (BasicSR, generate_poisson_noise_pt). Grey noise is that of the grey
+    image, equal in R, G, B.
     """
     fields = []
     for image, scale, one in zip(images.cpu(), scales, grey, strict=True):

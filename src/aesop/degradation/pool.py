@@ -5,21 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from aesop.data.pictures import to_float
+from aesop.data.pictures import to_float, to_levels
 from aesop.degradation.draws import Draws
-from aesop.degradation.levels import to_levels
 
 
 class PairPool:
     """Exchange the pairs of a batch, which share a resizing factor and more, for pairs of earlier batches.
 
-    At first it only takes; full, it hands out as many random pairs as come in, and keeps those instead
-    (Real-ESRGAN, realesrgan/models/realesrgan_model.py, _dequeue_and_enqueue). Pairs are kept as 8-bit levels, in a
-    quarter of the memory: LR images are such, and so are HR crops of pictures.
-
-    Args:
-        size: number of pairs; 0 passes all batches through.
-
+    At first it only takes; with `size` pairs it hands out as many random ones as come in, and keeps those instead
+    (Real-ESRGAN, realesrgan/models/realesrgan_model.py, _dequeue_and_enqueue). Pairs are kept as 8-bit levels, which
+    LR images and HR crops of pictures are. `size` 0 passes all batches through.
     """
 
     def __init__(self, size: int) -> None:
@@ -27,7 +22,7 @@ class PairPool:
         self._lr = self._hr = torch.empty(0, dtype=torch.uint8)
 
     def exchange(self, lr: Tensor, hr: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Take the pairs `lr` (N, 3, h, w) and `hr` (N, 3, H, W) in [0, 1]; return as many, these or earlier ones."""
+        """Take pairs (N, 3, h, w) and (N, 3, H, W) in [0, 1]; return as many, these or earlier ones."""
         if not self.size:
             return lr, hr
         free = self.size - len(self._lr)
@@ -37,9 +32,9 @@ class PairPool:
                 for kept, new in ((self._lr, lr), (self._hr, hr))
             )
             return lr, hr
-        slots = torch.tensor(draws.order(self.size)[: len(lr)], dtype=torch.long, device=lr.device)
-        self._lr, lr = _swap(self._lr, lr, slots)
-        self._hr, hr = _swap(self._hr, hr, slots)
+        chosen = torch.tensor(draws.order(self.size)[: len(lr)], dtype=torch.long, device=lr.device)
+        self._lr, lr = _swap(self._lr, lr, chosen)
+        self._hr, hr = _swap(self._hr, hr, chosen)
         return lr, hr
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -51,9 +46,9 @@ class PairPool:
         self._lr, self._hr = state_dict["lr"].clone(), state_dict["hr"].clone()
 
 
-def _swap(kept: Tensor, new: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
-    """Put as many of the `new` images as there are slots into `kept`; return both, the new ones replaced."""
+def _swap(kept: Tensor, new: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Swap the `chosen` images of `kept` with as many of the `new` ones; return both."""
     kept = kept.to(new.device)
-    out = torch.cat([to_float(kept[slots]), new[len(slots) :]])
-    kept[slots] = to_levels(new[: len(slots)])
+    out = torch.cat([to_float(kept[chosen]), new[len(chosen) :]])
+    kept[chosen] = to_levels(new[: len(chosen)])
     return kept, out

@@ -1,15 +1,13 @@
 """Real-ESRGAN's second-order degradation (Wang et al. 2021).
 
-Twice blur, resizing, noise and JPEG, the second time with a sinc filter beside the JPEG compression. Released as
+Twice blur, resizing, noise and JPEG, the second time with a sinc filter beside the JPEG compression, as released in
 realesrgan/models/realesrgan_model.py (`feed_data`), realesrgan/data/realesrgan_dataset.py (kernels) and
-options/train_realesrgan_x4plus.yml (ranges and probabilities, the same at x2); the defaults below are that file's.
+options/train_realesrgan_x4plus.yml (the defaults below). A batch shares what decides its shape and sequence (the second
+blur, factors and modes of resizing, kind of noise, order of the last two steps, position of the crop); each image has
+its own kernels, noise levels, grey or coloured noise, and JPEG qualities.
 
-As there, a batch shares what decides its shape and its sequence (whether to blur the second time, the factors and modes
-of resizing, the kind of noise, the order of the last two steps, the place of the crop), and each image has its own
-kernels, noise levels, grey or coloured noise, and JPEG qualities.
-
-Two things differ. Resizing goes to a size instead of by a factor: by a factor, bilinear and bicubic pictures end up
-stretched against their HR by up to one pixel of the smaller picture. JPEG is libjpeg's, of whole qualities.
+Two things differ. Resizing goes to a size: by a factor, bilinear and bicubic pictures end up stretched against their
+HR by up to one pixel of the smaller picture. JPEG is libjpeg's, of whole qualities.
 """
 
 from __future__ import annotations
@@ -21,16 +19,13 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from aesop.config import Config
-from aesop.data.pictures import to_float
-from aesop.degradation.degradation import Degradation
+from aesop.data.pictures import to_float, to_levels
+from aesop.degradation.degradation import Chance, Degradation, DegradationSection, QualityRange, Range
 from aesop.degradation.draws import Draws
-from aesop.degradation.filtering import blur
+from aesop.degradation.filtering import blur, resize_randomly
 from aesop.degradation.jpeg import compress
 from aesop.degradation.kernels import draw_blur, draw_final_sinc
-from aesop.degradation.levels import to_levels
 from aesop.degradation.noise import add_gaussian, add_poisson
-from aesop.degradation.resizing import resize_randomly
-from aesop.degradation.section import Chance, DegradationSection, QualityRange, Range
 
 _Weight = Annotated[float, Field(ge=0)]
 
@@ -73,10 +68,7 @@ class RealESRGANDegradation(Degradation):
     """Second-order degradation of a batch."""
 
     one_by_one = False
-
-    def __init__(self, scale: int, crop: int, config: RealESRGANDegradationConfig) -> None:
-        super().__init__(scale, crop, pool=config.pool, sharpen=config.sharpen)
-        self.config = config
+    config: RealESRGANDegradationConfig
 
     def _degrade(self, images: Tensor, draws: Draws) -> Tensor:
         height, width = images.shape[-2:]
@@ -86,7 +78,7 @@ class RealESRGANDegradation(Degradation):
         images = _jpeg(images, first, draws)
         images = _degrade_once(images, second, small, draws)
         sincs = torch.stack([draw_final_sinc(draws, self.config.final_sinc) for _ in images])
-        # Its authors found that any other order of these twists lines.
+        # Its authors found that any other order twists lines.
         if draws.chance(0.5):
             images = blur(resize_randomly(images, small, draws), sincs)
             images = _jpeg(images, second, draws)
@@ -126,5 +118,4 @@ class RealESRGANDegradationConfig(DegradationSection):
 
     def build(self, scale: int, crop: int) -> RealESRGANDegradation:
         """Build the degradation."""
-        self.check(scale, crop)
         return RealESRGANDegradation(scale, crop, self)

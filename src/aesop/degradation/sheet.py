@@ -9,36 +9,25 @@ import numpy as np
 from torch import Tensor
 
 from aesop.data import bicubic
-from aesop.data.pictures import read_picture, to_float, to_picture, to_planes, write_picture
-from aesop.degradation.levels import to_levels
-from aesop.degradation.section import DegradationSection
+from aesop.data.pictures import read_picture, to_float, to_levels, to_picture, to_planes, write_picture
+from aesop.degradation.degradation import DegradationSection
 from aesop.errors import DataError
 from aesop.files import require_writable
 
-#: Sides in pixels: of the place that is shown where no degradation says it, and of the smallest one worth a look.
+#: Sides in pixels of what is shown without a degradation, and of the least that is.
 SHOWN, SMALLEST = 400, 64
 LABEL, GAP = 16, 4
 
 
 def write_sheet(
-    picture: Path,
-    output: Path,
-    section: DegradationSection | None,
-    scale: int,
-    *,
-    count: int,
-    seed: int,
-    shrink: int = 1,
+    picture: Path, output: Path, section: DegradationSection | None, scale: int, *, count: int, seed: int, shrink: int
 ) -> None:
     """Write the middle of `picture` and `count` degradations of it, each LR pixel a square, side by side to `output`.
 
     Seeds are `seed`, `seed` + 1, ...; without a `section` there is one degradation, bicubic. `shrink` downscales the
     picture first, as training does.
-
-    Raises:
-        DataError: the picture is unreadable or too small, or `output` has no picture's suffix.
-        RunError: `output` cannot be written.
-
+    Raises DataError where the picture is unreadable or too small or `output` has no picture's suffix, RunError where
+    `output` cannot be written.
     """
     require_writable(output)
     planes = to_planes(read_picture(picture))
@@ -60,7 +49,7 @@ def write_sheet(
 
 
 def _middle(planes: Tensor, side: int, scale: int) -> Tensor:
-    """Cut the middle out, at most `side` pixels a side and a multiple of the scale."""
+    """The middle, at most `side` pixels a side and a multiple of the scale."""
     height, width = (min(side, length) // scale * scale for length in planes.shape[-2:])
     top, left = (planes.shape[-2] - height) // 2, (planes.shape[-1] - width) // 2
     return planes[:, top : top + height, left : left + width]

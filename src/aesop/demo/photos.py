@@ -1,4 +1,4 @@
-"""The demo's pictures: photographs that scikit-image's package carries, or one's own."""
+"""The demo's pictures: photographs of the package scikit-image, or one's own."""
 
 from __future__ import annotations
 
@@ -19,34 +19,22 @@ from aesop.files import printable
 from aesop.progress import progress
 
 TRAINING = (
-    "motorcycle_left.png",
-    "motorcycle_right.png",
-    "ihc.png",
-    "brick.png",
-    "grass.png",
-    "gravel.png",
-    "moon.png",
-    "coins.png",
-    "cell.png",
-    "clock_motion.png",
-    "hubble_deep_field.jpg",
-    "retina.jpg",
-)
+    "motorcycle_left.png", "motorcycle_right.png", "ihc.png", "brick.png", "grass.png", "gravel.png", "moon.png",
+    "coins.png", "cell.png", "clock_motion.png", "hubble_deep_field.jpg", "retina.jpg",
+)  # fmt: skip
 #: Five, so that means and differences have intervals.
 HELD_OUT = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png")
-#: How the photographs that come with a package are called.
 PACKAGE = "scikit-image"
 
-#: Of one's own pictures no more are taken: a few minutes of training see no more anyway.
-MOST = 40
-FEWEST = 4
+#: How many of one's own pictures are taken: a few minutes of training see no more anyway.
+MOST, FEWEST = 40, 4
 #: Own pictures are shrunk by a whole number until neither side is longer; that also rids them of JPEG artefacts.
 LONGEST = 1024
 
 
 @dataclass(frozen=True)
 class Photos:
-    """Where a demo's pictures stand, and where they are from."""
+    """The folders of a demo's pictures, and where they are from."""
 
     training: Path
     held_out: Path
@@ -56,17 +44,10 @@ class Photos:
 def gather(run: Path, source: Path | None, smallest: int, say: Callable[[str], None]) -> Photos:
     """Put pictures to train on and held-out ones into the folder `run`/photos; what an earlier call put there stays.
 
-    Args:
-        run: the demo's folder.
-        source: folder of one's own pictures; None takes scikit-image's.
-        smallest: pixels a side that a picture must have.
-        say: receives the name of every picture that is left out, with the reason.
-
-    Raises:
-        DataError: too few usable pictures.
-        MissingExtraError: scikit-image is not installed.
-        RunError: `run` holds something else, or a demo with other pictures.
-
+    `source` is a folder of one's own pictures, None takes scikit-image's; each needs `smallest` pixels a side; `say`
+    receives the name of every picture that is left out, with the reason.
+    Raises DataError where too few pictures are usable, MissingExtraError without scikit-image, RunError where `run`
+    holds something else or a demo with other pictures.
     """
     origin = PACKAGE if source is None else printable(source.resolve())
     folder, unfinished = run / "photos", run / "photos.part"
@@ -80,12 +61,12 @@ def gather(run: Path, source: Path | None, smallest: int, say: Callable[[str], N
         return Photos(folder / "train", folder / "validation", origin)
     if run.exists() and (not run.is_dir() or any(entry != unfinished for entry in run.iterdir())):
         raise RunError(f"{run}: is not empty and not a demo; name a new folder with --run.")
-    found = None if source is None else find_pictures(source)
+    found = find_pictures(source) if source else []
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         for part in ("train", "validation"):
             (unfinished / part).mkdir(parents=True)
-        if source is None or found is None:
+        if source is None:
             _copy_package_photos(unfinished)
         else:
             _convert(source, found, unfinished, smallest, say)
@@ -135,12 +116,12 @@ def _convert(source: Path, found: Sequence[Path], folder: Path, smallest: int, s
             f"{source}: {len(usable)} usable pictures are too few, some to train on and some to hold out; "
             f"add pictures ({FEWEST} at least, better 10 or more)."
         )
-    # By hash, so that which are held out depends on names alone, and not on their order: neighbours are often alike.
+    # By hash, as neighbours are often alike.
     usable.sort(key=lambda paths: hashlib.sha256(os.fsencode(paths[0].relative_to(source))).digest())
     for _, target in usable[: min(len(HELD_OUT), len(usable) // 2)]:
         target.replace(folder / "validation" / target.name)
 
 
 def _short(name: str) -> str:
-    """Make a name of a file that every file system and page can hold, still recognisable."""
+    """A recognisable name that every file system and page can hold."""
     return "".join(character if character.isprintable() else "?" for character in printable(name))[:60].rstrip()

@@ -1,4 +1,4 @@
-"""What the demo makes of its two trained runs: measurements, and what the report tells of the training."""
+"""The demo's measurements, and what its report tells of the training."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from joblib import cpu_count
+
 from aesop.autoencoder import AutoEncoder
 from aesop.demo.photos import PACKAGE, Photos
-from aesop.demo.side_by_side import cores
 from aesop.evaluation.curves import Curve, between, evaluate_curves
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import BICUBIC
@@ -35,7 +36,7 @@ FIDELITY, PIXEL, AESOP = "fidelity", "pixel", "aesop"
 def measure(folder: Path, runs: Mapping[str, Run], photos: Photos, given: Path) -> Evaluation:
     """Measure bicubic and all networks on the held-out pictures; write results.json and report.html to `folder`.
 
-    `given` is the folder as its user named it, for the commands that the report prints.
+    `given` is the folder as the user named it, for the commands that the report prints.
     """
     ours = runs[AESOP]
     networks = {FIDELITY: ours.stage("fidelity").network}
@@ -73,10 +74,10 @@ def measure(folder: Path, runs: Mapping[str, Run], photos: Photos, given: Path) 
 
 
 def stage_log(run: Run, stage: str, title: str = "") -> StageLog:
-    """Read a stage's log and add up its time, also over interruptions."""
+    """Read a stage's log and add up its time over interruptions."""
     log = run.stage(stage).read_log()
     seconds = [line["seconds"] for line in log]
-    # The clock restarts with every process that worked on the stage.
+    # The clock restarts with every process.
     ends = [a for a, b in zip(seconds, [*seconds[1:], -1.0], strict=True) if b < a]
     return StageLog(title or f"{stage} stage", run_recipe(run).iterations(stage), sum(ends), log)
 
@@ -84,16 +85,15 @@ def stage_log(run: Run, stage: str, title: str = "") -> StageLog:
 def _facts(evaluation: Evaluation, runs: Mapping[str, Run], photos: Photos) -> list[tuple[str, str]]:
     recipe, twin = (run_recipe(runs[name]) for name in (AESOP, PIXEL))
     parameters = sum(value.numel() for value in read_state(runs[AESOP].stage("fidelity").network).values())
-    autoencoder = AutoEncoder.load(runs[AESOP].stage("autoencoder").network)
-    encoder = sum(value.numel() for value in autoencoder.encoder.parameters())
-    names = list(evaluation.results[0].pictures)
-    trained_on = sum(1 for path in photos.training.iterdir() if path.is_file())
+    encoder = AutoEncoder.load(runs[AESOP].stage("autoencoder").network).encoder
+    encoder_parameters = sum(value.numel() for value in encoder.parameters())
+    names, trained_on = list(evaluation.results[0].pictures), len(list(photos.training.iterdir()))
     origin = "the package scikit-image" if photos.source == PACKAGE else f"the folder {Path(photos.source).name}"
     return [
         ("recipes", f"{recipe.name} and {twin.name}, scale {recipe.scale}, seed {recipe.seed}"),
         ("pictures", f"{trained_on} to train on, {len(names)} held out ({', '.join(names)}); from {origin}"),
-        ("networks", f"generator and decoder {parameters:,} parameters each, encoder {encoder:,}"),
-        ("machine", f"{cores()} CPU core{'s' if cores() > 1 else ''}"),
+        ("networks", f"generator and decoder {parameters:,} parameters each, encoder {encoder_parameters:,}"),
+        ("machine", f"{cpu_count()} CPU core{'s' if cpu_count() > 1 else ''}"),
     ]
 
 
@@ -101,14 +101,12 @@ def _commands(folder: Path) -> list[tuple[str, str]]:
     called = Path(sys.argv[0])  # a virtual environment that is not active has no PATH
     own = shlex.quote(os.path.relpath(called)) if called.name == "aesop" else "python -m aesop"
     aesop = "aesop" if shutil.which("aesop") else own
-    return [
-        (
-            "Upscale your pictures with the network just trained:",
-            f"{aesop} upscale PICTURES --model {shlex.quote(os.path.relpath(folder / 'aesop'))} --output upscaled",
+    model = shlex.quote(os.path.relpath(folder / "aesop"))
+    commands = {
+        "Upscale your pictures with the network just trained:": f"upscale PICTURES --model {model} --output upscaled",
+        "Do all of this on your own photographs:": "demo --photos DIR --run my-demo",
+        "Train the paper's full-size system (a GPU, DF2K or any large folder of pictures):": (
+            "train aesop-rrdb-128 --data DIR --run runs/aesop"
         ),
-        ("Do all of this on your own photographs:", f"{aesop} demo --photos DIR --run my-demo"),
-        (
-            "Train the paper's full-size system (a GPU, DF2K or any large folder of pictures):",
-            f"{aesop} train aesop-rrdb-128 --data DIR --run runs/aesop",
-        ),
-    ]
+    }
+    return [(text, f"{aesop} {command}") for text, command in commands.items()]

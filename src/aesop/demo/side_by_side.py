@@ -1,8 +1,4 @@
-"""Trainings that depend on no other, each in a process of its own.
-
-One thread in each of two processes gets more done than two threads in one: a small network's layers are too short for
-threads to share.
-"""
+"""Independent trainings, each in a process of its own: a small network's layers are too short for threads to share."""
 
 from __future__ import annotations
 
@@ -13,6 +9,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from joblib import cpu_count
 
 from aesop.errors import Interrupted, RunError
 from aesop.progress import progress
@@ -34,12 +32,12 @@ class Training:
 
     @property
     def log(self) -> Path:
-        """What the process prints; beside its run, since a run folder must be empty at first."""
+        """What the process prints; beside its run, which must be empty at first."""
         return self.stage.folder.parent.with_name(f"{self.stage.folder.parent.name}.log")
 
     def done(self) -> int:
         """The iteration of the last log line."""
-        return min(self.iterations, max((line["iteration"] for line in self.stage.read_log()), default=0))
+        return min(self.iterations, logged_iterations(self.stage))
 
     def start(self, threads: int) -> subprocess.Popen[bytes]:
         """Start the training in a process of its own."""
@@ -67,26 +65,22 @@ class Training:
         return RunError(f"{self.title}: {said} (all it said: {self.log})")
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def logged_iterations(stage: StageFolder) -> int:
+    """The last iteration of a stage's log."""
+    return max((line["iteration"] for line in stage.read_log()), default=0)
 
 
 def train_side_by_side(trainings: Sequence[Training]) -> None:
     """Run all trainings at once, the cores divided among them, and show how far they are together.
 
-    Raises:
-        RunError: if one fails, with what it says; the others are stopped, with checkpoints.
-        Interrupted: after SIGINT or SIGTERM, when all have written their checkpoints.
-
+    Raises RunError if one fails, with what it says, and Interrupted after SIGINT or SIGTERM, each after all others have
+    written their checkpoints.
     """
     if not trainings:
         return
     names = " and ".join(training.title for training in trainings)
     total, shown = (sum(counts) for counts in zip(*((t.iterations, t.done()) for t in trainings), strict=True))
-    threads = max(1, cores() // len(trainings))
+    threads = max(1, cpu_count() // len(trainings))
     processes: list[subprocess.Popen[bytes]] = []
     with caught_signals() as interruption, progress(f"perceptual stage, {names}", total, shown) as advance:
         try:
@@ -95,13 +89,13 @@ def train_side_by_side(trainings: Sequence[Training]) -> None:
                 time.sleep(INTERVAL)
                 done = [training.done() for training in trainings]
                 note = ", ".join(f"{t.title} {d}/{t.iterations}" for t, d in zip(trainings, done, strict=True))
-                # After a resume the logs are cut back to the checkpoint; the bar waits until they catch up.
+                # A resumed log is cut back to the checkpoint; the bar waits for it.
                 if sum(done) > shown:
                     advance(sum(done) - shown, note)
                     shown = sum(done)
                 if interruption.signum is not None or any(process.returncode for process in processes):
                     break
-            # Looked at before the others are stopped, which ends those with a status of their own.
+            # Before the others are stopped, which gives them a status.
             statuses = [process.poll() for process in processes]
         finally:
             for process in processes:  # asked to write their checkpoints
