@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from aesop.data.pictures import (
@@ -23,6 +21,7 @@ from aesop.data.pictures import (
     read_header,
     read_picture,
     to_float,
+    to_levels,
     to_picture,
     to_planes,
     to_tensor,
@@ -44,27 +43,22 @@ def test_png_of_every_8_bit_kind_equals_pillow(tmp_path: Path, picture: np.ndarr
         "rgb": image,
         "grey": image.convert("L"),
         "palette": image.quantize(40),
+        "palette-alpha": image.quantize(40),
         "bits": image.convert("1"),
         "rgba": transparent,
         "grey-alpha": transparent.convert("LA"),
     }
     for name, kind in kinds.items():
         path = tmp_path / f"{name}.png"
-        kind.save(path)
+        kind.save(path, **({"transparency": 3} if name == "palette-alpha" else {}))
         with Image.open(path) as opened:
             np.testing.assert_array_equal(read_picture(path), np.asarray(opened.convert("RGBA"))[..., :3], name)
-            expected = np.asarray(opened.convert("RGBA" if "A" in opened.mode else "RGB"))
+            expected = np.asarray(opened.convert("RGBA" if name.endswith(("rgba", "alpha")) else "RGB"))
         np.testing.assert_array_equal(read_picture(path, alpha=True), expected, name)
         header = read_header(path)
         assert (header.height, header.width, header.deep) == (60, 84, False)
         assert header.grey == (name.startswith("grey") or name == "bits")
         assert header.alpha == is_transparent(path) == name.endswith(("rgba", "alpha"))
-
-
-def test_palette_with_transparency_equals_pillow(tmp_path: Path, picture: np.ndarray) -> None:
-    Image.fromarray(picture).quantize(40).save(tmp_path / "a.png", transparency=3)
-    with Image.open(tmp_path / "a.png") as opened:
-        np.testing.assert_array_equal(read_picture(tmp_path / "a.png", alpha=True), np.asarray(opened.convert("RGBA")))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -113,25 +107,15 @@ def test_alpha_and_grey_come_back(tmp_path: Path, picture: np.ndarray, name: str
         np.testing.assert_array_equal(read_picture(tmp_path / name), np.repeat(picture[..., :1], 3, axis=2))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    path = tmp_path / "a.tif"
-    Image.fromarray(picture).save(path, exif=exif)
-    turns = {
-        1: picture,
-        2: picture[:, ::-1],
-        3: picture[::-1, ::-1],
-        4: picture[::-1],
-        5: picture.transpose(1, 0, 2),
-        6: np.rot90(picture, -1),
-        7: picture[::-1, ::-1].transpose(1, 0, 2),
-        8: np.rot90(picture),
-    }
-    np.testing.assert_array_equal(read_picture(path), turns[orientation])
-    header = read_header(path)
-    assert (header.height, header.width) == turns[orientation].shape[:2]
+def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray) -> None:
+    turned, path = picture.transpose(1, 0, 2), tmp_path / "a.tif"
+    upright = (picture, picture[:, ::-1], picture[::-1, ::-1], picture[::-1])
+    for orientation, expected in enumerate((*upright, turned, turned[:, ::-1], turned[::-1, ::-1], turned[::-1]), 1):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(picture).save(path, exif=exif)
+        np.testing.assert_array_equal(read_picture(path), expected)
+        assert (read_header(path).height, read_header(path).width) == expected.shape[:2]
 
 
 def test_profiles_are_converted_to_srgb(tmp_path: Path, picture: np.ndarray) -> None:
@@ -141,22 +125,13 @@ def test_profiles_are_converted_to_srgb(tmp_path: Path, picture: np.ndarray) -> 
     np.testing.assert_array_equal(read_picture(tmp_path / "same.png"), picture)
 
     # Swap the red and the blue primary: a profile whose effect is seen and known.
-    swapped = bytearray(srgb.tobytes())
-    tags = {
-        bytes(swapped[at : at + 4]): at for at in range(132, 132 + 12 * int.from_bytes(swapped[128:132], "big"), 12)
-    }
-    red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
-    swapped[red + 4 : red + 12], swapped[blue + 4 : blue + 12] = (
-        swapped[blue + 4 : blue + 12],
-        swapped[red + 4 : red + 12],
-    )
-    image.save(tmp_path / "swapped.png", icc_profile=bytes(swapped))
+    swapped = srgb.tobytes().replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    image.save(tmp_path / "swapped.png", icc_profile=swapped)
     np.testing.assert_allclose(read_picture(tmp_path / "swapped.png").astype(int), picture[..., ::-1], atol=1)
 
     transparent = np.dstack([picture, picture[..., 0]])
-    Image.fromarray(transparent).save(tmp_path / "alpha.png", icc_profile=bytes(swapped))
-    back = read_picture(tmp_path / "alpha.png", alpha=True)
-    np.testing.assert_array_equal(back[..., 3], transparent[..., 3])
+    Image.fromarray(transparent).save(tmp_path / "alpha.png", icc_profile=swapped)
+    np.testing.assert_array_equal(read_picture(tmp_path / "alpha.png", alpha=True)[..., 3], transparent[..., 3])
 
     image.save(tmp_path / "broken.png", icc_profile=b"nonsense")
     np.testing.assert_array_equal(read_picture(tmp_path / "broken.png"), picture)
@@ -167,41 +142,33 @@ def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     inks[:8, :, 3] = 255  # black above, white below
     Image.fromarray(inks, "CMYK").save(tmp_path / "a.tif")
     back = read_picture(tmp_path / "a.tif")
-    assert back.shape == (16, 16, 3)
-    assert back[:8].max() < 60
-    assert back[8:].min() > 240
+    assert (back.shape, back[:8].max() < 60, back[8:].min() > 240) == ((16, 16, 3), True, True)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.bmp"])
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.95])
-def test_files_cut_short_are_refused(tmp_path: Path, name: str, share: float) -> None:
+@pytest.mark.parametrize("part", [0.0, 0.02, 0.5, 0.95])
+def test_files_cut_short_are_refused(tmp_path: Path, name: str, part: float) -> None:
     path = tmp_path / name
     write_picture(path, synthetic_picture(200, 200, seed=2))
     whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(
-        DataError, match=rf"{name}: no complete picture \(.+\); replace the file or remove it\.$"
-    ) as caught:
+    path.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(DataError, match=rf"{name}: no complete picture \([^\n]+\); replace the file or remove it\.$"):
         read_picture(path)
-    assert "\n" not in str(caught.value)
 
 
-def test_changed_bytes_in_a_png_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
-    path = tmp_path / "a.png"
-    write_picture(path, picture)
-    damaged = bytearray(path.read_bytes())
+def test_damaged_missing_and_other_files_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
+    write_picture(tmp_path / "a.png", picture)
+    damaged = bytearray((tmp_path / "a.png").read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
-    path.write_bytes(damaged)
-    with pytest.raises(DataError, match=r"a\.png"):
-        read_picture(path)
-
-
-def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"b\.png: no such file"):
-        read_picture(tmp_path / "b.png")
+    (tmp_path / "a.png").write_bytes(damaged)
     (tmp_path / "c.jpg").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>")
-    with pytest.raises(DataError, match=r"c\.jpg: no complete picture"):
-        read_picture(tmp_path / "c.jpg")
+    for name, message in (
+        ("a.png", "no complete picture"),
+        ("b.png", "no such file"),
+        ("c.jpg", "no complete picture"),
+    ):
+        with pytest.raises(DataError, match=f"{name}: {message}"):
+            read_picture(tmp_path / name)
 
 
 def test_a_changed_file_is_read_anew(tmp_path: Path, picture: np.ndarray) -> None:
@@ -212,33 +179,29 @@ def test_a_changed_file_is_read_anew(tmp_path: Path, picture: np.ndarray) -> Non
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path, picture: np.ndarray) -> None:
-    with pytest.raises(DataError, match=r"\.gif"):
-        write_picture(tmp_path / "a.gif", picture)
-    with pytest.raises(DataError, match="transparency"):
-        write_picture(tmp_path / "a.jpg", np.dstack([picture, picture[..., 0]]))
-    with pytest.raises(DataError, match=r"a\.webp: cannot be written"):
-        write_picture(tmp_path / "a.webp", np.zeros((2, 20_000, 3), np.uint8))
-    with pytest.raises(ValueError, match="uint8"):
-        write_picture(tmp_path / "a.png", picture / 255)
-    with pytest.raises(ValueError, match="H x W"):
-        write_picture(tmp_path / "a.png", picture[..., :2])
+    for name, wrong, kind, message in (
+        ("a.gif", picture, DataError, r"\.gif"),
+        ("a.jpg", np.dstack([picture, picture[..., 0]]), DataError, "transparency"),
+        ("a.webp", np.zeros((2, 20_000, 3), np.uint8), DataError, r"a\.webp: cannot be written"),
+        ("a.png", picture / 255, ValueError, "uint8"),
+        ("a.png", picture[..., :2], ValueError, "H x W"),
+    ):
+        with pytest.raises(kind, match=message):
+            write_picture(tmp_path / name, wrong)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_find_pictures(tmp_path: Path, picture: np.ndarray) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        find_pictures(tmp_path / "missing")
+    with pytest.raises(DataError, match="no pictures"):
+        find_pictures(tmp_path)
     for name in ("b.png", "a/z.JPG", "a/b/c.webp", ".hidden.png", ".cache/d.png"):
         write_picture(tmp_path / name, picture)
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
     found = [p.relative_to(tmp_path).as_posix() for p in find_pictures(tmp_path)]
     assert found == ["a/b/c.webp", "a/z.JPG", "b.png"]
-
-
-def test_find_pictures_refuses_missing_and_empty_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such folder"):
-        find_pictures(tmp_path / "missing")
-    with pytest.raises(DataError, match="no pictures"):
-        find_pictures(tmp_path)
 
 
 def cut_bmp(width: int, height: int) -> bytes:
@@ -309,10 +272,9 @@ def test_what_the_system_refuses_is_told_from_a_corrupt_file(tmp_path: Path, pic
         assert not isinstance(refusal.value, PictureAccessError)
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 99), channels=st.sampled_from([1, 3, 4]))
-def test_tensors_and_back(seed: int, channels: int) -> None:
-    levels = np.random.default_rng(seed).integers(0, 256, (5, 7, channels), dtype=np.uint8)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_tensors_and_back(channels: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (5, 7, channels), dtype=np.uint8)
     levels.flags.writeable = False
     tensor, planes = to_tensor(levels), to_planes(levels)
     assert tensor.shape == planes.shape == (channels, 5, 7)
@@ -323,8 +285,9 @@ def test_tensors_and_back(seed: int, channels: int) -> None:
     np.testing.assert_array_equal(to_tensor(levels).numpy(), tensor.numpy())
 
 
-def test_to_float() -> None:
+def test_levels_and_back() -> None:
     levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    expected = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16) / 255
     assert to_float(levels).dtype == torch.float32
-    torch.testing.assert_close(to_float(levels).double(), expected, rtol=1e-7, atol=0)
+    torch.testing.assert_close(to_float(levels).double(), levels.double() / 255, rtol=1e-7, atol=0)
+    assert torch.equal(to_levels(to_float(levels)), levels)
+    assert to_levels(torch.tensor([-1.0, 0.6 / 255, 2.0])).tolist() == [0, 1, 255]
