@@ -24,18 +24,12 @@ from aesop.networks.state_dicts import read_state, write_state
 from helpers import synthetic_picture
 
 STATE = RRDBNet(4, features=4, blocks=1, growth=4).state_dict()
+RECIPE = {"scale": 4, "generator": {"type": "rrdb", "features": 4, "blocks": 1, "growth": 4}}
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "legacy.pth": lambda path: torch.save({"params": STATE}, path, _use_new_zipfile_serialization=False),
     "zip.pth": lambda path: torch.save({"params": STATE}, path),
-    "ours.safetensors": lambda path: write_state(
-        path,
-        STATE,
-        {
-            "stage": "fidelity",
-            "recipe": {"scale": 4, "generator": {"type": "rrdb", "features": 4, "blocks": 1, "growth": 4}},
-        },
-    ),
+    "ours.safetensors": lambda path: write_state(path, STATE, {"stage": "fidelity", "recipe": RECIPE}),
 }
 
 

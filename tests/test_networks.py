@@ -204,10 +204,3 @@ def test_efficientnet_features_are_frozen_and_real():
     first, second = features(torch.rand(1, 3, 32, 32))
     assert (first.shape, second.shape) == ((1, 16, 16, 16), (1, 24, 8, 8))
     assert features(torch.zeros(1, 3, 32, 32))[0].std() > 0
-
-
-def test_missing_files_and_runs_are_named(tmp_path: Path):
-    with pytest.raises(ModelError, match="no such model file"):
-        load_generator(tmp_path / "missing.pth")
-    with pytest.raises(ModelError, match="not a run folder"):
-        load_generator(tmp_path)

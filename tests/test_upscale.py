@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spandrel.architectures.SwinIR import SwinIR
 from torch import Tensor, nn
 
 from aesop.cli import main
@@ -19,6 +20,7 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, write_picture
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.networks.loading import LoadedGenerator
+from aesop.networks.rrdb import RRDBNet
 from aesop.upscaling.tiles import STEP, Upscaler, measure_overlap, spans, upscale_tiled
 from aesop.upscaling.upscale import upscale
 from helpers import without_access, write_model
@@ -82,12 +84,10 @@ def test_overlap_is_what_the_model_sees() -> None:
         found = measure_overlap(SmallNet(layers).eval(), 2, tolerance=1e-6)
         assert found.sufficient
         assert found.pixels <= -(-layers // STEP) * STEP
-    wide = nn.Conv2d(3, 3, 39, padding=19).eval()
-    nn.init.constant_(wide.weight, 0.01)
-    assert measure_overlap(wide, 1).pixels == 32
-    down_only = nn.Conv2d(3, 3, (39, 1), padding=(19, 0)).eval()
-    nn.init.constant_(down_only.weight, 0.01)
-    assert measure_overlap(down_only, 1).pixels == 32
+    for kernel, padding in ((39, 19), ((39, 1), (19, 0))):  # as far each way, and down only
+        wide = nn.Conv2d(3, 3, kernel, padding=padding).eval()
+        nn.init.constant_(wide.weight, 0.01)
+        assert measure_overlap(wide, 1).pixels == 32
 
 
 def test_a_model_that_sees_everything_is_reported() -> None:
@@ -134,17 +134,8 @@ def test_wrong_scale_and_nan_are_refused() -> None:
 @pytest.mark.parametrize(("architecture", "tile"), [("RRDB", 32), ("SwinIR", 48)])
 def test_known_architectures_are_the_same_in_tiles(architecture: str, tile: int) -> None:
     """Random weights see far, but little of it; SwinIR's windows must fall where they fall in the whole picture."""
-    if architecture == "RRDB":
-        from aesop.networks.rrdb import RRDBNet
-
-        model: nn.Module = RRDBNet(scale=2, features=8, growth=4, blocks=2)
-    else:
-        from spandrel.architectures.SwinIR import SwinIR
-
-        model = SwinIR(
-            img_size=16, window_size=8, depths=[2], embed_dim=12, num_heads=[2], mlp_ratio=2,
-            upscale=2, upsampler="pixelshuffledirect",
-        )  # fmt: skip
+    small = {"img_size": 16, "depths": [2], "embed_dim": 12, "num_heads": [2], "upsampler": "pixelshuffledirect"}
+    model = RRDBNet(2, 8, 2, 4) if architecture == "RRDB" else SwinIR(window_size=8, mlp_ratio=2, upscale=2, **small)
     picture = torch.randint(0, 256, (3, 83, 70), dtype=torch.uint8)
     whole = Upscaler(model.eval(), 2)(picture)
     tiled = Upscaler(model, 2, tile)(picture)
@@ -263,19 +254,17 @@ def test_pictures_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
 def test_mistakes_are_named_before_work_starts(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", picture(8, 8))
     (tmp_path / "file").touch()
-    missing, out = tmp_path / "missing.png", tmp_path / "out"
-    for error, message, inputs, model, output, device in (
-        (DataError, r"missing\.png", [tmp_path / "a.png", missing], MODEL, out, "cpu"),
-        (ModelError, r"missing\.pth", tmp_path / "a.png", tmp_path / "missing.pth", out, "cpu"),
-        (AesopError, "--device nowhere", tmp_path / "a.png", MODEL, out, "nowhere"),
-        (AesopError, "--device meta", tmp_path / "a.png", MODEL, out, "meta"),
-        (AesopError, "not a folder; choose another", tmp_path / "a.png", MODEL, tmp_path / "file/out", "cpu"),
-        (DataError, r"out\.png: --output is the folder", tmp_path / "a.png", MODEL, tmp_path / "out.png", "cpu"),
-        (DataError, r"b\.JPG: --output is the folder", tmp_path / "a.png", MODEL, tmp_path / "b.JPG", "cpu"),
-        (DataError, r"file: --output is the folder", tmp_path / "a.png", MODEL, tmp_path / "file", "cpu"),
+    no_folders = ("out.png", "b.JPG", "file")
+    for error, message, mistake in (
+        (DataError, r"missing\.png", {"inputs": [tmp_path / "a.png", tmp_path / "missing.png"]}),
+        (ModelError, r"missing\.pth", {"model": tmp_path / "missing.pth"}),
+        (AesopError, "--device nowhere", {"device": "nowhere"}),
+        (AesopError, "--device meta", {"device": "meta"}),
+        (AesopError, "not a folder; choose another", {"output": tmp_path / "file/out"}),
+        *((DataError, f"{name}: --output is the folder", {"output": tmp_path / name}) for name in no_folders),
     ):
         with pytest.raises(error, match=message):
-            upscale(inputs, model, output, device=device)
+            upscale(**{"inputs": tmp_path / "a.png", "model": MODEL, "output": tmp_path / "out"} | mistake)
     assert names(tmp_path) == ["a.png", "file"]
     (tmp_path / "out.png").mkdir()  # a folder may be called as a picture is
     assert upscale(tmp_path / "a.png", MODEL, tmp_path / "out.png").written == [tmp_path / "out.png/a.png"]

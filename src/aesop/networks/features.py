@@ -25,21 +25,6 @@ VGG19_LAYERS = {
 }  # fmt: skip
 
 
-class ImageNetNormalise(nn.Module):
-    """(N, 3, H, W) in [0, 1] to ImageNet's zero mean and unit variance."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.std
-
-
 class FrozenFeatures(nn.Module):
     """Features that never train: no parameter asks for a gradient, batch norm keeps to its statistics."""
 
@@ -55,10 +40,15 @@ class FrozenFeatures(nn.Module):
 class TappedFeatures(FrozenFeatures):
     """(N, 3, H, W) in [0, 1] to the outputs of the layers `wanted` of `trunk`, in that order, frozen."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, trunk: Iterable[nn.Module], wanted: Sequence[int], stem: Sequence[nn.Module] = ()) -> None:
         super().__init__()
         self.wanted = wanted
-        self.stem = nn.Sequential(ImageNetNormalise(), *stem)
+        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1))  # ImageNet's
+        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
+        self.stem = nn.Sequential(*stem)
         self.trunk = nn.ModuleList(list(trunk)[: max(wanted) + 1])
         for layer in self.trunk:
             if isinstance(layer, nn.ReLU):
@@ -66,7 +56,7 @@ class TappedFeatures(FrozenFeatures):
         self._freeze()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x, found = self.stem(images), {}
+        x, found = self.stem((images - self.mean) / self.std), {}
         for index, layer in enumerate(self.trunk):
             x = layer(x)
             if index in self.wanted:

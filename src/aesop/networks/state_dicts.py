@@ -26,9 +26,6 @@ Network = TypeVar("Network", bound=nn.Module)
 #: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
 _WRAPPERS = ("params_ema", "params", "params-ema", "state_dict", "model", "generator")
 
-#: Bytes that the format allows a header.
-_LONGEST_HEADER = 100_000_000
-
 
 @dataclass(frozen=True)
 class WeightsFile:
@@ -89,7 +86,8 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
             start = file.read(9)
             if start[8:] != b"{":
                 return {}
-            return _metadata(start + file.read(min(int.from_bytes(start[:8], "little"), _LONGEST_HEADER)))
+            # 100 MB is what the format allows a header.
+            return _metadata(start + file.read(min(int.from_bytes(start[:8], "little"), 100_000_000)))
     except (AttributeError, OSError, ValueError) as error:
         raise ModelError(f"{path}: is not a readable safetensors file ({error}); download it again.") from error
 

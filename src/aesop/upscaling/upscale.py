@@ -131,9 +131,12 @@ def _plan(inputs: list[Path], output: Path, keep_format: bool, report: UpscaleRe
         if given.is_dir():
             if given.resolve() == output.resolve():
                 raise DataError(f"{output}: is an input folder; choose another --output.")
-            for path in _pictures(given, report):
-                if output.resolve() not in path.resolve().parents:
-                    names[path] = path.relative_to(given)
+            try:
+                for path in find_pictures(given, report.unreadable):
+                    if output.resolve() not in path.resolve().parents:
+                        names[path] = path.relative_to(given)
+            except PictureAccessError as error:
+                report.unreadable.append(str(error))
         elif given.is_file():
             names[given] = Path(given.name)
         else:
@@ -157,14 +160,6 @@ def _plan(inputs: list[Path], output: Path, keep_format: bool, report: UpscaleRe
         if (other := makers.setdefault(target, source)) != source:
             raise DataError(f"{other} and {source} would both become {target}; give their folders one by one.")
     return jobs
-
-
-def _pictures(folder: Path, report: UpscaleReport) -> list[Path]:
-    try:
-        return find_pictures(folder, report.unreadable)
-    except PictureAccessError as error:
-        report.unreadable.append(str(error))
-        return []
 
 
 def _sentence(error: Exception, path: Path) -> str:
