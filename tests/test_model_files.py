@@ -136,6 +136,8 @@ def test_a_file_of_another_kind_is_told_what_it_is(tmp_path: Path, name: str):
 
 
 def test_networks_of_another_kind_are_told_what_they_are(tmp_path: Path):
+    with pytest.raises(ModelError, match="is not a run folder"):
+        AutoEncoder.load(tmp_path)
     torch.save(STATE, tmp_path / "generator.pth")
     with pytest.raises(ModelError, match=r"generator\.pth is a generator \(ESRGAN\); an auto-encoder is expected here"):
         AutoEncoder.load(tmp_path / "generator.pth")

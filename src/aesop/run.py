@@ -95,7 +95,8 @@ class Run:
         """Return the finished auto-encoder; raises ModelError if there is none."""
         path = self.stage("autoencoder").network
         if not path.is_file():
-            raise ModelError(f"{self.folder}: this run has no trained auto-encoder ({path}); name one that has.")
+            what = "this run has no trained auto-encoder" if self.record_file.is_file() else "is not a run folder"
+            raise ModelError(f"{self.folder}: {what} (no {path.relative_to(self.folder)}); name one that has it.")
         return path
 
     def fidelity(self) -> Path | None:

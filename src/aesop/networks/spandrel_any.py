@@ -46,7 +46,7 @@ def read_by_spandrel(state: dict[str, Tensor]) -> ImageModelDescriptor[nn.Module
     except UnsupportedModelError as error:
         raise ValueError("no architecture has these parameters") from error
     except Exception as error:  # loaders trip over unexpected shapes in many ways
-        raise ValueError(f"its parameters do not fit together ({_reason(error)})") from error
+        raise ValueError("its parameters do not fit together; download it again") from error
     if not isinstance(read, ImageModelDescriptor) or (read.input_channels, read.output_channels) != (3, 3):
         raise ValueError(f"{read.architecture.name} does not upscale RGB pictures")
     return read
