@@ -7,6 +7,7 @@ regression can tell of an image and drops the rest: the textures (the perceptual
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -164,31 +165,21 @@ def initialise_as_downscaler(encoder: nn.Module, scale: int) -> None:
     has none to spare. Nothing but the start differs: small random weights beside the kernel leave every channel free.
     """
     conv_first, down, body, conv_last = encoder.children()
-    for conv in (*_convs(conv_first), *_convs(conv_last)):
+    convs = [layer for part in (conv_first, conv_last) for layer in part.children() if isinstance(layer, nn.Conv2d)]
+    for conv in convs:
         conv.weight.mul_(0.01)
-    last = _convs(conv_last)[1]
-    for conv in (*_convs(conv_first), _convs(conv_last)[0]):
+    *others, last = convs
+    for conv in others:
         channels = range(min(conv.in_channels, conv.out_channels))
         conv.weight[channels, channels, 1, 1] += 1
     # An RRDB of small weights multiplies by 1 + its residual scale; the last convolution sees 3 x 3 LR pixels, that
     # is 3 * scale HR pixels a side, of which the kernel's weights fall off around the middle.
     gain = (1 + RESIDUAL_SCALE) ** sum(isinstance(block, RRDB) for block in body.children())
-    taps = _downscaling_taps(scale)
-    kernel = torch.outer(taps, taps).div(taps.sum() ** 2 * gain).to(last.weight.device)
-    for colour in range(3):
-        for y in range(scale):
-            for x in range(scale):
-                pixel = torch.zeros(1, _convs(conv_first)[1].out_channels, scale, scale, device=last.weight.device)
-                pixel[0, colour, y, x] = 1
-                channel = int(down(pixel).flatten().argmax())
-                last.weight[colour, channel] += kernel[y::scale, x::scale]
-
-
-def _convs(module: nn.Module) -> list[nn.Conv2d]:
-    return [layer for layer in module.children() if isinstance(layer, nn.Conv2d)]
-
-
-def _downscaling_taps(scale: int) -> Tensor:
-    """Return the 3 * scale weights with which a bicubic downscaler sums the pixels of a column around an LR pixel."""
     impulses = torch.eye(5 * scale).view(5 * scale, 1, 5 * scale, 1).expand(-1, 1, -1, scale)
-    return resize(impulses, 1 / scale)[scale : 4 * scale, 0, 2, 0]
+    taps = resize(impulses, 1 / scale)[scale : 4 * scale, 0, 2, 0]
+    kernel = torch.outer(taps, taps).div(taps.sum() ** 2 * gain).to(last.weight.device)
+    for colour, y, x in itertools.product(range(3), range(scale), range(scale)):
+        pixel = torch.zeros(1, convs[1].out_channels, scale, scale, device=last.weight.device)
+        pixel[0, colour, y, x] = 1
+        channel = int(down(pixel).flatten().argmax())
+        last.weight[colour, channel] += kernel[y::scale, x::scale]

@@ -21,29 +21,22 @@ class Config(BaseModel):
 
 #: What pydantic expects, by the type of its error, with the limits that the error carries.
 _EXPECTED = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "dict_type": "a section",
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("dict_type", "model_attributes_type", "model_type"), "a section"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("int_from_float", "int_parsing", "int_type"), "a whole number"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
     "finite_number": "a finite number",
-    "float_parsing": "a number",
-    "float_type": "a number",
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
-    "list_type": "a list",
     "literal_error": "{expected}",
-    "model_attributes_type": "a section",
-    "model_type": "a section",
     "none_required": "null",
     "path_type": "a path",
     "string_type": "text",
     "too_long": "a list of at most {max_length}",
     "too_short": "a list of at least {min_length}",
-    "tuple_type": "a list",
 }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -64,10 +64,10 @@ def train_stage(
     def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
         write_state(path, stage.result.state_dict(), {**metadata, "iteration": iteration, "measured": measured})
 
-    log = _Log(files, done, fabric.is_global_zero)
     losses = _Means()
     measured: dict[str, float] = {}
-    with log, progress(stage.name, iterations, done, shown=fabric.is_global_zero) as advance:
+    first = fabric.is_global_zero
+    with _logging(files, done, first) as log, progress(stage.name, iterations, done, shown=first) as advance:
         for iteration, (lr, hr) in enumerate(batches(done, iterations), start=done + 1):
             for optimizer in stage.optimizers:
                 for group in optimizer.param_groups:
@@ -77,14 +77,14 @@ def train_stage(
             if iteration % config.log_every == 0 or iteration == iterations:
                 means = losses.take()
                 _require_finite(means, stage.name, iteration, files)
-                log.write(iteration, "loss", means)
+                log(iteration, "loss", means)
                 advance(note=" ".join(f"{name} {value:.4g}" for name, value in means.items()))
             else:
                 advance()
             if iteration % config.validate_every == 0 or iteration == iterations:
-                if fabric.is_global_zero:
+                if first:
                     measured = stage.validate(pairs)
-                    log.write(iteration, "validation", measured)
+                    log(iteration, "validation", measured)
                     export(files.snapshot(iteration), iteration, measured)
                 fabric.barrier()
             # Many processes agree to stop only now and then: asking each other means waiting for the device.
@@ -94,13 +94,13 @@ def train_stage(
                 # Finite only if every weight is.
                 total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()
                 _require_finite(losses.peek() | {"the network": float(total)}, stage.name, iteration, files)
-                if fabric.is_global_zero:
+                if first:
                     state = {name: part.state_dict() for name, part in stage.parts.items()}
                     save_checkpoint(files.checkpoint, iteration, state)
                 fabric.barrier()
             if stop and iteration < iterations:
                 raise Interrupted(stop, iteration)
-    if fabric.is_global_zero:
+    if first:
         if not measured:
             measured = stage.validate(pairs)
         export(files.network, iterations, measured)
@@ -147,33 +147,27 @@ class _Means:
         return means
 
 
-class _Log:
-    """A stage's numbers, as lines of JSON and for TensorBoard; on resume, those after the checkpoint are dropped."""
+@contextmanager
+def _logging(files: StageFolder, done: int, active: bool) -> Iterator[Callable[[int, str, dict[str, float]], None]]:
+    """Yield what logs a stage's numbers, as lines of JSON and for TensorBoard; those after `done` are dropped."""
+    if not active:
+        yield lambda *_: None
+        return
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-    def __init__(self, files: StageFolder, done: int, active: bool) -> None:
-        self.files, self.done, self.active = files, done, active
-        self.started = time.monotonic()
-        self.board: Any = None
+    files.folder.mkdir(parents=True, exist_ok=True)
+    kept = [line for line in files.read_log() if line["iteration"] <= done]
+    files.log.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+    board = TensorBoardLogger(files.board.parent, name="", version=files.board.name, purge_step=done + 1)
+    started = time.monotonic()
 
-    def __enter__(self) -> _Log:
-        if self.active:
-            self.files.folder.mkdir(parents=True, exist_ok=True)
-            kept = [line for line in self.files.read_log() if line["iteration"] <= self.done]
-            self.files.log.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
-            from lightning_fabric.loggers.tensorboard import TensorBoardLogger
-
-            board = self.files.board
-            self.board = TensorBoardLogger(board.parent, name="", version=board.name, purge_step=self.done + 1)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.board is not None:
-            self.board.finalize("success")
-
-    def write(self, iteration: int, kind: str, values: dict[str, float]) -> None:
-        if not self.active:
-            return
-        line = {"iteration": iteration, "kind": kind, "seconds": round(time.monotonic() - self.started, 3), **values}
-        with self.files.log.open("a", encoding="utf-8") as file:
+    def log(iteration: int, kind: str, values: dict[str, float]) -> None:
+        line = {"iteration": iteration, "kind": kind, "seconds": round(time.monotonic() - started, 3), **values}
+        with files.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self.board.log_metrics({f"{kind}/{name}": value for name, value in values.items()}, step=iteration)
+        board.log_metrics({f"{kind}/{name}": value for name, value in values.items()}, step=iteration)
+
+    try:
+        yield log
+    finally:
+        board.finalize("success")
