@@ -140,7 +140,7 @@ def test_config_a_trains_no_auto_encoder(photos: Path, tmp_path: Path):
     assert not (tmp_path / "run/autoencoder").exists()
     assert any("bicubic" in line and "nothing to train" in line for line in said)
     # It has no file, so that it cannot be named where an auto-encoder's file is wanted.
-    with pytest.raises(ModelError, match=r"run/autoencoder"):
+    with pytest.raises(ModelError, match="run: this run has no trained auto-encoder"):
         AutoEncoder.load(tmp_path / "run")
 
 
