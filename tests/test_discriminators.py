@@ -81,21 +81,20 @@ def test_a_training_step_lowers_the_loss(config, gan):
 
 
 @pytest.mark.parametrize(
-    ("config", "crop", "mend"),
+    ("config", "crop", "mend", "smallest"),
     [
-        (SMALL[0], 7, "take 8 pixels or more"),
-        (SMALL[1], 100, "take a multiple of 8, as 96"),
-        (SMALL[1], 4, "as 8"),
-        (SMALL[2], 11, "take 12 pixels or more, or fewer layers"),
-        (PatchGANDiscriminatorConfig(type="patchgan", features=2), 23, "take 24 pixels or more"),
-        (SMALL[3], 7, "take 8 pixels or more"),
+        (SMALL[0], 7, "take 8 pixels or more", 8),
+        (SMALL[1], 100, "take a multiple of 8, as 96", 96),
+        (SMALL[1], 4, "as 8", 8),
+        (SMALL[2], 11, "take 12 pixels or more, or fewer layers", 12),
+        (PatchGANDiscriminatorConfig(type="patchgan", features=2), 23, "take 24 pixels or more", 24),
+        (SMALL[3], 7, "take 8 pixels or more", 8),
     ],
 )
-def test_a_crop_that_it_cannot_take_is_one_sentence(config, crop: int, mend: str):
+def test_a_crop_that_it_cannot_take_is_one_sentence(config, crop: int, mend: str, smallest: int):
     for refuses in (config.check, config.build):
         with pytest.raises(ValueError, match=rf"\b{crop}\b.*{mend}"):
             refuses(crop)
-    smallest = int(next(word for word in mend.split() if word.isdigit()) if "as" not in mend else mend.split()[-1])
     config.check(smallest)
     logits, regulariser = judge(config.build(smallest), torch.rand(2, 3, smallest, smallest))
     assert logits.isfinite().all()
@@ -202,11 +201,10 @@ def test_a_released_unet_loads_and_judges_as_written_out(tmp_path: Path):
 
 
 def test_both_passes_of_the_unet_keep_their_gradients():
-    """HR and SR are judged first, then G takes its gradient, and then D: each pass by the weights that it had."""
+    """HR and SR come first, then G's gradient, then D's: each pass by the weights that it had."""
     network = UNetDiscriminator(features=2).double().train()
     real, fake = torch.rand(2, 2, 3, 8, 8, dtype=torch.float64).unbind()
     fake.requires_grad_()
-    names = [name for name, _ in network.named_parameters()]
     leaves = dict(network.named_parameters())
 
     logits, expected = [], []
@@ -214,12 +212,11 @@ def test_both_passes_of_the_unet_keep_their_gradients():
         logits.append(network(images))
         vectors = {key: value.clone() for key, value in network.named_buffers()}
         expected.append(reference_unet(leaves | vectors, images))
-    gan = PlainGANConfig(type="plain")
-    found = torch.autograd.grad(gan.generator(*logits), [fake], retain_graph=True)
-    found += torch.autograd.grad(gan.discriminator(*logits), [leaves[name] for name in names])
-    wanted = torch.autograd.grad(gan.generator(*expected), [fake], retain_graph=True)
-    wanted += torch.autograd.grad(gan.discriminator(*expected), [leaves[name] for name in names])
-    torch.testing.assert_close(found, wanted)
+    gan, gradients = PlainGANConfig(type="plain"), []
+    for judged in (logits, expected):
+        of_sr = torch.autograd.grad(gan.generator(*judged), [fake], retain_graph=True)
+        gradients.append(of_sr + torch.autograd.grad(gan.discriminator(*judged), list(leaves.values())))
+    torch.testing.assert_close(*gradients)
 
 
 # PatchGAN.

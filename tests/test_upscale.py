@@ -6,6 +6,7 @@ import dataclasses
 import os
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -254,6 +255,7 @@ def test_pictures_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
 def test_mistakes_are_named_before_work_starts(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", picture(8, 8))
     (tmp_path / "file").touch()
+    right: dict[str, Any] = {"inputs": tmp_path / "a.png", "model": MODEL, "output": tmp_path / "out"}
     no_folders = ("out.png", "b.JPG", "file")
     for error, message, mistake in (
         (DataError, r"missing\.png", {"inputs": [tmp_path / "a.png", tmp_path / "missing.png"]}),
@@ -264,7 +266,7 @@ def test_mistakes_are_named_before_work_starts(tmp_path: Path) -> None:
         *((DataError, f"{name}: --output is the folder", {"output": tmp_path / name}) for name in no_folders),
     ):
         with pytest.raises(error, match=message):
-            upscale(**{"inputs": tmp_path / "a.png", "model": MODEL, "output": tmp_path / "out"} | mistake)
+            upscale(**(right | dict[str, Any](mistake)))
     assert names(tmp_path) == ["a.png", "file"]
     (tmp_path / "out.png").mkdir()  # a folder may be called as a picture is
     assert upscale(tmp_path / "a.png", MODEL, tmp_path / "out.png").written == [tmp_path / "out.png/a.png"]
@@ -293,8 +295,7 @@ def test_command_exits_with_2_if_a_picture_failed(
     assert status == 2
     assert "2 skipped" in said
     assert "b.png" in warned
-    if os.name == "posix":
-        (tmp_path / "in/b.png").unlink()
-        (tmp_path / "in/a.png").rename(tmp_path / "in" / os.fsdecode(b"caf\xe9.png"))
-        assert call()[0] == 0
-        assert (tmp_path / "out" / os.fsdecode(b"caf\xe9.png")).is_file()
+    (tmp_path / "in/b.png").unlink()
+    (tmp_path / "in/a.png").rename(tmp_path / "in" / os.fsdecode(b"caf\xe9.png"))
+    assert call()[0] == 0
+    assert (tmp_path / "out" / os.fsdecode(b"caf\xe9.png")).is_file()
