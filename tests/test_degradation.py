@@ -46,23 +46,26 @@ def photos(number: int, height: int = 96, width: int = 96) -> Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
 
 
+def with_coordinates(hr: Tensor) -> Tensor:
+    """Red and green become row and column in 8-bit levels."""
+    rows = torch.arange(96).float() / 255
+    hr[:, 0], hr[:, 1] = rows[:, None], rows
+    return hr
+
+
 def require_levels(images: Tensor) -> None:
     """Of the 256 values that a picture file can hold, bit for bit."""
-    levels = torch.arange(256).float() / 255
-    assert torch.isin(images, levels).all()
+    assert torch.isin(images, torch.arange(256).float() / 255).all()
 
 
 @BOTH
 @pytest.mark.parametrize(("scale", "crop"), [(2, 64), (3, 48), (4, 96), (8, 64)])
 def test_pairs_have_their_sizes_and_levels(section: DegradationSection, scale: int, crop: int) -> None:
-    hr = photos(2)
-    rows = torch.arange(96).float() / 255
-    hr[:, 0], hr[:, 1] = rows[:, None], rows  # so that a pixel tells its place
+    hr = with_coordinates(photos(2))
     degradation = section.build(scale, crop)
     for seed in range(4):
         lr, cut = degradation(hr, seed)
-        assert lr.shape == (2, 3, crop // scale, crop // scale)
-        assert cut.shape == (2, 3, crop, crop)
+        assert (lr.shape, cut.shape) == ((2, 3, crop // scale, crop // scale), (2, 3, crop, crop))
         require_levels(lr)
         for image, of in zip(cut, hr, strict=True):
             top, left = (image[:2, 0, 0] * 255).round().int().tolist()
@@ -75,17 +78,15 @@ def test_a_seed_fixes_everything_and_touches_nothing_else(section: DegradationSe
     hr = photos(2)
     before, state = hr.clone(), torch.get_rng_state()
     results = [section.build(4, 48)(hr, seed) for seed in (5, 5, 6)]
-    assert (hr == before).all()
-    assert (torch.get_rng_state() == state).all()
+    assert torch.equal(hr, before)
+    assert torch.equal(torch.get_rng_state(), state)
     for first, again, other in zip(*results, strict=True):
         assert (first == again).all()
         assert (first != other).any()
 
 
 def test_images_of_a_batch_differ_in_what_the_references_draw_for_each() -> None:
-    hr = photos(1).expand(3, -1, -1, -1).clone()
-    rows = torch.arange(96).float() / 255
-    hr[:, 0], hr[:, 1] = rows[:, None], rows  # so that a pixel tells its place
+    hr = with_coordinates(photos(1).expand(3, -1, -1, -1).clone())
     for section, shared in (
         (real_esrgan(first=NOISELESS, second=NOISELESS), True),
         (bsrgan(noise=[0, 0], quality=[100, 100]), False),
@@ -176,15 +177,13 @@ def test_whole_pictures_of_any_size(section: DegradationSection, size: tuple[int
 
 def test_parameters_do_not_depend_on_pixels() -> None:
     # Devices differ by rounding, and the number of random numbers that Poisson noise takes differs with the pixels.
-    section = real_esrgan(first={"gaussian": 0}, second={"gaussian": 0}, sharpen=False)
-    degradation = section.build(4, 16)
-    rows, columns = torch.arange(96).div(255).expand(96, 96).T, torch.arange(96).div(255).expand(96, 96)
-    places = []
+    degradation = real_esrgan(first={"gaussian": 0}, second={"gaussian": 0}, sharpen=False).build(4, 16)
+    corners = []
     for brightness in (0.1, 0.9):
-        hr = torch.stack([rows, columns, torch.full((96, 96), brightness)])[None]
-        places.append([degradation(hr, seed)[1][0, :2, 0, 0].tolist() for seed in range(8)])
-    assert places[0] == places[1]
-    assert len({tuple(place) for place in places[0]}) > 4
+        hr = with_coordinates(torch.full((1, 3, 96, 96), brightness))
+        corners.append([tuple(degradation(hr, seed)[1][0, :2, 0, 0].tolist()) for seed in range(8)])
+    assert corners[0] == corners[1]
+    assert len(set(corners[0])) > 4
 
 
 def test_sharpening_is_of_what_is_degraded_and_of_targets_not_of_crops() -> None:
@@ -215,14 +214,12 @@ def test_a_resumed_pool_continues_bit_for_bit(section: DegradationSection) -> No
 
 @pytest.mark.parametrize(("size", "batch"), [(6, 2), (7, 3), (2, 5)])
 def test_the_pool_loses_no_pair_and_keeps_pairs_together(size: int, batch: int) -> None:
-    pool, taken, given = PairPool(size), [], []
-    mixed = False
+    pool, taken, given, mixed = PairPool(size), [], [], False
     for step in range(12):
         numbers = torch.arange(step * batch, (step + 1) * batch)
         values = numbers.float()[:, None, None, None] / 255
         lr, hr = pool.exchange(values.expand(-1, 3, 2, 2), 1 - values.expand(-1, 3, 4, 4), Draws(step))
-        assert lr.shape == (batch, 3, 2, 2)
-        assert hr.shape == (batch, 3, 4, 4)
+        assert (lr.shape, hr.shape) == ((batch, 3, 2, 2), (batch, 3, 4, 4))
         torch.testing.assert_close(lr[..., :1, :1] + hr[..., :1, :1], torch.ones(batch, 3, 1, 1))
         out = (lr[:, 0, 0, 0] * 255).round().int().tolist()
         fresh = step * batch < size
@@ -251,21 +248,21 @@ def test_pool_uses_the_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "message"),
+    ("build", "values", "message"),
     [
-        (lambda: real_esrgan(first={"jpeg": [95, 30]}), "95"),
-        (lambda: real_esrgan(first={"jpeg": [0, 30]}), "greater than or equal to 1"),
-        (lambda: real_esrgan(second={"factor": [0, 1.2]}), "factor"),
-        (lambda: real_esrgan(second={"factor": [0.5, 0.9]}), "factor"),
-        (lambda: real_esrgan(first={"resize": [0, 0, 0]}), "resize"),
-        (lambda: real_esrgan(first={"blurr": 1}), "blurr"),
-        (lambda: bsrgan(quality=[30, 101]), "quality"),
-        (lambda: bsrgan(noise=[-1, 3]), "noise"),
+        (real_esrgan, {"first": {"jpeg": [95, 30]}}, "95"),
+        (real_esrgan, {"first": {"jpeg": [0, 30]}}, "greater than or equal to 1"),
+        (real_esrgan, {"second": {"factor": [0, 1.2]}}, "factor"),
+        (real_esrgan, {"second": {"factor": [0.5, 0.9]}}, "factor"),
+        (real_esrgan, {"first": {"resize": [0, 0, 0]}}, "resize"),
+        (real_esrgan, {"first": {"blurr": 1}}, "blurr"),
+        (bsrgan, {"quality": [30, 101]}, "quality"),
+        (bsrgan, {"noise": [-1, 3]}, "noise"),
     ],
 )
-def test_impossible_ranges_are_refused(build: Any, message: str) -> None:
+def test_impossible_ranges_are_refused(build: Any, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        build()
+        build(**values)
 
 
 @BOTH

@@ -26,8 +26,8 @@ from aesop.degradation.noise import add_correlated, add_gaussian, add_poisson
 from helpers import synthetic_picture
 
 
-def photo(height: int, width: int, seed: int = 0) -> Tensor:
-    return torch.from_numpy(synthetic_picture(height, width, seed)).permute(2, 0, 1).float()[None] / 255
+def photo(height: int, width: int) -> Tensor:
+    return torch.from_numpy(synthetic_picture(height, width, 0)).permute(2, 0, 1).float()[None] / 255
 
 
 def generator() -> torch.Generator:
@@ -82,14 +82,11 @@ def test_shifted_gaussian_keeps_a_picture_in_place_when_pixels_are_skipped(scale
     columns = torch.arange(160, dtype=torch.float64)
     ramp = (columns + 3 * columns[:, None])[None, None]
     kept = blur(ramp, shifted_gaussian(25, 0.3 * scale, (scale - 1) / 2))[0, 0, ::scale, ::scale]
-    blocks = resize(ramp, (160 // scale, 160 // scale), "area")[0, 0] if 160 % scale == 0 else None
     inside = slice(16 // scale + 2, -(16 // scale + 3))
     middles = torch.arange(len(kept), dtype=torch.float64) * scale + (scale - 1) / 2
     expected = middles + 3 * middles[:, None]
     # 0.01 pixels: wide kernels are cut off.
     torch.testing.assert_close(kept[inside, inside], expected[inside, inside], rtol=0, atol=0.04)
-    if blocks is not None:
-        torch.testing.assert_close(kept[inside, inside], blocks[inside, inside], rtol=0, atol=0.04)
 
 
 def test_kernels_are_drawn_as_often_as_published() -> None:
@@ -189,20 +186,19 @@ def test_jpeg_equals_opencv(quality: int) -> None:
     assert (both[1] - image[0]).abs().mean() < (both[0] - image[0]).abs().mean()
 
 
-@pytest.mark.parametrize(("mode", "flag"), [("bilinear", cv2.INTER_LINEAR), ("bicubic", cv2.INTER_CUBIC)])
-@pytest.mark.parametrize("size", [(20, 33), (77, 90), (11, 10)])
+@pytest.mark.parametrize(
+    ("mode", "flag", "size"),
+    [
+        *(("bilinear", cv2.INTER_LINEAR, size) for size in ((20, 33), (77, 90), (11, 10))),
+        *(("bicubic", cv2.INTER_CUBIC, size) for size in ((20, 33), (77, 90), (11, 10))),
+        ("area", cv2.INTER_AREA, (20, 30)),
+    ],
+)
 def test_resizing_equals_opencv_which_does_not_antialias(mode: str, flag: int, size: tuple[int, int]) -> None:
-    image = photo(61, 70)
-    theirs = cv2.resize(image[0].permute(1, 2, 0).contiguous().numpy(), size[::-1], interpolation=flag)
-    ours = resize(image, size, mode)[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
-
-
-def test_area_resizing_averages() -> None:
     image = photo(60, 90)
-    theirs = cv2.resize(image[0].permute(1, 2, 0).contiguous().numpy(), (30, 20), interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(resize(image, (20, 30), "area")[0].permute(1, 2, 0).numpy(), theirs, rtol=0, atol=1e-6)
-    assert resize(image, (0, 3), "area").shape == (1, 3, 1, 3)
+    theirs = cv2.resize(image[0].permute(1, 2, 0).contiguous().numpy(), size[::-1], interpolation=flag)
+    np.testing.assert_allclose(resize(image, size, mode)[0].permute(1, 2, 0).numpy(), theirs, rtol=0, atol=1e-4)
+    assert resize(image, (0, 3), mode).shape == (1, 3, 1, 3)
 
 
 def test_draws_are_uniform_within_their_bounds() -> None:

@@ -26,10 +26,8 @@ def test_every_equation_is_quoted():
 
 @pytest.mark.parametrize(("line", "file"), quotations())
 def test_quoted_code_is_there(line: str, file: str):
-    lines = [
-        found.split("  #")[0].strip().rstrip(",") for found in (ROOT / file).read_text(encoding="utf-8").splitlines()
-    ]
-    assert line in lines
+    found = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    assert line in [one.split("  #")[0].strip().rstrip(",") for one in found]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -34,9 +34,7 @@ def write(*paths: Path, side: int = 32) -> None:
     ],
 )  # fmt: skip
 def test_folders_are_recognised_by_name(folder: str, name: str):
-    known = recognise(folder)
-    assert known is not None
-    assert known.name == name
+    assert getattr(recognise(folder), "name", None) == name
 
 
 def test_unknown_folders_are_not():
@@ -210,11 +208,9 @@ def test_what_a_reader_must_know_of_the_pictures(tmp_path: Path):
         ("deep", "has 16 bit; rounded to 8"),
         ("alpha", "has an alpha channel, which is dropped"),
     }
-    (tmp_path / "all").mkdir()
-    Image.new("L", (64, 64), 80).save(tmp_path / "all/grey.png")
-    assert [text for _, text in look_at(open_benchmark(tmp_path / "all", 4))] == [
-        MADE
-    ]  # all grey: nothing to wonder at
+    (tmp_path / "all grey").mkdir()
+    Image.new("L", (64, 64), 80).save(tmp_path / "all grey/a.png")
+    assert look_at(open_benchmark(tmp_path / "all grey", 4)) == [(None, MADE)]
 
 
 def test_lr_pictures_are_looked_at_too(tmp_path: Path):
@@ -270,14 +266,10 @@ def test_the_sets_that_are_here_are_whole(shared_data: Path):
 @pytest.mark.parametrize("place", ["RealSRSet", "mine/LR"])
 def test_without_ground_truth_only_what_needs_none_is_measured(tmp_path: Path, place: str):
     write(tmp_path / place / "a.png", tmp_path / place / "sub/b.png", side=40)
-    if not any(not metric.needs_hr for metric in METRICS.values()):
-        pytest.skip("no such metric")
     no_reference = next(name for name, metric in METRICS.items() if not metric.needs_hr)
     found = evaluate(["bicubic"], [tmp_path / place.split("/")[0]], metrics=["psnr", no_reference])
     psnr, other = (found.result("bicubic", found.benchmarks[0], name) for name in ("psnr", no_reference))
-    assert psnr.no_ground_truth
-    assert psnr.mean is None
-    assert list(psnr.pictures) == ["a", "sub/b"]
+    assert (psnr.no_ground_truth, psnr.mean, list(psnr.pictures)) == (True, None, ["a", "sub/b"])
     assert other.mean is not None or other.unavailable not in (None, psnr.unavailable)
 
 
