@@ -54,6 +54,10 @@ def test_gains_losses_and_what_nobody_can_tell():
     assert "no difference beyond chance in SSIM; no interval, and so no verdict, in NIQE." in shown
 
 
+def test_a_difference_that_is_printed_as_zero_is_no_gain():
+    assert said(evaluation({"Set5": {"psnr": [4e-4, 3e-4, 4e-4, 3e-4, 4e-4]}})) == [("Set5", [("even", ["psnr"])])]
+
+
 @pytest.mark.parametrize(
     ("models", "against", "starts", "expected"),
     [

@@ -14,7 +14,7 @@ from aesop.words import first_few
 #: What stands where nothing was measured.
 NOTHING = "–"
 
-#: What a difference says of a model: `even` where its interval holds 0, `open` where it has none.
+#: What a difference says of a model: `even` where its interval holds 0 or it is printed as 0, `open` without interval.
 Outcome = Literal["better", "worse", "even", "open"]
 OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "even", "open")
 
@@ -162,12 +162,12 @@ def _grouped(evaluation: Evaluation) -> list[str]:
 
 def outcome_of(found: PairedDifference) -> Outcome:
     """Whether a model is better or worse than the one it is compared with, by the interval of their difference."""
-    higher_is_better = METRICS[found.metric].higher_is_better
-    if found.interval is None or higher_is_better is None:
+    metric = METRICS[found.metric]
+    if found.interval is None or metric.higher_is_better is None:
         return "open"
-    if not found.significant:
+    if not found.significant or round(found.difference, metric.digits) == 0:
         return "even"
-    return "better" if (found.difference > 0) == higher_is_better else "worse"
+    return "better" if (found.difference > 0) == metric.higher_is_better else "worse"
 
 
 def signed(number: float, digits: int) -> str:
