@@ -64,21 +64,15 @@ def test_the_second_signal_kills_as_usual():
 
 @pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups on this system")
-def test_a_signal_to_the_whole_group_finds_the_workers_still_at_work(photos: Path, tmp_path: Path):
-    """SLURM and systemd signal every process of a job; a worker that died first would cost the checkpoint."""
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_whole_group_stops_with_a_checkpoint_and_says_how_to_resume(
+    photos: Path, tmp_path: Path, number: signal.Signals, status: int
+):
+    """Terminals, SLURM and systemd signal every process of a job; one worker that died would cost the checkpoint."""
     process = start_endless(photos, tmp_path, "data.workers=2")
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143, errors
-    assert (tmp_path / "run/fidelity/checkpoint.pt").is_file()
-
-
-@pytest.mark.long
-def test_ctrl_c_says_how_to_resume(photos: Path, tmp_path: Path):
-    process = start_endless(photos, tmp_path)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "stopped by SIGINT" in errors
+    assert process.returncode == status, errors
+    assert f"stopped by {number.name}" in errors
     assert "run the same command again to resume" in errors
     assert (tmp_path / "run/fidelity/checkpoint.pt").is_file()

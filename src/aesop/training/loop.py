@@ -45,12 +45,8 @@ def train_stage(
     """Train `stage` to the end, from its checkpoint if there is one; return its last validation.
 
     `batches(first, last)` yields the (LR, HR) batches, in [0, 1], of iterations first to last-1, the same ones however
-    often training was resumed.
-
-    Raises:
-        Interrupted: after a signal, with a checkpoint written.
-        RunError: if a loss is no longer finite, or files cannot be written.
-
+    often training was resumed. Raises Interrupted after a signal, with a checkpoint written; RunError if a loss is no
+    longer finite, or files cannot be written.
     """
     done, fabric, config = 0, stage.fabric, stage.config
     checkpoint = load_checkpoint(files.checkpoint, fabric.device)

@@ -38,7 +38,10 @@ class Stage(Generic[Network]):
 
         Without `fabric`, everything stays on the network's device, in float32.
         """
-        self.fabric = fabric or _fabric_of(network)
+        if fabric is None:
+            device = next(network.parameters()).device
+            fabric = Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
+        self.fabric = fabric
         self.config = config
         self.network = network.train()
         self.fabric.to_device(network)
@@ -82,8 +85,3 @@ def validation_psnr(generator: nn.Module, pairs: Pairs) -> float:
     """Mean PSNR of `generator` over held-out pairs, in dB."""
     values = [psnr(generator(lr), hr, border=hr.shape[-1] // lr.shape[-1]).item() for lr, hr in pairs]
     return sum(values) / len(values)
-
-
-def _fabric_of(network: nn.Module) -> Fabric:
-    device = next(network.parameters()).device
-    return Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])

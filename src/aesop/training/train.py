@@ -83,11 +83,8 @@ def train(
         device: `cpu`, `cuda`, `cuda:1`, `mps`, ... or `auto` for the best there is.
         say: receives what is worth telling, in the first process alone.
 
-    Raises:
-        AesopError: before training wherever possible, naming the file or key and the mend.
-        DataError: after training, where folders of pictures could not be read.
-        Interrupted: after SIGINT or SIGTERM, with a checkpoint written.
-
+    Raises AesopError, before training wherever possible; DataError, after it, where folders of pictures could not be
+    read; Interrupted after SIGINT or SIGTERM, with a checkpoint written.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     folder, say = Run(run), rank_zero_only(say)
