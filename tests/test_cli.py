@@ -64,6 +64,22 @@ def test_help_fits_and_shows_defaults_and_no_types_of_flags(
         assert "[default: auto]" in shown
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("0", '`--processes` must be at least 1 (it is "0")'), ("a", '`--processes` must be a whole number (it is "a")')],
+)
+@pytest.mark.parametrize("command", [("evaluate",), ("analyze", "curves", "--output", "x.png")], ids=" ".join)
+def test_an_impossible_value_is_one_sentence(
+    command: tuple[str, ...],
+    value: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    assert called(monkeypatch, *command, "bicubic", "--benchmark", "Set5", "--processes", value) == 2
+    assert capsys.readouterr().err == f"aesop: {said}.\n"
+
+
 def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     assert called(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"aesop {aesop.__version__}\n"

@@ -8,10 +8,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Option
+from typer.core import TyperGroup
 
 import aesop
 from aesop.cli import analyze, degrade, demo, evaluate, interpolate, recipes, train, upscale
@@ -19,8 +20,26 @@ from aesop.cli.options import examples
 from aesop.errors import AesopError, Interrupted
 from aesop.files import explained
 
+
+class _Commands(TyperGroup):
+    """The commands; of values that cannot be, it says what recipes say of theirs."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            from aesop.config import complaint
+
+            if not (isinstance(error.__cause__, ValidationError) and error.param):  # of an older typer
+                raise
+            raise AesopError(f"{complaint(error.__cause__.errors()[0], error.param.opts[0])}.") from error
+
+
 app = typer.Typer(
     name="aesop",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
