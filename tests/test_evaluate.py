@@ -27,7 +27,7 @@ from aesop.data.pictures import read_picture, to_planes, to_tensor, write_pictur
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import titled_models
-from aesop.evaluation.table import print_tables
+from aesop.evaluation.terminal import print_tables
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
 from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Measure

@@ -21,8 +21,8 @@ from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.evaluation.export import to_csv, to_latex, to_markdown
 from aesop.evaluation.published import published, published_rows
 from aesop.evaluation.results import NO_GROUND_TRUTH, Evaluation, Failure, Note, Result
-from aesop.evaluation.table import print_tables
 from aesop.evaluation.tabulate import notes, signed, tabulate
+from aesop.evaluation.terminal import print_tables
 from helpers import synthetic_pictures
 
 BASE = [24.0, 30.0, 26.0, 28.0, 22.0]

@@ -26,7 +26,7 @@ def demo(
     share_cores()
     from aesop.demo.demo import QUICK
     from aesop.demo.demo import demo as run_demo
-    from aesop.evaluation.table import print_tables
+    from aesop.evaluation.terminal import print_tables
 
     evaluation, report = run_demo(run, photos, overrides=QUICK if quick else ())
     print_tables(evaluation)

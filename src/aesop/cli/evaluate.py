@@ -86,7 +86,7 @@ def evaluate(
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.export import to_csv, to_latex, to_markdown
     from aesop.evaluation.pictures import pictures
-    from aesop.evaluation.table import print_tables
+    from aesop.evaluation.terminal import print_tables
     from aesop.files import printable, require_writable, write_atomically
     from aesop.reports.report import report_text
 

@@ -21,6 +21,7 @@ from aesop.data.crops import Crops, batches
 from aesop.data.pictures import to_float, to_tensor
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
+from aesop.device import choose_device
 from aesop.errors import DataError, RunError
 from aesop.files import os_errors_explained
 from aesop.run import STAGES, Run
@@ -208,7 +209,7 @@ def _hashed(*numbers: int) -> int:
 def _fabric(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
     if nodes > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & os.environ.keys():
         raise RunError(f"--nodes {nodes}: start the command on each machine by torchrun or SLURM.")
-    kind, _, index = device.partition(":")
+    kind, _, index = (choose_device().type if device == "auto" else device).partition(":")
     try:
         return Fabric(
             accelerator=kind,
