@@ -50,7 +50,9 @@ def test_png_of_every_8_bit_kind_equals_pillow(tmp_path: Path, picture: np.ndarr
     }
     for name, kind in kinds.items():
         path = tmp_path / f"{name}.png"
-        kind.save(path, **({"transparency": 3} if name == "palette-alpha" else {}))
+        if name == "palette-alpha":
+            kind.info["transparency"] = 3
+        kind.save(path)
         with Image.open(path) as opened:
             np.testing.assert_array_equal(read_picture(path), np.asarray(opened.convert("RGBA"))[..., :3], name)
             expected = np.asarray(opened.convert("RGBA" if name.endswith(("rgba", "alpha")) else "RGB"))
