@@ -20,7 +20,8 @@ class Regularised(nn.Module):
 
     def __init__(self, always: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, 1, 3, stride=2)
+        # A bias cancels in relativistic logits: its gradient is rounding error, of which Adam sees the sign.
+        self.conv = nn.Conv2d(3, 1, 3, stride=2, bias=False)
         self.scale = nn.Parameter(torch.tensor(1.5))
         self.always = always
         self.routings: list[Tensor | None] = []
