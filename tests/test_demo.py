@@ -1,14 +1,12 @@
-"""`aesop demo`: its pictures, its trainings side by side, and the whole of it at the smallest size."""
+"""`aesop demo`: its pictures, and the whole of it at the smallest size."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,14 +15,11 @@ import torch
 from safetensors.torch import load_file
 
 from aesop.data.pictures import find_pictures, read_picture, write_picture
-from aesop.demo.demo import PACKAGES, QUICK, demo
+from aesop.demo.demo import PACKAGES, PIXEL, QUICK, demo, seconds
 from aesop.demo.photos import FEWEST, HELD_OUT, LONGEST, MOST, gather
-from aesop.demo.results import PIXEL, stage_log
-from aesop.demo.side_by_side import Training, train_side_by_side
 from aesop.errors import AesopError, DataError, MissingExtraError, RunError
 from aesop.evaluation.intervals import FEWEST as FEWEST_FOR_INTERVALS
-from aesop.run import Run
-from aesop.training.recipe_files import dump_recipe, load_recipe
+from aesop.training.recipe_files import load_recipe
 from helpers import synthetic_picture, synthetic_pictures
 from sections import perceptual_of
 
@@ -37,184 +32,121 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-class TestPhotos:
-    def test_the_packages_photographs_need_no_download(self, tmp_path: Path):
-        photos = gather(tmp_path / "run", None, 96, ignore)
-        assert sorted(HELD_OUT) == names(photos.held_out)
-        assert len(HELD_OUT) >= FEWEST_FOR_INTERVALS
-        assert len(names(photos.training)) == 12
-        for path in (*photos.training.iterdir(), *photos.held_out.iterdir()):
-            assert min(read_picture(path).shape[:2]) >= 300
-
-    def test_own_pictures_nested_large_small_and_broken(self, tmp_path: Path):
-        source = tmp_path / "mine"
-        synthetic_pictures(source / "a", 3, 100)
-        synthetic_pictures(source / "b/c", 3, 100, seed=1)
-        write_picture(source / "large.png", synthetic_picture(120, 2 * LONGEST + 8, 2))
-        write_picture(source / "small.png", synthetic_picture(30, 200, 3))
-        (source / "broken.jpg").write_bytes(b"no picture")
-        (source / "text.txt").write_text("no picture either")
-        said: list[str] = []
-        photos = gather(tmp_path / "run", source, 32, said.append)
-        broken, small = sorted(said)
-        assert "broken.jpg" in broken
-        assert "small.png: is only 200 x 30 pixels large, 32 a side are needed" in small
-        taken = [*photos.training.iterdir(), *photos.held_out.iterdir()]
-        assert (len(taken), len(names(photos.held_out))) == (7, 3)
-        (large,) = (path for path in taken if "large" in path.name)
-        assert read_picture(large).shape == (40, (2 * LONGEST + 8) // 3, 3)
-
-    def test_which_are_held_out_does_not_change(self, tmp_path: Path):
-        synthetic_pictures(tmp_path / "mine", 10, 96)
-        first, second = (gather(tmp_path / run, tmp_path / "mine", 96, ignore) for run in ("one", "two"))
-        held_out = names(first.held_out)
-        assert (held_out, len(held_out)) == (names(second.held_out), 5)
-        assert not set(held_out) & set(names(first.training))
-
-    def test_of_many_pictures_a_spread_is_taken(self, tmp_path: Path):
-        synthetic_pictures(tmp_path / "mine", 2 * MOST, 32)
-        photos = gather(tmp_path / "run", tmp_path / "mine", 32, ignore)
-        numbers = [
-            int(name.split()[1].removesuffix(".png")) for f in (photos.training, photos.held_out) for name in names(f)
-        ]
-        assert sorted(numbers) == list(range(0, 2 * MOST, 2))
-
-    def test_strange_names_are_made_harmless(self, tmp_path: Path):
-        synthetic_pictures(tmp_path / "mine", FEWEST, 96)
-        strange = tmp_path / "mine" / ("<b>\n" + "x" * 200 + ".png")
-        (tmp_path / "mine/000.png").rename(strange)
-        photos = gather(tmp_path / "run", tmp_path / "mine", 96, ignore)
-        taken = names(photos.training) + names(photos.held_out)
-        assert any(re.fullmatch(r"\d{3} <b>\?x{50,60}\.png", name) for name in taken)
-
-    def test_too_few_or_none(self, tmp_path: Path):
-        with pytest.raises(DataError, match="nowhere"):
-            gather(tmp_path / "run", tmp_path / "nowhere", 96, ignore)
-        assert not (tmp_path / "run").exists()
-        synthetic_pictures(tmp_path / "mine", FEWEST - 1, 96)
-        with pytest.raises(DataError, match=f"mine: {FEWEST - 1} usable pictures are too few"):
-            gather(tmp_path / "run", tmp_path / "mine", 96, ignore)
-        synthetic_pictures(tmp_path / "mine", FEWEST, 96)
-        assert names(gather(tmp_path / "run", tmp_path / "mine", 96, ignore).held_out)
-
-    def test_a_folder_of_something_else_is_left_alone(self, tmp_path: Path):
-        (tmp_path / "precious.txt").write_text("mine")
-        with pytest.raises(RunError, match="not empty and not a demo"):
-            gather(tmp_path, None, 96, ignore)
-        assert names(tmp_path) == ["precious.txt"]
-
-    def test_what_is_gathered_stays(self, tmp_path: Path):
-        paths = synthetic_pictures(tmp_path / "mine", FEWEST, 96)
-        photos = gather(tmp_path / "run", tmp_path / "mine", 96, ignore)
-        before = names(photos.training)
-        paths[0].unlink()
-        assert gather(tmp_path / "run", tmp_path / "mine", 96, ignore) == photos
-        assert names(photos.training) == before
-        with pytest.raises(RunError, match=r"demo with the pictures of .*mine; name a new folder"):
-            gather(tmp_path / "run", None, 96, ignore)
+def test_the_packages_photographs_need_no_download(tmp_path: Path):
+    photos = gather(tmp_path / "run", None, 96, ignore)
+    assert sorted(HELD_OUT) == names(photos.held_out)
+    assert len(HELD_OUT) >= FEWEST_FOR_INTERVALS
+    assert len(names(photos.training)) == 12
+    for path in (*photos.training.iterdir(), *photos.held_out.iterdir()):
+        assert min(read_picture(path).shape[:2]) >= 300
 
 
-class TestParts:
-    def test_time_adds_up_over_interruptions(self, tmp_path: Path):
-        lines = [(10, 5.0), (20, 9.5), (30, 4.0), (40, 8.0), (50, 2.0)]
-        (tmp_path / "fidelity").mkdir()
-        (tmp_path / "recipe.yaml").write_text(dump_recipe(load_recipe("laptop")))
-        (tmp_path / "fidelity/log.jsonl").write_text(
-            "".join(f"{json.dumps({'iteration': i, 'kind': 'loss', 'seconds': s})}\n" for i, s in lines)
-        )
-        assert stage_log(Run(tmp_path), "fidelity").seconds == pytest.approx(9.5 + 8.0 + 2.0)
-
-    def test_a_wrong_override_or_a_missing_package_is_said_at_once(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ):
-        with pytest.raises(AesopError, match="fidelity"):
-            demo(tmp_path / "run", overrides=["fidelity.iteratons=3"])
-        monkeypatch.setitem(sys.modules, "skimage", None)
-        with pytest.raises(MissingExtraError, match=r"aesop-sr\[demo\]"):
-            demo(tmp_path / "run")
-        assert not (tmp_path / "run").exists()
-
-    def test_a_training_that_fails_stops_the_others_and_says_why(self, tmp_path: Path):
-        arguments = ("--data", str(tmp_path / "nowhere"), "--run", str(tmp_path / "run"))
-        failing = Training("bad", ("no-such-recipe", *arguments), Run(tmp_path / "bad").stage("perceptual"), 4)
-        with pytest.raises(RunError, match=r"bad: no-such-recipe: no such recipe.*bad\.log"):
-            train_side_by_side([failing])
+def test_own_pictures_nested_large_small_broken_and_of_strange_names(tmp_path: Path):
+    source = tmp_path / "mine"
+    synthetic_pictures(source / "a", 3, 100)
+    synthetic_pictures(source / "b/c", 3, 100, seed=1)
+    (source / "a/000.png").rename(source / ("<b>\n" + "x" * 200 + ".png"))
+    write_picture(source / "large.png", synthetic_picture(120, 2 * LONGEST + 8, 2))
+    write_picture(source / "small.png", synthetic_picture(30, 200, 3))
+    (source / "broken.jpg").write_bytes(b"no picture")
+    (source / "text.txt").write_text("no picture either")
+    said: list[str] = []
+    photos = gather(tmp_path / "run", source, 32, said.append)
+    broken, small = sorted(said)
+    assert "broken.jpg" in broken
+    assert "small.png: is only 200 x 30 pixels large, 32 a side are needed" in small
+    taken = [*photos.training.iterdir(), *photos.held_out.iterdir()]
+    assert (len(taken), len(names(photos.held_out))) == (7, 3)
+    (large,) = (path for path in taken if "large" in path.name)
+    assert read_picture(large).shape == (40, (2 * LONGEST + 8) // 3, 3)
+    assert any(re.fullmatch(r"\d{3} <b>\?x{50,60}\.png", path.name) for path in taken)
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Path:
-    synthetic_pictures(tmp_path / "it's <mine>: #1", 10, 128)
-    return tmp_path / "it's <mine>: #1"
+def test_of_many_pictures_a_spread_is_taken_and_the_same_ones_held_out(tmp_path: Path):
+    synthetic_pictures(tmp_path / "mine", 2 * MOST, 32)
+    first, second = (gather(tmp_path / run, tmp_path / "mine", 32, ignore) for run in ("one", "two"))
+    assert (names(first.held_out), len(names(first.held_out))) == (names(second.held_out), 5)
+    taken = [*names(first.training), *names(first.held_out)]
+    assert sorted(int(Path(name).stem.split()[1]) for name in taken) == list(range(0, 2 * MOST, 2))
 
 
-def command(run: Path, photos: Path) -> list[str]:
-    return [sys.executable, "-m", "aesop", "demo", "--quick", "--photos", str(photos), "--run", str(run)]
+def test_too_few_or_none(tmp_path: Path):
+    with pytest.raises(DataError, match="nowhere"):
+        gather(tmp_path / "run", tmp_path / "nowhere", 96, ignore)
+    assert not (tmp_path / "run").exists()
+    synthetic_pictures(tmp_path / "mine", FEWEST - 1, 96)
+    with pytest.raises(DataError, match=f"mine: {FEWEST - 1} usable pictures are too few"):
+        gather(tmp_path / "run", tmp_path / "mine", 96, ignore)
+    synthetic_pictures(tmp_path / "mine", FEWEST, 96)
+    assert names(gather(tmp_path / "run", tmp_path / "mine", 96, ignore).held_out)
+
+
+def test_what_is_gathered_stays_and_folders_of_something_else_are_left_alone(tmp_path: Path):
+    paths = synthetic_pictures(tmp_path / "mine", FEWEST, 96)
+    photos = gather(tmp_path / "run", tmp_path / "mine", 96, ignore)
+    before = names(photos.training)
+    paths[0].unlink()
+    assert gather(tmp_path / "run", tmp_path / "mine", 96, ignore) == photos
+    assert names(photos.training) == before
+    with pytest.raises(RunError, match=r"demo with the pictures of .*mine; name a new folder"):
+        gather(tmp_path / "run", None, 96, ignore)
+    with pytest.raises(RunError, match="not empty and not a demo"):
+        gather(tmp_path / "mine", None, 96, ignore)
+    assert names(tmp_path / "mine") == [path.name for path in paths[1:]]
+
+
+def test_time_adds_up_over_interruptions():
+    assert seconds([{"seconds": value} for value in (5.0, 9.5, 4.0, 8.0, 2.0)]) == pytest.approx(9.5 + 8.0 + 2.0)
+
+
+def test_a_wrong_override_or_a_missing_package_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(AesopError, match="fidelity"):
+        demo(tmp_path / "run", overrides=["fidelity.iteratons=3"])
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(MissingExtraError, match=r"aesop-sr\[demo\]"):
+        demo(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not all(find_spec(package) for package in PACKAGES), reason="the extra demo is missing")
-class TestWhole:
-    def test_from_pictures_to_a_report(self, tmp_path: Path, mine: Path):
-        run = tmp_path / "a: demo #1"
-        environment = {**os.environ, "HOME": str(tmp_path / "home")}
-        first = subprocess.run(command(run, mine), capture_output=True, text=True, env=environment, check=False)
-        assert first.returncode == 0, first.stderr
-        assert first.stdout.splitlines()[-1] == str(run / "report.html")
-        assert "minute" in first.stderr
-        assert not (tmp_path / "home/.cache/aesop").exists(), "pictures belong into the demo's folder"
+def test_from_pictures_to_a_report(tmp_path: Path):
+    mine, run = tmp_path / "it's <mine>: #1", tmp_path / "a: demo #1"
+    synthetic_pictures(mine, 10, 128)
+    environment = {**os.environ, "HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "aesop", "demo", "--quick", "--device", "cpu", "--photos", mine, "--run", run]
+    first = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.splitlines()[-1] == str(run / "report.html")
+    assert "minute" in first.stderr
+    assert not (tmp_path / "home/.cache/aesop").exists(), "pictures belong into the demo's folder"
 
-        page = (run / "report.html").read_text(encoding="utf-8")
-        results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-        shown = [r for r in results["results"] if r["model"] in ("bicubic", "fidelity", "pixel", "aesop")]
-        assert len(shown) == 4 * 5
-        for result in shown:
-            digits = 4 if result["metric"] in ("ssim", "lpips-proxy") else 3
-            assert f">{result['mean']:.{digits}f}<" in page
-            assert f"{result['mean']:.{digits}f}" in first.stdout
-        assert all(difference["interval"] for difference in results["differences"])
-        assert results["models"] == ["bicubic", "fidelity", "pixel", "aesop"]
-        for path in find_pictures(run / "photos/validation"):
-            assert path.stem in page
+    page = (run / "report.html").read_text(encoding="utf-8")
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    shown = [r for r in results["results"] if r["model"] in ("bicubic", "fidelity", "pixel", "aesop")]
+    assert len(shown) == 4 * 5
+    for result in shown:
+        digits = 4 if result["metric"] in ("ssim", "lpips-proxy") else 3
+        assert f">{result['mean']:.{digits}f}<" in page
+        assert f"{result['mean']:.{digits}f}" in first.stdout
+    assert all(difference["interval"] for difference in results["differences"])
+    assert results["models"] == ["bicubic", "fidelity", "pixel", "aesop"]
+    for path in find_pictures(run / "photos/validation"):
+        assert path.stem in page
 
-        # The twins start from one network and do not end as one.
-        fidelity, aesop, pixel = (
-            load_file(run / name / "generator.safetensors")
-            for name in ("aesop/fidelity", "aesop/perceptual", "pixel/perceptual")
-        )
-        assert all(any(not torch.equal(a[key], b[key]) for key in a) for a, b in ((fidelity, aesop), (aesop, pixel)))
-        record = load_recipe(str(run / "pixel/recipe.yaml"))
-        assert record.fidelity.weights == run / "aesop/fidelity/generator.safetensors"
-        assert perceptual_of(record).fidelity_loss.type == PIXEL
+    # The twins start from one network and do not end as one.
+    fidelity, aesop, pixel = (
+        load_file(run / name / "generator.safetensors")
+        for name in ("aesop/fidelity", "aesop/perceptual", "pixel/perceptual")
+    )
+    assert all(any(not torch.equal(a[key], b[key]) for key in a) for a, b in ((fidelity, aesop), (aesop, pixel)))
+    record = load_recipe(str(run / "pixel/recipe.yaml"))
+    assert record.fidelity.weights == run / "aesop/fidelity/generator.safetensors"
+    assert perceptual_of(record).fidelity_loss.type == PIXEL
 
-        # A second call trains nothing.
-        before = (run / "aesop/perceptual/generator.safetensors").stat().st_mtime_ns
-        said: list[str] = []
-        demo(run, mine, overrides=QUICK, say=said.append)
-        assert (run / "aesop/perceptual/generator.safetensors").stat().st_mtime_ns == before
-        assert not any("about" in line for line in said)
-
-    def test_an_interrupted_demo_goes_on(self, tmp_path: Path, mine: Path):
-        run = tmp_path / "run"
-        changes = [*QUICK[1:], "fidelity.iterations=2", "autoencoder.iterations=2", "perceptual.iterations=100000"]
-        script = f"""
-from pathlib import Path
-from aesop.demo.demo import demo
-from aesop.errors import Interrupted
-try:
-    demo(Path({str(run)!r}), Path({str(mine)!r}), overrides={changes!r})
-except Interrupted as stopped:
-    raise SystemExit(128 + stopped.signum)
-"""
-        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
-        logs = [run / name / "perceptual/log.jsonl" for name in ("aesop", "pixel")]
-        deadline = time.monotonic() + 200
-        while not all(log.is_file() and log.stat().st_size for log in logs):
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        assert process.returncode == 128 + signal.SIGINT
-        for name in ("aesop", "pixel"):
-            assert (run / name / "perceptual/checkpoint.pt").is_file()
-            assert not (run / name / "perceptual/generator.safetensors").exists()
+    # A second call trains nothing.
+    before = (run / "aesop/perceptual/generator.safetensors").stat().st_mtime_ns
+    said: list[str] = []
+    demo(run, mine, overrides=QUICK, device="cpu", say=said.append)
+    assert (run / "aesop/perceptual/generator.safetensors").stat().st_mtime_ns == before
+    assert not any("about" in line for line in said)

@@ -47,11 +47,9 @@ def test_three_stages_leave_everything_in_the_run_folder(photos: Path, tmp_path:
 
 
 def test_an_autoencoder_is_worth_what_it_keeps_beyond_lr():
-    measured = {"ae_psnr": 30.68, "fidelity_psnr": 28.69, "bottleneck_psnr": 46.0}
-    assert "keeps 1.99 dB more of HR than LR allows" in verdict(measured, 1.0)
-    useless = {**measured, "ae_psnr": 28.70}
-    assert verdict(useless, 1.0).endswith("train it longer, or lower autoencoder.lr_weight")
-    assert verdict(useless, 0.0).endswith("train it longer")
+    assert "keeps 1.99 dB more of HR than LR allows" in verdict({"ae_psnr": 30.68, "fidelity_psnr": 28.69})
+    for useless in (28.70, 26.0):
+        assert "learned nothing beyond LR" in verdict({"ae_psnr": useless, "fidelity_psnr": 28.69})
 
 
 def test_finished_stages_are_skipped_and_left_alone(photos: Path, tmp_path: Path):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
-from aesop.cli.options import share_cores
+from aesop.cli.options import Device, share_cores
 
 
 def demo(
@@ -18,6 +18,7 @@ def demo(
         "demo"
     ),
     quick: Annotated[bool, Option("--quick", help="Every step once, in a minute; the values mean nothing.")] = False,
+    device: Device = "auto",
 ) -> None:
     """Train AESOP and its pixel-loss twin, and write a report.
 
@@ -28,6 +29,6 @@ def demo(
     from aesop.demo.demo import demo as run_demo
     from aesop.evaluation.terminal import print_tables
 
-    evaluation, report = run_demo(run, photos, overrides=QUICK if quick else ())
+    evaluation, report = run_demo(run, photos, overrides=QUICK if quick else (), device=device)
     print_tables(evaluation)
     print(report)

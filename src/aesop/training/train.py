@@ -196,7 +196,7 @@ def _train_one(
     if fabric.is_global_zero:
         told = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
         if isinstance(config, AutoEncoderConfig):
-            told = verdict(measured, config.lr_weight)
+            told = f"{told}: {verdict(measured)}"
         say(f"{name}: {told}; {files.network}{_peak_memory(fabric.device)}")
 
 
