@@ -257,19 +257,19 @@ def test_clip_iqa_is_piqs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_attributes_say_what_a_metric_is() -> None:
     assert [n for n, m in METRICS.items() if not m.needs_hr] == [
-        "lr-psnr", "ve", "niqe", "maniqa", "musiq", "clip-iqa",
+        "lr-psnr", "ve", "niqe", "maniqa", "musiq", "clip-iqa", "grid",
     ]  # fmt: skip
     assert [n for n, m in METRICS.items() if isinstance(m, SetMetric)] == ["fid", "patch-fid"]
     arrows = {arrow: [n for n, m in METRICS.items() if m.arrow == arrow] for arrow in ("↑", "↓", "")}
     assert arrows == {
         "↑": ["psnr", "ssim", "lr-psnr", "ae-psnr", "maniqa", "musiq", "clip-iqa"],
-        "↓": ["se", "l1", "lpips", "dists", "lpips-proxy", "fid", "patch-fid", "niqe"],
-        "": ["ve", "ve-hr"],
+        "↓": ["se", "l1", "lpips", "dists", "lpips-proxy", "fid", "patch-fid", "niqe", "grid"],
+        "": ["ve", "ve-hr", "grid-hr"],
     }
     best = {name: METRICS[name].best([2.0, 1.0, 3.0]) for name in ("psnr", "se", "ve")}
     assert best == {"psnr": 3, "se": 1, "ve": None}
     assert METRICS["psnr"].best([]) is None
-    assert [n for n, m in METRICS.items() if not m.by_default] == ["se", "ve", "ve-hr", "l1"]
+    assert [n for n, m in METRICS.items() if not m.by_default] == ["se", "ve", "ve-hr", "l1", "grid-hr"]
 
 
 def test_the_help_of_evaluate_names_all_metrics() -> None:

@@ -11,6 +11,7 @@ from aesop.metrics.bias_variance import HRVE, L1, SE, VE
 from aesop.metrics.clip_iqa import CLIPIQA
 from aesop.metrics.dists import DISTS
 from aesop.metrics.fid import FID
+from aesop.metrics.grid import Grid, HRGrid
 from aesop.metrics.lpips import LPIPS
 from aesop.metrics.lr_psnr import LRPSNR
 from aesop.metrics.metric import Metric, MetricUnavailable, Sample, SetMeasure, SetMetric, Settings
@@ -26,7 +27,7 @@ METRICS: dict[str, Metric | SetMetric] = {
     metric.name: metric
     for metric in (
         PSNR(), SSIM(), LRPSNR(), AEPSNR(), SE(), VE(), HRVE(), L1(), LPIPS(), DISTS(), LPIPSProxy(), FID(), PatchFID(),
-        NIQE(), MANIQA(), MUSIQ(), CLIPIQA(),
+        NIQE(), MANIQA(), MUSIQ(), CLIPIQA(), Grid(), HRGrid(),
     )
 }  # fmt: skip
 
