@@ -127,7 +127,7 @@ def autoencoders(work: Path, folder: Path) -> str:
         values = []
         for hr, lr in ((to_float(image.unsqueeze(0)) for image in pair) for pair in pairs):
             bottleneck, output = autoencoder.bottleneck_and_output(hr)
-            values.append([psnr(*images, border=border).item() for images, border in (
+            values.append([psnr(*images, border).item() for images, border in (
                 ((output, hr), 4), ((generator(lr), hr), 4), ((bottleneck, lr), 1),
             )])  # fmt: skip
         means = torch.tensor(values).mean(dim=0).tolist()

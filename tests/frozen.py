@@ -24,9 +24,8 @@ import torch
 from safetensors.torch import load_file
 
 from aesop.data.pictures import find_pictures, read_picture, to_planes
-from aesop.metrics.fid import FeatureDistance, resized
+from aesop.metrics.fid import features, frechet_distance, patches, resized
 from aesop.metrics.niqe import niqe
-from aesop.metrics.patch_fid import patches
 from aesop.training.train import train
 from helpers import synthetic_pictures
 from tiny_systems import crop_of, tiny_recipe
@@ -107,9 +106,9 @@ def measured() -> dict[str, Any]:
     ]
     found: dict[str, Any] = {}
     for name, cut in (("fid", resized), ("patch-fid", lambda images: patches(images, 64))):
-        metric = FeatureDistance(network, cut)
-        features = [np.concatenate([metric.features(picture) for picture in pictures]) for pictures in sets]
-        found[name] = metric.distance(*features)
+        found[name] = frechet_distance(
+            *(np.concatenate([features(picture, network, cut) for picture in pictures]) for pictures in sets)
+        )
     found["niqe"] = [niqe(picture).item() for picture in sets[0]]
     return found
 

@@ -252,7 +252,7 @@ def test_crops_of_files_and_captions_of_the_whole_picture(tmp_path: Path):
     assert torch.equal(sheet.picture, hr)
     assert [box.side for box in sheet.boxes] == [16, 16, 16]
     sr = {"bicubic": resize(lr, 4), "Ours": Upscaler(load_generator(network).model, 4)(lr)}
-    values = {title: psnr(to_float(image)[None], to_float(hr)[None], border=4).item() for title, image in sr.items()}
+    values = {title: psnr(to_float(image)[None], to_float(hr)[None], scale=4).item() for title, image in sr.items()}
     best = max(values, key=lambda title: values[title])
     for title, image in sr.items():
         assert torch.equal(sheet.crops[1][title], sheet.boxes[1].cut(image))

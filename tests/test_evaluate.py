@@ -371,6 +371,6 @@ def test_run_folders_from_training_to_pictures(
             large = generator(hr).clamp(0, 1)[0] * 255
             assert (to_planes(read_picture(tmp_path / f"large/{name}.png")) - large).abs().max() <= 0.5 + 1e-3
             sr = generator(to_tensor(half(picture(seed=seed)))[None])
-            assert results["psnr"][name] == pytest.approx(psnr(sr, hr, border=4).item(), abs=0.01)
+            assert results["psnr"][name] == pytest.approx(psnr(sr, hr, scale=4).item(), abs=0.01)
             encoded = [autoencoder(eight_bit(images).float() / 255) for images in (sr, hr)]
-            assert results["ae-psnr"][name] == pytest.approx(psnr(*encoded, border=4).item(), abs=0.01)
+            assert results["ae-psnr"][name] == pytest.approx(psnr(*encoded, scale=4).item(), abs=0.01)

@@ -20,7 +20,7 @@ from aesop.evaluation.cache import Cache, cache_file, digest
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.network import find_model
 from aesop.evaluation.pictures import pictures
-from aesop.metrics import METRICS, Metric, Sample, SetMetric, Settings
+from aesop.metrics import METRICS, Metric, Sample, SetMeasure, SetMetric, Settings
 from aesop.networks.state_dicts import write_state
 from helpers import synthetic_pictures, write_model
 
@@ -62,8 +62,8 @@ class ColourDistance(SetMetric):
     def __init__(self) -> None:
         self.seen = 0
 
-    def prepare(self, settings: Settings) -> ColourDistance:
-        return self
+    def prepare(self, settings: Settings) -> SetMeasure:
+        return SetMeasure(self.features, self.distance)
 
     def features(self, images: Tensor) -> np.ndarray:
         if images.mean() > 0.999:

@@ -7,6 +7,7 @@ import socket
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,16 +18,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from aesop.data.bicubic import resize
 from aesop.errors import DataError, ModelError
-from aesop.metrics import METRICS, Metric, MetricUnavailable, Sample, Settings
-from aesop.metrics.dists import dists
-from aesop.metrics.lpips import lpips
-from aesop.metrics.lr_psnr import lr_psnr
-from aesop.metrics.luma import eight_bit, luma
-from aesop.metrics.metric import Measure, require_file
-from aesop.metrics.proxy import feature_distance
-from aesop.metrics.psnr import psnr
+from aesop.metrics import METRICS, MetricUnavailable, Sample, SetMeasure, Settings
+from aesop.metrics.luma import eight_bit, luma, rounded
+from aesop.metrics.metric import Measure
+from aesop.metrics.perceptual import feature_distance
+from aesop.metrics.psnr import lr_psnr, psnr
 from aesop.metrics.ssim import ssim
 from aesop.networks import downloads
+from aesop.networks.downloads import fetch
 from aesop.networks.features import VGG19Features
 
 CPU = torch.device("cpu")
@@ -47,9 +46,9 @@ def neighbour(images: Tensor, amount: int = 20) -> Tensor:
 
 def prepare(name: str, autoencoder: nn.Module | None = None) -> Measure:
     """The function that measures a picture at scale 4 on the CPU."""
-    metric = METRICS[name]
-    assert isinstance(metric, Metric)
-    return metric.prepare(Settings(4, CPU, autoencoder))
+    measure = METRICS[name].prepare(Settings(4, CPU, autoencoder))
+    assert not isinstance(measure, SetMeasure)
+    return measure
 
 
 def test_luma_is_bt601_of_8_bit_levels() -> None:
@@ -74,21 +73,14 @@ class NoFloat64OnMPS(TorchDispatchMode):
 
 def test_metrics_work_on_mps_which_has_no_float64() -> None:
     """On tensors that have shape, type and device but no values: no such device is needed."""
-    seen: list[Tensor] = []
-
-    def features(images: Tensor) -> list[Tensor]:
-        seen.append(images)
-        return [images]
-
     with FakeTensorMode(), NoFloat64OnMPS():
         sr, hr = (torch.rand(1, 3, 32, 32, device="mps") for _ in range(2))
         with pytest.raises(TypeError, match="float64"):
             sr.double()
-        values = [psnr(sr, hr, border=4), ssim(sr, hr, border=4)]
-        distance = feature_distance(sr, hr, features)
+        values = [psnr(sr, hr, scale=4), ssim(sr, hr, scale=4)]
+        seen = rounded(sr)
     assert all((value.device.type, value.dtype) == ("cpu", torch.float64) for value in values)
-    assert distance.device.type == "mps"
-    assert all((images.device.type, images.dtype) == ("mps", torch.float32) for images in seen)
+    assert (seen.device.type, seen.dtype) == ("mps", torch.float32)
 
 
 def test_psnr_is_float64_numpy_without_the_border() -> None:
@@ -102,7 +94,7 @@ def test_psnr_is_float64_numpy_without_the_border() -> None:
         ]
         error = np.mean((y[0] - y[1])[4:-4, 4:-4] ** 2)
         expected.append(10 * np.log10(255**2 / error))
-    assert psnr(sr, hr, border=4).numpy() == pytest.approx(np.array(expected), abs=1e-9)
+    assert psnr(sr, hr, scale=4).numpy() == pytest.approx(np.array(expected), abs=1e-9)
 
 
 def test_the_border_does_not_count() -> None:
@@ -110,9 +102,9 @@ def test_the_border_does_not_count() -> None:
     sr = hr.clone()
     sr[..., :4, :] = 0
     sr[..., -4:] = 1
-    assert psnr(sr, hr, border=4).item() == float("inf")
-    assert psnr(sr, hr, border=3).item() < 40
-    assert ssim(sr, hr, border=4).item() == pytest.approx(1, abs=1e-12)
+    assert psnr(sr, hr, scale=4).item() == float("inf")
+    assert psnr(sr, hr, scale=3).item() < 40
+    assert ssim(sr, hr, scale=4).item() == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("size", [(19, 19), (40, 27)])
@@ -127,24 +119,24 @@ def test_ssim_is_scikit_images(size: tuple[int, int]) -> None:
         )
         for first, second in zip(*y, strict=True)
     ]
-    assert ssim(sr, hr, border=4).numpy() == pytest.approx(np.array(expected), abs=1e-9)
+    assert ssim(sr, hr, scale=4).numpy() == pytest.approx(np.array(expected), abs=1e-9)
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim])
 def test_fidelity_metrics_are_symmetric_and_independent_of_the_batch(metric) -> None:
     first, second = pictures(3, 3, 24, 25), pictures(3, 3, 24, 25, seed=1)
-    together = metric(first, second, border=2)
-    alone = torch.cat([metric(second[i : i + 1], first[i : i + 1], border=2) for i in range(3)])
+    together = metric(first, second, scale=2)
+    alone = torch.cat([metric(second[i : i + 1], first[i : i + 1], scale=2) for i in range(3)])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
 
 
 def test_sizes_that_differ_or_are_too_small_are_refused() -> None:
     with pytest.raises(DataError, match="9x8 and 8x8"):
-        psnr(torch.zeros(1, 3, 8, 9), torch.zeros(1, 3, 8, 8), border=1)
+        psnr(torch.zeros(1, 3, 8, 9), torch.zeros(1, 3, 8, 8), scale=1)
     with pytest.raises(DataError, match="all border"):
-        psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), border=4)
+        psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), scale=4)
     with pytest.raises(DataError, match="11 pixels"):
-        ssim(torch.zeros(1, 3, 18, 30), torch.zeros(1, 3, 18, 30), border=4)
+        ssim(torch.zeros(1, 3, 18, 30), torch.zeros(1, 3, 18, 30), scale=4)
     with pytest.raises(DataError, match="scale"):
         lr_psnr(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 8, 8), 4)
 
@@ -197,7 +189,7 @@ def test_metrics_of_the_auto_encoder_are_the_closed_forms() -> None:
     sr = neighbour(hr)
     found = {name: prepare(name, Darker())(Sample(sr, hr, lr, 4)) for name in ("ae-psnr", "se", "ve", "ve-hr", "l1")}
     distance = 255 * (sr - hr).abs().double().mean().item()
-    assert found["ae-psnr"] == pytest.approx(psnr(sr / 2, hr / 2, border=4).item(), abs=1e-4)
+    assert found["ae-psnr"] == pytest.approx(psnr(sr / 2, hr / 2, scale=4).item(), abs=1e-4)
     levels = {"se": distance / 2, "l1": distance, "ve": 127.5 * sr.mean().item(), "ve-hr": 127.5 * hr.mean().item()}
     assert {name: found[name] for name in levels} == pytest.approx(levels, rel=1e-5)
     assert prepare("se", Darker())(Sample(hr, hr, lr, 4)) == 0
@@ -206,7 +198,7 @@ def test_metrics_of_the_auto_encoder_are_the_closed_forms() -> None:
 def test_ae_of_a_picture_is_computed_once_for_all_models_and_metrics() -> None:
     autoencoder = Darker()
     settings = Settings(4, CPU, autoencoder)
-    measures = [m.prepare(settings) for m in METRICS.values() if isinstance(m, Metric) and m.needs_autoencoder]
+    measures: list[Any] = [m.prepare(settings) for m in METRICS.values() if m.needs_autoencoder]
     assert len(measures) == 4
     hr, lr = pictures(1, 3, 24, 24), pictures(1, 3, 6, 6)
     for amount in (5, 10, 30):
@@ -240,7 +232,7 @@ def test_proxy_grows_with_distortion_and_is_zero_for_equal_images() -> None:
     hr, lr = pictures(1, 3, 64, 64), pictures(1, 3, 16, 16)
     values = [measure(Sample(neighbour(hr, amount), hr, lr, 4)) for amount in (0, 10, 80)]
     assert values[0] == 0
-    assert 0 < values[1] < values[2] < METRICS["lpips-proxy"].range[1]
+    assert 0 < values[1] < values[2] < 4 * 4
 
 
 def random_alexnet(*args: object, **kwargs: object) -> nn.Module:
@@ -248,26 +240,6 @@ def random_alexnet(*args: object, **kwargs: object) -> nn.Module:
 
     torch.manual_seed(3)
     return AlexNet()
-
-
-def test_lpips_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both on one random AlexNet, with the calibration weights that each package carries."""
-    authors = pytest.importorskip("lpips")
-    torchmetrics = pytest.importorskip("torchmetrics.image.lpip")
-    monkeypatch.setattr("torchvision.models.alexnet", random_alexnet)
-    network = torchmetrics.LearnedPerceptualImagePatchSimilarity(net_type="alex").net
-    reference = authors.LPIPS(net="alex", verbose=False).eval()
-    hr = pictures(1, 3, 64, 72)
-    sr = neighbour(hr, 60)
-    with torch.no_grad():
-        value, expected = lpips(sr, hr, network).item(), reference(sr * 2 - 1, hr * 2 - 1).item()
-    assert expected > 0.01
-    assert value == pytest.approx(expected, rel=1e-3)
-    assert lpips(hr, hr, network).item() == 0
-    assert lpips((sr + 0.4 / 255).clamp(0, 1), hr, network).item() == value, "not rounded to 8 bit"
-    assert lpips(sr[..., :31, :31], hr[..., :31, :31], network).item() > 0
-    with pytest.raises(DataError, match="LPIPS needs 31 pixels per side; this picture has 40x30"):
-        lpips(sr[..., :30, :40], hr[..., :30, :40], network)
 
 
 def random_vgg16(*args: object, **kwargs: object) -> SimpleNamespace:
@@ -278,22 +250,40 @@ def random_vgg16(*args: object, **kwargs: object) -> SimpleNamespace:
     return SimpleNamespace(features=make_layers(cfgs["D"]))
 
 
-def test_dists_is_that_of_its_authors_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both on one random VGG16, with the weights of each layer that each package carries."""
-    authors = pytest.importorskip("DISTS_pytorch")
-    torchmetrics = pytest.importorskip("torchmetrics.functional.image.dists")
-    monkeypatch.setattr(torchmetrics, "vgg16", random_vgg16)
+@pytest.mark.parametrize("name", ["lpips", "dists"])
+def test_distances_are_those_of_their_authors_packages(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both on one random network, with the calibration weights that each package carries."""
+    authors = pytest.importorskip({"lpips": "lpips", "dists": "DISTS_pytorch"}[name])
+    from torchvision import models
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    for weights in (models.AlexNet_Weights.DEFAULT, models.VGG16_Weights.DEFAULT):
+        (tmp_path / "checkpoints" / Path(weights.url).name).touch()
+    monkeypatch.setattr("torchvision.models.alexnet", random_alexnet)
+    monkeypatch.setattr(pytest.importorskip("torchmetrics.functional.image.dists"), "vgg16", random_vgg16)
     monkeypatch.setattr("torchvision.models.vgg16", random_vgg16)
-    network, reference = torchmetrics.DISTSNetwork().eval(), authors.DISTS().eval()
-    hr = pictures(1, 3, 64, 72)
+    hr, lr = pictures(1, 3, 64, 72), pictures(1, 3, 16, 18)
     sr = neighbour(hr, 60)
     with torch.no_grad():
-        value, expected = dists(sr, hr, network).item(), reference(sr, hr).item()
+        if name == "lpips":
+            expected = authors.LPIPS(net="alex", verbose=False).eval()(sr * 2 - 1, hr * 2 - 1).item()
+        else:
+            expected = authors.DISTS().eval()(sr, hr).item()
+    measure = prepare(name)
+    value = measure(Sample(sr, hr, lr, 4))
     assert expected > 0.001
-    assert value == pytest.approx(expected, rel=1e-5)
-    assert dists(hr, hr, network).item() == pytest.approx(0, abs=1e-5)
-    assert dists((sr + 0.4 / 255).clamp(0, 1), hr, network).item() == value, "not rounded to 8 bit"
-    assert math.isfinite(dists(sr[..., :4, :4], hr[..., :4, :4], network).item())
+    assert value == pytest.approx(expected, rel=1e-3 if name == "lpips" else 1e-5)
+    assert measure(Sample(hr, hr, lr, 4)) == pytest.approx(0, abs=1e-5)
+    assert measure(Sample((sr + 0.4 / 255).clamp(0, 1), hr, lr, 4)) == value, "not rounded to 8 bit"
+    assert math.isfinite(measure(Sample(sr[..., :31, :31], hr[..., :31, :31], lr, 4)))
+    with pytest.raises(DataError, match="72x64 and 36x32"):
+        measure(Sample(sr, hr[..., ::2, ::2], lr, 4))
+    if name == "lpips":
+        with pytest.raises(DataError, match="LPIPS needs 31 pixels per side; this picture has 40x30"):
+            measure(Sample(sr[..., :30, :40], hr[..., :30, :40], lr, 4))
 
 
 def test_a_server_that_never_answers_costs_one_timeout_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,15 +293,9 @@ def test_a_server_that_never_answers_costs_one_timeout_only(tmp_path: Path, monk
         url = f"http://127.0.0.1:{server.getsockname()[1]}/weights-12345678.pth"
         started = time.monotonic()
         for _ in range(3):
-            with pytest.raises(MetricUnavailable, match=r"weights-12345678\.pth could not be downloaded; put it into"):
-                require_file(url)
+            with pytest.raises(ModelError, match=r"weights-12345678\.pth could not be downloaded; put it into"):
+                fetch(url)
         monkeypatch.setattr("torchvision.models.VGG19_Weights", SimpleNamespace(IMAGENET1K_V1=SimpleNamespace(url=url)))
         with pytest.raises(ModelError, match=r"weights-12345678\.pth could not be downloaded.*features\.weights=FILE"):
             VGG19Features(["conv1_1"])
         assert time.monotonic() - started < 2
-
-
-def test_weights_in_the_cache_need_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "known.pth").touch()
-    monkeypatch.setattr("urllib.request.urlopen", pytest.fail)
-    assert require_file("http://127.0.0.1:1/known.pth", tmp_path) == tmp_path / "known.pth"

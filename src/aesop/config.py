@@ -7,10 +7,12 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
 from pydantic_core import ErrorDetails
+
+Class = TypeVar("Class")
 
 
 class Config(BaseModel):
@@ -65,26 +67,29 @@ def _as_yaml(value: object) -> str:
 def extendable(base: type[Config]) -> WrapValidator:
     """Let a section's `type` be `module:Class` as well: a class of the user's own, derived from `base`.
 
-    Its field `type` is a plain `str`. Its module is imported from the present folder or wherever Python looks.
+    Its field `type` is a plain `str`.
     """
 
     def own_or_known(value: Any, known: Any) -> Any:
         kind = value.get("type") if isinstance(value, dict) else None
         if not isinstance(kind, str) or ":" not in kind:
             return known(value)
-        module, _, name = kind.partition(":")
-        found = getattr(import_here(module), name, None)
-        if not (isinstance(found, type) and issubclass(found, base) and found is not base):
-            raise ValueError(
-                f"{kind}: {module} has no class {name} derived from {base.__name__}; see docs/extending.md"
-            )
         try:
-            return found.model_validate(value)
+            return named_class(kind, base).model_validate(value)
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"{kind}: {complaint(first, '.'.join(map(str, first['loc'])))}") from error
 
     return WrapValidator(own_or_known)
+
+
+def named_class(text: str, base: type[Class]) -> type[Class]:
+    """Find the class of the user's own, derived from `base`, that `module:Class` names; raises ValueError for none."""
+    module, _, name = text.partition(":")
+    found = getattr(import_here(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, base) and found is not base):
+        raise ValueError(f"{text}: {module} has no class {name} derived from {base.__name__}; see docs/extending.md")
+    return found
 
 
 def import_here(module: str) -> ModuleType:

@@ -109,7 +109,7 @@ def compare_spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: 
     """
 
     def view(image: Tensor) -> View:
-        similarity = float(psnr(image.unsqueeze(0), picture.unsqueeze(0), border=scale))
+        similarity = float(psnr(image.unsqueeze(0), picture.unsqueeze(0), scale))
         return View(image, log_spectrum(image), reproduced(image, picture, scale), similarity)
 
     blurred = low_passed(picture, sigma)

@@ -136,7 +136,7 @@ class Measurer:
         measure = self.prepare(metric)
         if measure is None:
             raise MetricUnavailable(self.unavailable[metric])
-        if not callable(measure):  # of sets
+        if isinstance(measure, SetMeasure):
             if (None, metric) not in values:
                 values[None, metric] = measure.features(sample.hr)
             values[model, metric] = measure.features(sample.sr)

@@ -15,8 +15,7 @@ from aesop.evaluation.cache import Cache, Value, digest, sha256_of
 from aesop.evaluation.measure import Job, Measured, Measurer, Setup
 from aesop.evaluation.pictures import has_sr, sr_path
 from aesop.evaluation.results import NO_GROUND_TRUTH, Failure, Result
-from aesop.metrics import SetMetric, metric_named
-from aesop.metrics.metric import Described
+from aesop.metrics import Metric, SetMeasure, SetMetric, metric_named
 
 #: To be raised with every change of evaluation that changes values: cached ones of another are not used.
 PROTOCOL = 3
@@ -111,7 +110,7 @@ class BenchmarkValues:
             if len(there) < len(names):
                 result.unavailable = measurer.unavailable.get(metric)
             measure = measurer.prepare(metric) if there else None
-            if measure is None or callable(measure):
+            if not isinstance(measure, SetMeasure):
                 return
             sides = [np.concatenate([self.values[side, metric, index] for index in there]) for side in (model, None)]
             try:
@@ -142,7 +141,7 @@ class BenchmarkValues:
         keys = self._sr[model]
         return None if None in keys else digest(self._metric[metric], *sorted(filter(None, keys)))
 
-    def _metric_key(self, name: str, metric: Described) -> str | None:
+    def _metric_key(self, name: str, metric: Metric) -> str | None:
         if ":" in name:  # of the user's own code, which may change
             return None
         encoder = self.setup.autoencoder if metric.needs_autoencoder else None

@@ -23,7 +23,7 @@ class L1(Metric):
 
     name, title = "l1", "L1"
     higher_is_better = False
-    unit, digits, range = "levels", 3, (0.0, 255.0)
+    unit, digits = "levels", 3
     by_default = False
     protocol = "|SR - HR| on RGB, no border cropped"
 

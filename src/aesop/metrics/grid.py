@@ -57,7 +57,6 @@ class Grid(Metric):
 
     name, title = "grid", "Grid"
     higher_is_better = False
-    range = (float("-inf"), float("inf"))
     unit, digits = "dB", 1
     needs_hr = False
     protocol = "energy of period s over its neighbours', on rounded grey; photographs have about -1 dB (`grid-hr`)"

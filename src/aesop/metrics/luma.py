@@ -26,12 +26,15 @@ def luma(images: Tensor) -> Tensor:
     return torch.einsum("nchw,c->nhw", images, weights).unsqueeze(1) + 16
 
 
-def comparable_luma(images: Tensor, border: int) -> Tensor:
-    """Y, 16..235, of `images` (N, 3, H, W) in [0, 1] after rounding to 8 bit, less `border` pixels on every side."""
+def comparable_luma(images: Tensor, scale: int) -> Tensor:
+    """Y, 16..235, of `images` (N, 3, H, W) in [0, 1] after rounding to 8 bit, without their border.
+
+    That is as many pixels on every side as the scale (the paper's protocol).
+    """
     height, width = images.shape[-2:]
-    if min(height, width) <= 2 * border:
-        raise DataError(f"a picture of {width}x{height} pixels is all border ({border} pixels are cropped)")
-    return luma(eight_bit(images))[..., border : height - border, border : width - border]
+    if min(height, width) <= 2 * scale:
+        raise DataError(f"a picture of {width}x{height} pixels is all border ({scale} pixels are cropped)")
+    return luma(eight_bit(images))[..., scale : height - scale, scale : width - scale]
 
 
 def require_sides(images: Tensor, least: int, title: str) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aesop.errors import AesopError, MissingExtraError, ModelError
-from aesop.metrics.luma import rounded
-from aesop.networks.downloads import fetch
+from aesop.metrics.luma import require_same_size, require_sides, rounded
 
 
 class MetricUnavailable(AesopError):  # noqa: N818 - a state that a table shows, not a failure
@@ -29,11 +28,6 @@ class Sample:
     ground_truth: Tensor | None
     lr: Tensor
     scale: int
-
-    def to(self, device: torch.device) -> Sample:
-        """The sample on a device."""
-        hr = None if self.ground_truth is None else self.ground_truth.to(device)
-        return Sample(self.sr.to(device), hr, self.lr.to(device), self.scale)
 
     @property
     def hr(self) -> Tensor:
@@ -73,25 +67,27 @@ class Settings:
 Measure = Callable[[Sample], float]
 
 
-class SetMeasure(Protocol):
-    """What a metric of a whole set is computed from: features of every picture, and a distance between two sets."""
+@dataclass(frozen=True)
+class SetMeasure:
+    """What a metric of a whole set is computed from.
 
-    def features(self, images: Tensor) -> np.ndarray:
-        """Features, (n, d) float64, of an image (1, 3, H, W) in [0, 1]; n is 1, or the number of its patches."""
-        ...
+    `features` are those of an image (1, 3, H, W) in [0, 1]: (n, d) float64, n is 1 or the number of its patches.
+    `distance` is that of two sets of features, (n, d) and (m, d).
+    """
 
-    def distance(self, sr: np.ndarray, hr: np.ndarray) -> float:
-        """Distance of two sets of features, (n, d) and (m, d)."""
-        ...
+    features: Callable[[Tensor], np.ndarray]
+    distance: Callable[[np.ndarray, np.ndarray], float]
 
 
-class Described:
-    """The attributes of a metric. Cached values of another `version` of it, or of its packages, are not used."""
+class Metric:
+    """A metric of a picture. Derive from it, set the attributes and write `measure`, or `prepare` where one loads.
+
+    Cached values of another `version` of it, or of its packages, are not used.
+    """
 
     name: str = ""  #: on the command line and in JSON
     title: str = ""  #: in tables
     higher_is_better: ClassVar[bool | None]  #: None where neither is better
-    range: ClassVar[tuple[float, float]] = (0.0, float("inf"))
     unit: ClassVar[str] = ""
     digits: ClassVar[int] = 4  #: decimals that are worth printing
     needs_hr: ClassVar[bool] = True  #: those that do not also measure pictures without ground truth
@@ -118,11 +114,7 @@ class Described:
             return None
         return (max if self.higher_is_better else min)(values, default=None)
 
-
-class Metric(Described):
-    """A metric of a picture. Derive from it, set the attributes and write `measure`, or `prepare` where one loads."""
-
-    def prepare(self, settings: Settings) -> Measure:
+    def prepare(self, settings: Settings) -> Measure | SetMeasure:
         """Load what is needed, once, or raise MetricUnavailable; return the function that measures a picture."""
         del settings
         return self.measure
@@ -131,38 +123,47 @@ class Metric(Described):
         """Measure one picture."""
         raise NotImplementedError
 
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Raise MetricUnavailable, which says why, where packages of the extra `metrics` or weights are missing."""
+        try:
+            yield
+        except ImportError as error:
+            raise MetricUnavailable(str(MissingExtraError(self.title, "metrics"))) from error
+        except (MissingExtraError, ModelError) as error:
+            raise MetricUnavailable(str(error)) from error
+
 
 class NetworkMetric(Metric):
     """A metric of a picture that a network computes."""
 
-    def load(self, device: torch.device) -> Any:
-        """Load the network; MetricUnavailable where it is not available, ImportError for packages of `metrics`."""
-        raise NotImplementedError
+    least_side: ClassVar[int] = 1  #: of a picture that the network can take
 
-    def value(self, network: Any, sample: Sample) -> Tensor:
-        """Measure one picture, on the network's device: a tensor of one number."""
+    def load(self, device: torch.device) -> Callable[..., Tensor]:
+        """Load the network: a function of SR, and of HR if it `needs_hr`, whose value is a tensor of one number.
+
+        They are (1, 3, H, W) in [0, 1], rounded to 8 bit, neither cropped nor resized, on the device. ImportError and
+        ModelError say what is missing.
+        """
         raise NotImplementedError
 
     def prepare(self, settings: Settings) -> Measure:
-        try:
+        with self.loading():
             network = self.load(settings.device)
-        except (ImportError, MissingExtraError) as error:
-            reason = MissingExtraError(self.title, "metrics") if isinstance(error, ImportError) else error
-            raise MetricUnavailable(str(reason)) from error
-        return torch.inference_mode()(lambda sample: self.value(network, sample.to(settings.device)).item())
+
+        @torch.inference_mode()
+        def measure(sample: Sample) -> float:
+            images = [sample.sr, sample.hr] if self.needs_hr else [sample.sr]
+            require_same_size(images[0], images[-1])
+            require_sides(sample.sr, self.least_side, self.title)
+            return network(*(rounded(image).to(settings.device) for image in images)).item()
+
+        return measure
 
 
-class SetMetric(Described):
+class SetMetric(Metric):
     """A metric of a set of pictures, such as FID: it has no value for one picture."""
 
     def prepare(self, settings: Settings) -> SetMeasure:
         """Load what is needed, once; raises MetricUnavailable where it is not available."""
         raise NotImplementedError
-
-
-def require_file(url: str, folder: Path | None = None) -> Path:
-    """Fetch the weights of `url` into `folder` (torch's cache if None) unless there; MetricUnavailable on failure."""
-    try:
-        return fetch(url, folder)
-    except ModelError as error:
-        raise MetricUnavailable(str(error)) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,18 +32,11 @@ NOISE = 1e-10
 PRISTINE = Path(__file__).with_name("niqe_pristine.npz")
 
 
-class Gaussian(NamedTuple):
-    """Mean (36,) and covariance (36, 36) of block statistics, float64."""
-
-    mean: Tensor
-    covariance: Tensor
-
-
 @cache
-def pristine() -> Gaussian:
-    """The model of pristine photographs that every published NIQE is measured from."""
+def pristine() -> tuple[Tensor, Tensor]:
+    """The model that every published NIQE is measured from: mean (36,) and covariance (36, 36), float64."""
     with np.load(PRISTINE) as model:
-        return Gaussian(torch.from_numpy(model["mean"]), torch.from_numpy(model["covariance"]))
+        return torch.from_numpy(model["mean"]), torch.from_numpy(model["covariance"])
 
 
 def niqe(images: Tensor) -> Tensor:
@@ -59,11 +51,11 @@ def niqe(images: Tensor) -> Tensor:
     red, green, blue = eight_bit(images).cpu().unbind(dim=1)
     # In thousandths, which are whole: no rounding error decides which way a half goes.
     grey = ((299 * red + 587 * green + 114 * blue + 500) / 1000).floor()
-    return torch.stack([unnaturalness(image, pristine()) for image in grey])
+    return torch.stack([unnaturalness(image) for image in grey])
 
 
-def unnaturalness(grey: Tensor, model: Gaussian) -> Tensor:
-    """Distance of the block statistics of a grey image (H, W), float64 in 0..255, from `model`; a scalar."""
+def unnaturalness(grey: Tensor) -> Tensor:
+    """Distance of the block statistics of a grey image (H, W), float64 in 0..255, from `pristine` ones; a scalar."""
     height, width = (size // BLOCK * BLOCK for size in grey.shape)
     image = grey[None, None, :height, :width]
     if image.numel() < 2 * BLOCK**2:
@@ -74,8 +66,9 @@ def unnaturalness(grey: Tensor, model: Gaussian) -> Tensor:
     whole = features[~features.isnan().any(dim=1)]
     if len(whole) < 2:
         raise DataError(f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels that are not flat; this picture has fewer")
-    difference = model.mean - features.nanmean(dim=0)
-    inverse = torch.linalg.pinv((model.covariance + whole.T.cov()) / 2, hermitian=True)
+    mean, covariance = pristine()
+    difference = mean - features.nanmean(dim=0)
+    inverse = torch.linalg.pinv((covariance + whole.T.cov()) / 2, hermitian=True)
     return (difference @ inverse @ difference).sqrt()
 
 

@@ -16,18 +16,18 @@ SIGMA = 1.5
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def ssim(sr: Tensor, hr: Tensor, *, border: int) -> Tensor:
-    """Mean SSIM on unrounded Y of 8-bit-rounded images, `border` pixels cropped (the paper: border = scale).
+def ssim(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
+    """Mean SSIM on unrounded Y of 8-bit-rounded images without their border, which is as wide as `scale`.
 
     Gaussian window of 11x11 with sigma 1.5, only where it lies inside the image, population covariances, float64.
     `sr` and `hr` are (N, 3, H, W) in [0, 1]; returns (N,) in [-1, 1], 1 for equal images. Raises DataError where
     sizes differ or the cropped images are smaller than the window.
     """
     require_same_size(sr, hr)
-    x, y = comparable_luma(sr, border), comparable_luma(hr, border)
+    x, y = comparable_luma(sr, scale), comparable_luma(hr, scale)
     height, width = x.shape[-2:]
     if min(height, width) < WINDOW:
-        raise DataError(f"SSIM needs {WINDOW} pixels a side after cropping {border}; this picture has {width}x{height}")
+        raise DataError(f"SSIM needs {WINDOW} pixels a side after cropping {scale}; this picture has {width}x{height}")
     means = (smoothed(images, WINDOW, SIGMA) for images in (x, y, x * x, y * y, x * y))
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = means
     covariance = mean_xy - mean_x * mean_y
@@ -50,8 +50,7 @@ class SSIM(Metric):
 
     name, title = "ssim", "SSIM"
     higher_is_better = True
-    range = (-1.0, 1.0)
     protocol = "on Y, 11 x 11 Gaussian window, as many border pixels cropped as the scale"
 
     def measure(self, sample: Sample) -> float:
-        return ssim(sample.sr, sample.hr, border=sample.scale).item()
+        return ssim(sample.sr, sample.hr, sample.scale).item()

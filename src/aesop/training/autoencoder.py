@@ -65,8 +65,8 @@ class AutoEncoderStage(Stage[AutoEncoder]):
         autoencoded, bottleneck = [], []
         for lr, hr in pairs:
             squeezed, output = self.result.bottleneck_and_output(hr)
-            autoencoded.append(psnr(output, hr, border=self.scale).item())
-            bottleneck.append(psnr(squeezed, lr, border=1).item())
+            autoencoded.append(psnr(output, hr, self.scale).item())
+            bottleneck.append(psnr(squeezed, lr, scale=1).item())
         measured = {"ae_psnr": sum(autoencoded) / len(pairs), "bottleneck_psnr": sum(bottleneck) / len(pairs)}
         if self.fidelity is None:
             return measured

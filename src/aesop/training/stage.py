@@ -83,5 +83,5 @@ def adam(parameters: Any, config: StageConfig) -> Adam:
 @torch.no_grad()
 def validation_psnr(generator: nn.Module, pairs: Pairs) -> float:
     """Mean PSNR of `generator` over held-out pairs, in dB."""
-    values = [psnr(generator(lr), hr, border=hr.shape[-1] // lr.shape[-1]).item() for lr, hr in pairs]
+    values = [psnr(generator(lr), hr, hr.shape[-1] // lr.shape[-1]).item() for lr, hr in pairs]
     return sum(values) / len(values)

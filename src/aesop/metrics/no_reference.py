@@ -1,4 +1,4 @@
-"""MANIQA and MUSIQ through pyiqa, the optional extra `iqa`; its licence, PolyForm Noncommercial, is not ours."""
+"""Networks that judge a picture without HR: CLIP-IQA, MANIQA and MUSIQ."""
 
 from __future__ import annotations
 
@@ -9,21 +9,47 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from aesop.errors import MissingExtraError
-from aesop.metrics.luma import rounded
-from aesop.metrics.metric import MetricUnavailable, NetworkMetric, Sample, require_file
-from aesop.networks.downloads import answers
+from aesop.metrics.metric import MetricUnavailable, NetworkMetric
+from aesop.networks.downloads import answers, fetch
 
 HUB = "https://huggingface.co"
 LICENCE = "(pyiqa; its licence, PolyForm Noncommercial, forbids commercial use)"
 
 
-class PyiqaMetric(NetworkMetric):
-    """The network that pyiqa has by a metric's name; it sees 8-bit-rounded RGB, uncropped.
+class CLIPIQA(NetworkMetric):
+    """CLIP-IQA (Wang et al. 2023): does CLIP find "Good photo." or "Bad photo." nearer to a picture? Through piq.
 
-    `weights` is the key of its file in pyiqa's list; we fetch it ourselves, since pyiqa waits for ever.
+    One pair of sentences, as its authors define it; piq's network is CLIP's ResNet-50 without position embedding.
+    pyiqa's `clipiqa`, whose values many papers print, averages over five pairs: they do not compare. The paper cut
+    DRealSR's pictures into quadrants, for lack of memory.
+    """
+
+    name, title = "clip-iqa", "CLIP-IQA"
+    higher_is_better = True
+    packages = ("piq",)
+    needs_hr = False
+    least_side = 32  # the ResNet halves a picture five times
+    unlike_paper = "the paper's tool averages five pairs of sentences, ours has one"
+    protocol = "needs no HR; one pair of prompts"
+
+    def load(self, device: torch.device) -> nn.Module:
+        from piq import CLIPIQA
+        from piq.clip_iqa import TOKENS_URL
+        from piq.feature_extractors.clip import PIQ_CLIP_MODEL_PATH
+
+        for url in (PIQ_CLIP_MODEL_PATH, TOKENS_URL):
+            fetch(url, Path("~/.cache/clip").expanduser())
+        return CLIPIQA().to(device)
+
+
+class PyiqaMetric(NetworkMetric):
+    """The network that pyiqa has by a metric's name.
+
+    pyiqa is the optional extra `iqa`; its licence, PolyForm Noncommercial, is not ours. `weights` is the key of the
+    network's file in pyiqa's list; we fetch it ourselves, since pyiqa waits for ever.
     """
 
     higher_is_better = True
@@ -39,7 +65,7 @@ class PyiqaMetric(NetworkMetric):
             url = import_module(f"pyiqa.archs.{self.name}_arch").default_model_urls[self.weights]
         except ImportError as error:
             raise MetricUnavailable(f"{MissingExtraError(self.title, 'iqa')} {LICENCE}") from error
-        require_file(url, folder)
+        fetch(url, folder)
         if not answers(HUB):
             # MANIQA's trunk comes by way of timm, which would ask for a minute before it looks into its cache.
             vars(import_module("huggingface_hub.constants"))["HF_HUB_OFFLINE"] = True
@@ -49,9 +75,6 @@ class PyiqaMetric(NetworkMetric):
         except (OSError, RuntimeError) as error:
             raise MetricUnavailable(f"no weights: pyiqa could not load {self.title} ({error})") from error
 
-    def value(self, network: Any, sample: Sample) -> Tensor:
-        return network(rounded(sample.sr))
-
 
 class MANIQA(PyiqaMetric):
     """MANIQA (Yang et al. 2022), a transformer: the mean over 20 crops of 224x224 pixels, spread evenly.
@@ -60,7 +83,6 @@ class MANIQA(PyiqaMetric):
     """
 
     name, title = "maniqa", "MANIQA"
-    range = (0.0, 1.0)
     weights = "koniq"
 
 
@@ -68,5 +90,5 @@ class MUSIQ(PyiqaMetric):
     """MUSIQ (Ke et al. 2021), a transformer on 32x32 patches of the picture and of copies of side 384 and 224."""
 
     name, title = "musiq", "MUSIQ"
-    range, digits = (0.0, 100.0), 3
+    digits = 3
     weights = "koniq10k"
