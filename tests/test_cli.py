@@ -131,7 +131,7 @@ def test_an_error_of_the_system_that_nobody_expected_is_a_sentence(capsys: pytes
     ("words", "message"),
     [
         ("labtop --data . --run run", "did you mean laptop"),
-        ("laptop seeed=1 --data . --run run", "did you mean `seed`"),
+        ("laptop seeed=1 --data . --run run", "the nearest is `seed`"),
         ("laptop --data none --run run", "none"),
         ("laptop --hr . --run run", "--lr DIR"),
         ("laptop --data . --run run --device warp", "--device warp"),

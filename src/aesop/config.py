@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import json
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 Class = TypeVar("Class")
 
@@ -19,6 +20,21 @@ class Config(BaseModel):
     """Base of every section of a recipe; a section stands in the file of what it configures."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_key(cls, values: Any) -> Any:
+        """Refuse a key that is not there before pydantic does, which would not know the nearest one."""
+        for key in values if isinstance(values, dict) else ():
+            if key not in cls.model_fields:
+                near = difflib.get_close_matches(str(key), cls.model_fields, 1)
+                hint = (
+                    f"the nearest is `{near[0]}`"
+                    if near
+                    else f"the keys here are {', '.join(sorted(cls.model_fields))}"
+                )
+                raise PydanticCustomError("unknown_key", "unknown key {key}; {hint}", {"key": key, "hint": hint})
+        return values
 
 
 #: What pydantic expects, by the type of its error, with the limits that the error carries.
@@ -45,15 +61,15 @@ _EXPECTED = {
 def complaint(error: ErrorDetails, key: str) -> str:
     """Return what is wrong with the value of `key`, in one sentence without its full stop."""
     named = f"`{key}`" if key else "the section"
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {named}"
+    context = error.get("ctx", {})
+    if error["type"] == "unknown_key":
+        return f"unknown key `{key and f'{key}.'}{context['key']}`; {context['hint']}"
     if error["type"] == "missing":
         return f"{named} is missing; set it"
     given = "" if isinstance(error["input"], dict) else f" (it is {_as_yaml(error['input'])})"
-    context = error.get("ctx", {})
     if error["type"] == "union_tag_invalid":
         tags = context["expected_tags"].replace("'", "")
-        return f"`{key}.type` must be one of {tags} (it is {_as_yaml(context['tag'])})"
+        return f"`{key}.type` must be one of {tags} (it is {_as_yaml(error['input'].get('type'))})"
     if (expected := _EXPECTED.get(error["type"])) is not None:
         return f"{named} must be {expected.format(**context).replace(chr(39), '')}{given}"
     message = error["msg"].removeprefix("Value error, ").removesuffix(".")

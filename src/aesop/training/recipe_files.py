@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import difflib
 import functools
-import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from aesop.config import Config, complaint
+from aesop.config import complaint
 from aesop.errors import RecipeError
 from aesop.training.recipe import Recipe
 
@@ -35,10 +34,25 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     # A new type starts its section afresh, so that it must not undo what the other overrides say of it.
     for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".type")):
         _override(values, override)
+    return _checked(name, values)
+
+
+def _checked(name: str, values: dict[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"{name}: {_explain(error)}") from error
+        first = error.errors()[0]
+        # The keys, without the chosen `type` of a section, which pydantic adds.
+        keys: list[str] = []
+        section: Any = values
+        for part in first["loc"]:
+            if not isinstance(section, dict) or part in section or part != section.get("type"):
+                keys.append(str(part))
+                section = section.get(part) if isinstance(section, dict) else None
+        if first["type"] == "union_tag_not_found":  # of an unknown type, pydantic says which there are
+            section["type"] = None
+            return _checked(name, values)
+        raise RecipeError(f"{name}: {complaint(first, '.'.join(keys))}.") from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -114,51 +128,3 @@ def _override(values: dict[str, Any], override: str) -> None:
     if last == "type" and section.get("type") != value:
         section.clear()
     section[last] = value
-
-
-def _explain(error: ValidationError) -> str:
-    """Put the first complaint in one sentence."""
-    first = error.errors()[0]
-    location = tuple(part for part in first["loc"] if isinstance(part, str | int))
-    keys, around, within = _walk(location)
-    path = ".".join(keys)
-    if first["type"] == "extra_forbidden":
-        known = sorted({key for cls in around for key in cls.model_fields})
-        near = difflib.get_close_matches(str(location[-1]), known, 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"the keys here are {', '.join(known)}."
-        return f"unknown key `{path}`; {hint}"
-    if first["type"] == "union_tag_not_found":
-        return f"`{path}` needs a `type`, one of {', '.join(str(tag) for cls in within for tag in _types_of(cls))}."
-    return f"{complaint(first, path)}."
-
-
-def _walk(location: Sequence[str | int]) -> tuple[list[str], list[type[Config]], list[type[Config]]]:
-    """Follow pydantic's location: its keys, the sections that the last may stand in, and those that it may be.
-
-    The chosen `type` of a section, which pydantic adds, is left out.
-    """
-    keys: list[str] = []
-    around: list[type[Config]] = []
-    within: list[type[Config]] = [Recipe]
-    for part in location:
-        chosen = [cls for cls in within if part in _types_of(cls)]
-        if chosen and len(within) > 1:
-            within = chosen
-            continue
-        keys.append(str(part))
-        fields = [cls.model_fields[str(part)] for cls in within if part in cls.model_fields]
-        around, within = within, [found for field in fields for found in _configs_in(field.annotation)]
-    return keys, around, within
-
-
-def _types_of(cls: type[Config]) -> tuple[object, ...]:
-    field = cls.model_fields.get("type")
-    return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
-
-
-def _configs_in(annotation: object) -> Iterator[type[Config]]:
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        yield annotation
-    elif get_origin(annotation) in (Union, types.UnionType, Annotated):
-        for argument in get_args(annotation):
-            yield from _configs_in(argument)
