@@ -19,9 +19,9 @@ from aesop.networks.generators import GeneratorConfig
 from aesop.networks.kinds import kind_of_network
 from aesop.networks.rrdb import RRDBNet
 from aesop.networks.section import SCALES
-from aesop.networks.spandrel_any import prepare, read_by_spandrel
+from aesop.networks.spandrel_any import arguments_of, prepare, read_by_spandrel
 from aesop.networks.spsr import SPSRNet, is_spsr
-from aesop.networks.srresnet import is_srresnet, srresnet_from_state
+from aesop.networks.srresnet import MSRResNet, SRResNet, is_srresnet, srresnet_from_state
 from aesop.networks.state_dicts import WeightsFile, built_to_fit, read_state
 from aesop.run import Run
 
@@ -128,6 +128,27 @@ def _spandrels(file: WeightsFile) -> tuple[nn.Module, int, str]:
     except ValueError as error:
         raise ModelError(f"{file.path} looks like {kind}, but {error}.") from error
     return prepare(read.model.eval(), read.size_requirements, read.scale), read.scale, read.architecture.name
+
+
+def generator_section(path: Path | str) -> dict[str, Any]:
+    """Return the section `generator` of a recipe that builds the network of a model file or of a run's fidelity stage.
+
+    Raises ModelError if there is none, or its settings cannot be told from the file.
+    """
+    file = WeightsFile.read(Path(path), lambda run: run.stage("fidelity").network)
+    if section := recorded_section(file.metadata):
+        return section
+    loaded = load_generator(file)
+    model = loaded.model
+    if isinstance(model, MSRResNet | SRResNet):
+        sizes = {"features": model.conv_first.out_channels, "blocks": len(model.body)}
+        return {"type": "srresnet", **sizes, "norm": isinstance(model, SRResNet)}
+    if isinstance(model, RRDBNet) and model.unshuffle == 1:
+        growth = next(model.body.parameters()).shape[0]
+        return {"type": "rrdb", "features": model.conv_first.out_channels, "blocks": len(model.body), "growth": growth}
+    if not hasattr(model, "hyperparameters"):
+        raise ModelError(f"{path}: does not tell its network's settings; write the recipe's section `generator`.")
+    return {"type": "spandrel", "architecture": loaded.architecture, "arguments": arguments_of(model)}
 
 
 def load_discriminator(discriminator: nn.Module, path: Path | str) -> None:

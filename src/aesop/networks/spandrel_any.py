@@ -233,6 +233,13 @@ def _build(name: str, arguments: dict[str, Any], scale: int) -> nn.Module:
         return construct(entry.network, **scales, **copy.deepcopy(arguments))
 
 
+def arguments_of(network: nn.Module) -> dict[str, Any]:
+    """Return the arguments that a network of spandrel's was built with, but for the scale and what is left as it is."""
+    legal = inspect.signature(type(network)).parameters
+    found: dict[str, Any] = getattr(network, "hyperparameters", {})
+    return {key: value for key, value in found.items() if key not in SCALE_NAMES and value != legal[key].default}
+
+
 def _difference(built: nn.Module, read: nn.Module) -> str:
     """Say which arguments spandrel does not find again in a file: ` (img_range 1.0 instead of 255.0)`."""
     ours, theirs = (getattr(model, "hyperparameters", {}) for model in (built, read))

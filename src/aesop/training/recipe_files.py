@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from aesop.config import complaint
 from aesop.errors import RecipeError
+from aesop.networks.loading import generator_section
 from aesop.training.recipe import Recipe
 
 _SHIPPED = files("aesop") / "recipes"
@@ -28,12 +29,17 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe by its name or its file, apply `key=value` overrides (dotted keys, YAML values) and check it.
 
-    Raises RecipeError, naming the recipe, key and mend.
+    A recipe that leaves its generator out gets that of the file `fidelity.weights`. Raises RecipeError, naming the
+    recipe, key and mend, or ModelError for that file.
     """
     values = functools.reduce(_merge, _lineage(name, ()).values(), {})
     # A new type starts its section afresh, so that it must not undo what the other overrides say of it.
     for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".type")):
         _override(values, override)
+    fidelity = values.get("fidelity")
+    weights = fidelity.get("weights") if isinstance(fidelity, dict) else None
+    if values.get("generator") is None and isinstance(weights, str):
+        values["generator"] = generator_section(weights)
     return _checked(name, values)
 
 
