@@ -135,7 +135,7 @@ def test_a_lost_store_is_told_in_one_sentence(tmp_path: Path, workers: int) -> N
     synthetic_pictures(tmp_path / "pictures", 1, 32)
     data = prepare(tmp_path / "pictures", tmp_path / "store", SCALE, minimum=CROP)
     shutil.rmtree(tmp_path / "store")
-    with pytest.raises(DataError, match=r"^\S+\.npy: the prepared picture is gone; [^\n]+$"):
+    with pytest.raises(DataError, match=r"^\S+\.safetensors: the prepared picture is gone; [^\n]+$"):
         stream(data, 0, 1, workers=workers)
 
 

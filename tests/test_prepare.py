@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -35,13 +34,16 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_hr_is_cropped_and_lr_made(pictures: Path, tmp_path: Path, scale: int) -> None:
-    data = prepare(pictures, tmp_path / "store", scale, minimum=16)
+@pytest.mark.parametrize(("scale", "shrink"), [(2, 1), (3, 1), (4, 1), (8, 1), (4, 3)])
+def test_hr_is_cropped_and_lr_made(pictures: Path, tmp_path: Path, scale: int, shrink: int) -> None:
+    data = prepare(pictures, tmp_path / "store", scale, minimum=16, shrink=shrink)
     assert [e.name for e in data.entries] == ["000.png", "001.png", "002.png", "003.png", "004.png", "more/a.tif"]
     assert data.left_out == ()
     for index, entry in enumerate(data.entries):
-        expected = read_picture(pictures / entry.name)[: 50 // scale * scale, : 70 // scale * scale]
+        expected = read_picture(pictures / entry.name)
+        if shrink > 1:
+            expected = bicubic(expected[: 50 // shrink * shrink, : 70 // shrink * shrink], 1 / shrink)
+        expected = expected[: len(expected) // scale * scale, : expected.shape[1] // scale * scale]
         hr, lr = data.read(index)
         assert (entry.height, entry.width) == expected.shape[:2]
         np.testing.assert_array_equal(hr, expected)
@@ -49,79 +51,52 @@ def test_hr_is_cropped_and_lr_made(pictures: Path, tmp_path: Path, scale: int) -
         assert not hr.flags.writeable
 
 
-def test_shrink_downscales_hr_first(pictures: Path, tmp_path: Path) -> None:
-    data = prepare(pictures, tmp_path / "store", 4, minimum=16, shrink=3)
-    hr, lr = data.read(0)
-    expected = bicubic(read_picture(pictures / "000.png")[:48, :69], 1 / 3)[:16, :20]
-    np.testing.assert_array_equal(hr, expected)
-    np.testing.assert_array_equal(lr, bicubic(expected, 1 / 4))
+def written(store: Path) -> dict[str, int]:
+    """The files of a store and when each was written."""
+    return {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
 
 
-def arrays(store: Path) -> dict[str, int]:
-    """The arrays of a store and when each was written."""
-    return {path.relative_to(store).as_posix(): path.stat().st_mtime_ns for path in store.rglob("*.npy")}
-
-
-def test_a_second_call_prepares_nothing(pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_only_what_changed_is_prepared_again(pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (pictures / "bad.png").write_bytes(b"bad")
     first = prepare(pictures, tmp_path / "store", 4, minimum=16)
     assert "Preparing pictures: 7/7" in capfd.readouterr().err
-    before = arrays(tmp_path / "store")
+    old, before = first.read(1)[0].copy(), written(tmp_path / "store")
     assert prepare(pictures, tmp_path / "store", 4, minimum=16) == first
-    assert (capfd.readouterr().err, arrays(tmp_path / "store")) == ("", before)
-
-
-def test_only_what_changed_is_prepared_again(pictures: Path, tmp_path: Path) -> None:
-    first = prepare(pictures, tmp_path / "store", 4, minimum=16)
-    old, before = first.read(1)[0].copy(), arrays(tmp_path / "store")
+    assert (capfd.readouterr().err, written(tmp_path / "store")) == ("", before)
     write_picture(pictures / "001.png", synthetic_picture(60, 60, seed=77))
     (pictures / "002.png").unlink()
     write_picture(pictures / "new.png", synthetic_picture(40, 40, seed=78))
     second = prepare(pictures, tmp_path / "store", 4, minimum=16)
-    after = arrays(tmp_path / "store")
+    after = written(tmp_path / "store")
     assert {name: after[name] for name in before} == before
-    new = [entry.file for entry in second.entries if entry.name in ("001.png", "new.png")]
-    assert after.keys() - before.keys() == {f"{kind}/{file}" for kind in ("hr", "lr") for file in new}
+    new = {entry.file for entry in second.entries if entry.name in ("001.png", "new.png")}
+    assert after.keys() - before.keys() == new
     assert [e.name for e in second.entries] == ["000.png", "001.png", "003.png", "004.png", "more/a.tif", "new.png"]
     np.testing.assert_array_equal(second.read(1)[0], read_picture(pictures / "001.png"))
     np.testing.assert_array_equal(first.read(1)[0], old)  # a training that still runs keeps its pictures
     assert second.fingerprint != first.fingerprint
 
 
-@pytest.mark.parametrize("index", [None, "{", "[]", '{"format": 1}', '{"format": 0, "scale": 4, "shrink": 1}'])
-def test_an_interrupted_preparation_goes_on(pictures: Path, tmp_path: Path, index: str | None) -> None:
-    store = tmp_path / "store"
-    first = prepare(pictures, store, 4, minimum=16)
-    (store / "index.json").unlink() if index is None else (store / "index.json").write_text(index)
-    (store / "lr" / first.entries[2].file).unlink()
-    with pytest.raises(DataError, match="is gone"):
-        first.read(2)
-    before = arrays(store)
-    assert prepare(pictures, store, 4, minimum=16) == first
-    after = arrays(store)
-    assert {name for name in after if before.get(name) != after[name]} == {
-        f"{kind}/{first.entries[2].file}" for kind in ("hr", "lr")
-    }
-    assert json.loads((store / "index.json").read_text())["scale"] == 4
-
-
-@pytest.mark.parametrize("kind", ["hr", "lr"])
-@pytest.mark.parametrize("size", [0, 60, 500, -1])
-def test_an_array_cut_short_is_made_anew(pictures: Path, tmp_path: Path, kind: str, size: int) -> None:
+@pytest.mark.parametrize("size", [None, 0, 60, 500, -1])
+def test_what_is_lost_or_cut_short_is_prepared_again(pictures: Path, tmp_path: Path, size: int | None) -> None:
     store = tmp_path / "store"
     data = prepare(pictures, store, 4, minimum=16)
-    path = store / kind / data.entries[2].file
-    whole = path.read_bytes()
-    for lost in (store / "no index is lost", store / "index.json"):
+    path = store / data.entries[2].file
+    whole, before = path.read_bytes(), written(store)
+    path.unlink()
+    if size is not None:
         path.write_bytes(whole[:size])
-        lost.unlink(missing_ok=True)
-        assert prepare(pictures, store, 4, minimum=16) == data
-        assert path.read_bytes() == whole
+    if size in (None, 0):
+        with pytest.raises(DataError, match="is gone"):
+            data.read(2)
+    assert prepare(pictures, store, 4, minimum=16) == data
+    assert path.read_bytes() == whole
+    assert {name for name, time in written(store).items() if time != before[name]} == {path.name}
 
 
 def test_only_young_temporary_files_are_left_alone(pictures: Path, tmp_path: Path) -> None:
     data = prepare(pictures, tmp_path / "store", 4, minimum=16)
-    old, young = (tmp_path / "store/hr" / f".a.npy.{number}.part" for number in (1, 2))
+    old, young = (tmp_path / f"store/.{number}.part" for number in (1, 2))
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
@@ -137,7 +112,6 @@ def test_what_the_system_refuses_is_not_remembered(pictures: Path, tmp_path: Pat
     data = prepare(pictures, tmp_path / "store", 4, minimum=16)
     ((name, reason),) = data.left_out
     assert (name, reason.split(";")[0]) == ("001.png", "cannot be read (Input/output error)")
-    assert "001.png" not in (tmp_path / "store/index.json").read_text()
     (pictures / "001.png").unlink()
     picture.rename(pictures / "001.png")
     assert prepare(pictures, tmp_path / "store", 4, minimum=16).entries == whole.entries
@@ -232,7 +206,7 @@ def test_too_little_disk_space_is_told_before_anything_is_written(
     assert not (tmp_path / "store").exists()
     prepare(pictures, tmp_path / "store", 4, minimum=16)
     asked = int(str(refusal.value).split(" need ")[1].split(" bytes")[0].replace(",", ""))
-    taken = sum(path.stat().st_size for path in (tmp_path / "store").rglob("*.npy"))
+    taken = sum(path.stat().st_size for path in (tmp_path / "store").rglob("*.safetensors"))
     assert taken <= asked <= taken + 8192 * 6 + 3 * 50 * 70 * 6 // 10
 
 

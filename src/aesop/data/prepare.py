@@ -1,7 +1,8 @@
 """Preparation of a folder of pictures: decoded, cropped and downscaled once, so that training reads crops at no cost.
 
-A store holds `index.json` and, in `hr/` and `lr/`, a uint8 .npy of each picture, named by a hash of what it was made
-from and never changed. Safe to resume, to share between processes, and to repeat while a training reads old arrays.
+A store holds a file for each picture, named by a hash of what it was made from and never changed: its pixels and its
+entry, or the reason why there are none. Safe to resume, to share between processes, and to repeat while a training
+reads.
 """
 
 from __future__ import annotations
@@ -18,31 +19,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from aesop.data.pairs import Pair, find_folders, find_pairs, named_folders
 from aesop.data.pictures import PictureAccessError, is_transparent, read_header, to_picture
 from aesop.data.prepared import Entry, PreparedData
 from aesop.errors import DataError
-from aesop.files import atomic_path, printable, write_atomically
+from aesop.files import atomic_path, printable
 from aesop.progress import progress
 
 __all__ = ["PreparedData", "default_store", "prepare"]
 
 #: Changes whenever the same pictures would be prepared differently.
-FORMAT = 3
+FORMAT = 4
 #: Seconds after which a temporary file counts as left by a killed process.
 ABANDONED = 600.0
-#: Bytes before the pixels in a .npy file.
-HEADER = 128
 TRANSPARENT = "is transparent in places"
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Why a picture is not used; `passing` if the next call may read the same file."""
-
-    reason: str
-    passing: bool = False
 
 
 def default_store(source: Path, scale: int, shrink: int = 1) -> Path:
@@ -79,24 +72,21 @@ def prepare(
     if shrink > 1 and folders.lr:
         raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
     _clear_leftovers(store)
-    known = _read_index(store, scale, shrink)
     jobs = [_Job(pair, store, scale, shrink) for pair in pairs]
-    results = {job.pair.name: known[job.key] for job in jobs if job.key in known}
-    pending = [job for job in jobs if job.pair.name not in results]
-    if pending:
-        results |= _run(pending, len(jobs) - len(pending))
-        _write_index(store, scale, shrink, {job.key: results[job.pair.name] for job in jobs})
+    found = {job.pair.name: job.read() for job in jobs}
+    if pending := [job for job in jobs if found[job.pair.name] is None]:
+        found |= _run(pending, len(jobs) - len(pending))
 
     entries: list[Entry] = []
     left_out: list[tuple[str, str]] = []
-    for name, result in sorted(results.items()):
-        if isinstance(result, LeftOut):
-            left_out.append((name, result.reason))
-        elif min(result.height, result.width) < minimum:
-            size = f"{result.width} x {result.height} pixels"
+    for name, outcome in sorted(found.items()):
+        if isinstance(outcome, Entry) and min(outcome.height, outcome.width) >= minimum:
+            entries.append(outcome)
+        elif isinstance(outcome, Entry):
+            size = f"{outcome.width} x {outcome.height} pixels"
             left_out.append((name, f"{size}, where at least {minimum} a side are needed"))
         else:
-            entries.append(result)
+            left_out.append((name, str(outcome)))
     if not entries:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:5])
         more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
@@ -116,47 +106,56 @@ class _Job:
     shrink: int
 
     @property
-    def key(self) -> str:
-        """What the result depends on."""
-        return f"{self.pair.name} {self.pair.stamp}"
-
-    @property
-    def paths(self) -> tuple[Path, Path]:
-        file = f"{_hash(FORMAT, self.key, self.scale, self.shrink)}.npy"
-        return self.store / "hr" / file, self.store / "lr" / file
+    def path(self) -> Path:
+        """Where the outcome goes, by all that it depends on."""
+        key = _hash(FORMAT, f"{self.pair.name} {self.pair.stamp}", self.scale, self.shrink)
+        return self.store / f"{key}.safetensors"
 
     def bytes_needed(self) -> int:
         """Disk space that `run` will take, by the picture's header."""
-        if all(path.is_file() for path in self.paths):
-            return 0
         try:
             header = read_header(self.pair.hr)
         except DataError:  # as `run` will say
             return 0
         pixels = (header.height // self.shrink) * (header.width // self.shrink)
-        return 3 * pixels + 3 * pixels // self.scale**2 + 2 * 4096
+        return 3 * pixels + 3 * pixels // self.scale**2 + 4096
 
-    def run(self) -> Entry:
-        """Prepare the picture, or take what an interrupted call has left; raises DataError where it is unusable."""
-        files = self.pair.files
-        if any(is_transparent(path) for path in files):
-            raise DataError(TRANSPARENT)
+    def read(self) -> Entry | str | None:
+        """The outcome of an earlier call: an entry, or why there is none; None if there is no whole file of it."""
         try:
-            hr, lr = map(np.load, self.paths)
-        except (OSError, ValueError, EOFError):  # not there, or damaged
+            with safe_open(self.path, "numpy") as file:
+                outcome = json.loads(file.metadata()["outcome"])
+        except (OSError, SafetensorError):
+            return None
+        return Entry(**outcome) if isinstance(outcome, dict) else outcome
+
+    def run(self) -> Entry | str:
+        """Prepare the picture and keep the outcome; what the system refuses is not kept."""
+        try:
+            files = self.pair.files
+            if any(is_transparent(path) for path in files):
+                raise DataError(TRANSPARENT)
             hr, lr = map(to_picture, self.pair.read(self.scale, self.shrink))
-            for path, picture in zip(self.paths, (hr, lr), strict=True):
-                with atomic_path(path) as temporary, temporary.open("wb") as file:
-                    np.save(file, picture)
+            headers = [read_header(path) for path in files]
+        except DataError as error:
+            reason = str(error).removeprefix(f"{printable(self.pair.hr)}: ")
+            if not isinstance(error, PictureAccessError):
+                self._write({}, reason)
+            return reason
         digest = hashlib.sha256(hr.tobytes() + lr.tobytes()).hexdigest()
-        headers = [read_header(path) for path in files]
         grey, alpha = any(header.grey for header in headers), any(header.alpha for header in headers)
-        return Entry(self.pair.name, hr.shape[0], hr.shape[1], self.paths[0].name, digest, grey, alpha)
+        entry = Entry(self.pair.name, hr.shape[0], hr.shape[1], self.path.name, digest, grey, alpha)
+        self._write({"hr": hr, "lr": lr}, asdict(entry))
+        return entry
+
+    def _write(self, arrays: dict[str, np.ndarray], outcome: object) -> None:
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(save(arrays, {"outcome": json.dumps(outcome)}))
 
 
-def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | LeftOut]:
-    """Prepare all pictures in threads on all cores; an entry, or the reason why there is none, by name."""
-    results: dict[str, Entry | LeftOut] = {}
+def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | str]:
+    """Prepare all pictures in threads on all cores; the outcomes by name."""
+    outcomes: dict[str, Entry | str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as executor:
         with progress("Reading sizes", len(pending), unit="pictures") as advance:
             needed = 0
@@ -165,20 +164,16 @@ def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | LeftOut]:
                 advance(note=job.pair.name)
         _check_space(pending[0].store, needed)
         with progress("Preparing pictures", completed + len(pending), completed, unit="pictures") as advance:
-            futures = {executor.submit(job.run): job.pair for job in pending}
+            futures = {executor.submit(job.run): job.pair.name for job in pending}
             try:
                 for future in as_completed(futures):
-                    pair = futures.pop(future)
-                    try:
-                        results[pair.name] = future.result()
-                    except DataError as error:
-                        reason = str(error).removeprefix(f"{printable(pair.hr)}: ")
-                        results[pair.name] = LeftOut(reason, passing=isinstance(error, PictureAccessError))
-                    advance(note=pair.name)
+                    name = futures.pop(future)
+                    outcomes[name] = future.result()
+                    advance(note=name)
             except BaseException:  # a full disk, Ctrl-C: do not wait for jobs that have not begun
                 executor.shutdown(wait=False, cancel_futures=True)
                 raise
-    return results
+    return outcomes
 
 
 def _check_space(store: Path, needed: int) -> None:
@@ -193,40 +188,10 @@ def _check_space(store: Path, needed: int) -> None:
 
 def _clear_leftovers(store: Path) -> None:
     """Remove the temporary files of killed processes, but not the young ones of others that run now."""
-    for path in store.rglob(".*.part"):
+    for path in store.glob(".*.part"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
                 path.unlink()
-
-
-def _read_index(store: Path, scale: int, shrink: int) -> dict[str, Entry | LeftOut]:
-    """The results of an earlier call, by key, whose arrays are there; none where the index is damaged."""
-    try:
-        index = json.loads((store / "index.json").read_text(encoding="utf-8"))
-        if (index["format"], index["scale"], index["shrink"]) != (FORMAT, scale, shrink):
-            return {}
-        known: dict[str, Entry | LeftOut] = {key: LeftOut(reason) for key, reason in index["left_out"].items()}
-        entries = {key: Entry(**fields) for key, fields in index["pictures"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
-    return known | {key: entry for key, entry in entries.items() if _is_whole(store, scale, entry)}
-
-
-def _is_whole(store: Path, scale: int, entry: Entry) -> bool:
-    try:
-        hr, lr = ((store / kind / entry.file).stat().st_size for kind in ("hr", "lr"))
-    except OSError:
-        return False
-    pixels = 3 * entry.height * entry.width
-    return hr >= HEADER + pixels and lr >= HEADER + pixels // scale**2
-
-
-def _write_index(store: Path, scale: int, shrink: int, results: dict[str, Entry | LeftOut]) -> None:
-    pictures = {key: asdict(result) for key, result in results.items() if isinstance(result, Entry)}
-    left_out = {key: one.reason for key, one in results.items() if isinstance(one, LeftOut) and not one.passing}
-    settings = {"format": FORMAT, "scale": scale, "shrink": shrink}
-    index = json.dumps(settings | {"pictures": pictures, "left_out": left_out}, indent=1, ensure_ascii=False)
-    write_atomically(store / "index.json", index)
 
 
 def _hash(*parts: object) -> str:

@@ -18,7 +18,7 @@ from aesop.words import first_few
 class Entry:
     """A prepared picture of `height` x `width` HR pixels, multiples of the scale.
 
-    `file` is its name in the store's folders `hr` and `lr`, `digest` the SHA-256 of its HR and LR pixels.
+    `file` is its name in the store, `digest` the SHA-256 of its HR and LR pixels.
     """
 
     name: str
@@ -68,8 +68,16 @@ class PreparedData:
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """The HR and LR picture, read-only uint8, H x W x 3, mapped from disk; DataError where they are gone."""
         entry = self.entries[index]
-        hr = self._map("hr", entry.file, (entry.height, entry.width, 3))
-        return hr, self._map("lr", entry.file, (entry.height // self.scale, entry.width // self.scale, 3))
+        path = self.folder / entry.file
+        shape, small = (entry.height, entry.width, 3), (entry.height // self.scale, entry.width // self.scale, 3)
+        # The format's own reader would copy the pixels: the file ends with those of HR, then LR.
+        try:
+            with path.open("rb") as opened:
+                mapped = np.frombuffer(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+            pixels = mapped[-math.prod(shape) - math.prod(small) :]
+            return pixels[: math.prod(shape)].reshape(shape), pixels[math.prod(shape) :].reshape(small)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: the prepared picture is gone; run the command again to prepare it.") from error
 
     def split(self, holdout: int) -> tuple[PreparedData, PreparedData]:
         """Divide into training pictures and `holdout` held-out ones, those whose names have the smallest hashes.
@@ -86,13 +94,3 @@ class PreparedData:
         held_out = tuple(entry for entry in self.entries if entry.name in names[:holdout])
         train = tuple(entry for entry in self.entries if entry not in held_out)
         return replace(self, entries=train), replace(self, entries=held_out)
-
-    def _map(self, kind: str, file: str, shape: tuple[int, int, int]) -> np.ndarray:
-        # np.load(mmap_mode="r") takes longer than the crop; the shape is known, and a .npy file ends with its pixels.
-        path = self.folder / kind / file
-        try:
-            with path.open("rb") as opened:
-                mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-            return np.frombuffer(mapped, np.uint8, offset=len(mapped) - math.prod(shape)).reshape(shape)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: the prepared picture is gone; run the command again to prepare it.") from error
