@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from aesop.autoencoder import AutoEncoder
-from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from aesop.training.recipe_files import dump_recipe, load_recipe
 from helpers import synthetic_pictures

@@ -15,7 +15,7 @@ from torch import nn
 
 from aesop.data.pictures import write_picture
 from aesop.metrics import METRICS
-from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 
 Network = TypeVar("Network", bound=nn.Module)

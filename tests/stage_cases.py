@@ -18,8 +18,8 @@ from aesop.losses.perceptual import PerceptualLoss
 from aesop.losses.pixel import PixelLoss
 from aesop.networks.discriminators.vgg import VGGDiscriminator
 from aesop.networks.features import FrozenFeatures
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.spsr import SPSRNet
-from aesop.networks.srvgg import SRVGGConfig
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import PerceptualConfig
 from aesop.training.recipe_files import load_recipe

@@ -32,7 +32,7 @@ from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
 from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Measure
 from aesop.metrics.psnr import psnr
-from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from helpers import prepared_by, write_model
 

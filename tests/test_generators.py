@@ -13,16 +13,13 @@ from spandrel import ImageModelDescriptor, ModelLoader
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.networks.drct import DRCTConfig
+from aesop.networks.generators import DRCTConfig, SPANConfig, SRVGGConfig, SwinIRConfig
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBConfig
 from aesop.networks.section import GeneratorSection
-from aesop.networks.span import SPANConfig
 from aesop.networks.spandrel_any import SpandrelConfig
 from aesop.networks.srresnet import SRResNetConfig
-from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
-from aesop.networks.swinir import SwinIRConfig
 from aesop.upscaling.tiles import upscale_tiled
 from helpers import randomise
 
@@ -43,6 +40,13 @@ HAT = section(SpandrelConfig, type="spandrel",
     },
 )  # fmt: skip
 SAFMN = section(SpandrelConfig, type="spandrel", architecture="SAFMN", arguments={"dim": 8, "n_blocks": 1})
+DAT = section(SpandrelConfig, type="spandrel",
+    architecture="DAT",
+    arguments={
+        "depth": [2], "embed_dim": 32, "num_heads": [2], "expansion_factor": 2.0, "resi_connection": "3conv",
+        "split_size": [2, 4], "upsampler": "pixelshuffledirect",
+    },
+)  # fmt: skip
 RCAN = section(
     SpandrelConfig, type="spandrel", architecture="RCAN", arguments={"n_resgroups": 1, "n_resblocks": 1, "n_feats": 16}
 )
@@ -58,6 +62,7 @@ TINY: dict[str, GeneratorSection] = {
     "span": section(SPANConfig, type="span", features=8),
     "span-norm": section(SPANConfig, type="span", features=8, norm=True),
     "hat": HAT,
+    "dat": DAT,
     "rcan": RCAN,
     "safmn": SAFMN,
 }
@@ -66,7 +71,7 @@ EVERY_SCALE = [
     for name in TINY
     for scale in (2, 3, 4, 8)
     if scale != 3 or name not in ("rrdb", "swinir-real")
-    if scale in (2, 3) or name not in ("hat", "rcan", "safmn", "swinir-light", "span-norm")
+    if scale in (2, 3) or name not in ("dat", "hat", "rcan", "safmn", "swinir-light", "span-norm")
 ]
 
 

@@ -21,11 +21,11 @@ from aesop.cli.interpolate import interpolate as interpolate_command
 from aesop.errors import AesopError, ModelError
 from aesop.evaluation.curves import CurvePoint, between, checkpoints, find_curves
 from aesop.evaluation.model_names import split_pair
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.interpolate import interpolate, interpolate_files
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBNet
 from aesop.networks.section import GeneratorSection
-from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import read_metadata, read_state, write_state
 from aesop.run import Run
 from analysis_cases import generator, make_run

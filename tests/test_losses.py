@@ -27,7 +27,7 @@ from aesop.losses.perceptual import PerceptualLoss
 from aesop.losses.pixel import PixelLoss
 from aesop.losses.term import LossContext
 from aesop.networks.features import FrozenFeatures
-from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from aesop.run import Run
 from aesop.training.build import build_stage

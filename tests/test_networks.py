@@ -15,9 +15,9 @@ from aesop.data.bicubic import resize
 from aesop.errors import ModelError
 from aesop.losses.aesop import AESOPLoss
 from aesop.networks.features import EfficientNetFeatures, VGG19Config, VGG19Features
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBNet
-from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from helpers import randomise
 

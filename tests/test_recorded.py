@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from aesop.autoencoder import AutoEncoder
 from aesop.errors import ModelError
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.loading import load_generator
 from aesop.networks.section import GeneratorSection
-from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe, recipe_names

@@ -17,7 +17,7 @@ from aesop.errors import AesopError
 from aesop.evaluation.curves import open_curves
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.pictures import pictures
-from aesop.networks.srvgg import SRVGGConfig
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from report_samples import Parsed, noise
 

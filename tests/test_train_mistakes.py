@@ -12,8 +12,8 @@ import torch
 
 from aesop.autoencoder import AutoEncoder
 from aesop.errors import DataError, ModelError, RunError
+from aesop.networks.generators import SRVGGConfig
 from aesop.networks.loading import load_generator
-from aesop.networks.srvgg import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train

@@ -21,7 +21,7 @@ from aesop.networks.kinds import kind_of_network
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RESIDUAL_SCALE, RRDB, conv3x3, count_blocks, initialise_small
 from aesop.networks.section import SCALES
-from aesop.networks.state_dicts import WeightsFile, built_to_fit
+from aesop.networks.state_dicts import WeightsFile, built_to_fit, default_float32
 from aesop.run import Run
 
 
@@ -70,6 +70,7 @@ class AutoEncoder(nn.Module):
         return autoencoder.eval()
 
     @classmethod
+    @default_float32()
     def load(cls, path: Path | str | WeightsFile, decoder: nn.Module | None = None) -> AutoEncoder:
         """Load an auto-encoder trained here, a run folder's, or one of the official releases; widths come from shapes.
 
@@ -95,9 +96,7 @@ class AutoEncoder(nn.Module):
             autoencoder = cls(decoder, scale, features=1, growth=1, blocks=0)
             autoencoder.encoder = built_to_fit(lambda: _encoder(squeezed, scale, growth, blocks), encoder)
             with torch.no_grad():
-                # Whatever torch's default type is.
-                hr = torch.zeros(1, 3, 8 * scale, 8 * scale, dtype=torch.float32)
-                undone = autoencoder.eval().float()(hr).shape[-1] == 8 * scale
+                undone = autoencoder.eval().float()(torch.zeros(1, 3, 8 * scale, 8 * scale)).shape[-1] == 8 * scale
         except (ArithmeticError, IndexError, KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: its parameters do not make an auto-encoder; download it again.") from error
         if not undone:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aesop.config import Config
-from aesop.networks.gradient_map import gradient_map
+from aesop.networks.spsr import gradient_map
 
 
 def gradient_loss(sr: Tensor, hr: Tensor) -> Tensor:

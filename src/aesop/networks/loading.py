@@ -20,9 +20,9 @@ from aesop.networks.kinds import kind_of_network
 from aesop.networks.rrdb import RRDBNet
 from aesop.networks.section import SCALES
 from aesop.networks.spandrel_any import arguments_of, prepare, read_by_spandrel
-from aesop.networks.spsr import SPSRNet, is_spsr
-from aesop.networks.srresnet import MSRResNet, SRResNet, is_srresnet, srresnet_from_state
-from aesop.networks.state_dicts import WeightsFile, built_to_fit, read_state
+from aesop.networks.spsr import SPSRNet
+from aesop.networks.srresnet import MSRResNet, SRResNet, srresnet_from_state
+from aesop.networks.state_dicts import WeightsFile, built_to_fit, default_float32, read_state
 from aesop.run import Run
 
 
@@ -52,18 +52,20 @@ _NAMES = {
     "span": "SPAN",
 }
 
-#: What spandrel does not know, or knows less of (it fixes RRDB's growth): name, recognition and construction.
+#: What spandrel does not know, or knows less of (it fixes RRDB's growth): name, some of its parameters, construction.
 _OURS = (
+    ("RRDB", {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"}, RRDBNet.from_state),
+    ("SPSR", {"trunk.conv_first.weight", "branch.conv_first.weight", "fusion.conv_last.weight"}, SPSRNet.from_state),
+    ("SPSR", {"model.0.weight", "b_fea_conv.0.weight", "f_HR_conv1.0.weight"}, SPSRNet.from_state),  # as released
     (
-        "RRDB",
-        lambda state: {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"} <= state.keys(),
-        RRDBNet.from_state,
+        "SRResNet",
+        {"conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_last.weight"},
+        srresnet_from_state,
     ),
-    ("SPSR", is_spsr, SPSRNet.from_state),
-    ("SRResNet", is_srresnet, srresnet_from_state),
 )
 
 
+@default_float32()
 def load_generator(path: Path | str | WeightsFile) -> LoadedGenerator:
     """Load a generator from a model file, which may have been read already, or a run folder: its perceptual network.
 
@@ -101,8 +103,8 @@ def _recorded(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
 
 
 def _ours(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
-    for architecture, recognise, from_state in _OURS:
-        if recognise(file.state):
+    for architecture, marks, from_state in _OURS:
+        if marks <= file.state.keys():
             try:
                 model = from_state(file.state)
             except (IndexError, KeyError, ValueError, RuntimeError) as error:

@@ -112,17 +112,14 @@ class RRDBNet(nn.Module):
         """
         unshuffle = {3: 1, 12: 2, 48: 4}[state["conv_first.weight"].shape[1]]
         doublings = sum(key.startswith("conv_up") and key.endswith(".weight") for key in state)
-        blocks = count_blocks(state)
         features, growth = (state[f"{name}.weight"].shape[0] for name in ("conv_first", "body.0.rdb1.conv1"))
-        return built_to_fit(lambda: cls(2**doublings // unshuffle, features, blocks, growth, unshuffle), state)
+        scale, blocks = 2**doublings // unshuffle, count_blocks(state)
+        return built_to_fit(lambda: cls(scale, features, blocks, growth, unshuffle), state)
 
 
-def count_blocks(state: dict[str, Tensor]) -> int:
-    """Count the blocks `body.0`, `body.1`, ... of `state`; raises ValueError if one is missing."""
-    numbers = {int(key.split(".")[1]) for key in state if key.startswith("body.")}
-    if numbers != set(range(len(numbers))):
-        raise ValueError("the numbers of the blocks have gaps")
-    return len(numbers)
+def count_blocks(state: dict[str, Tensor], prefix: str = "body.") -> int:
+    """Count the blocks `body.0`, `body.1`, ... of `state`; strict loading tells if one is missing."""
+    return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
 
 
 class RRDBConfig(GeneratorSection):

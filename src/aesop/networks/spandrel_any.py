@@ -52,6 +52,15 @@ def read_by_spandrel(state: dict[str, Tensor]) -> ImageModelDescriptor[nn.Module
     return read
 
 
+class _BatchNorm(nn.BatchNorm2d):
+    """Batch norm, by its running statistics where a batch has one value a channel, as in DAT for one image."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input[:, 0].numel() > 1:
+            return super().forward(input)
+        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
 def prepare(model: Network, requirements: SizeRequirements, scale: int) -> Network:
     """Make a network of spandrel's, fresh or from a file, fit for training and for pictures of every size."""
     if isinstance(model, SPAN):
@@ -62,6 +71,9 @@ def prepare(model: Network, requirements: SizeRequirements, scale: int) -> Netwo
     if isinstance(model, RCAN):
         # It scales its input in place.
         model.register_forward_pre_hook(lambda _, inputs: tuple(value.clone() for value in inputs))
+    for layer in model.modules():
+        if type(layer) is nn.BatchNorm2d:
+            layer.__class__ = _BatchNorm
     _accept_every_size(model, in_windows(model, requirements), scale)
     return model
 

@@ -14,14 +14,27 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from aesop.networks.gradient_map import gradient_map
 from aesop.networks.rrdb import RRDB, RRDBNet, conv3x3, count_blocks, initialise_small
 from aesop.networks.section import GeneratorSection
 from aesop.networks.state_dicts import built_to_fit
 
 #: How many of the trunk's depths the branch reads.
 TAPS = 4
+
+
+def gradient_map(images: Tensor) -> Tensor:
+    """M(I), the gradient map of every channel: sqrt((right - left)^2 + (below - above)^2 + 1e-6).
+
+    (N, C, H, W) in [0, 1] to the same shape in [0.001, 1.415]; its gradient is finite everywhere. Zeros lie around the
+    images, so that bright borders count as edges (`Get_gradient_nopadding` of SPSR's code).
+    """
+    padded = F.pad(images, [1] * 4)
+    across = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    down = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    # The root's slope at zero is infinite (SPSR's code, code/models/SPSR_model.py).
+    return (across**2 + down**2 + 1e-6).sqrt()
 
 
 def upscaler(features: int, doublings: int) -> nn.Sequential:
@@ -141,24 +154,13 @@ class SPSRNet(nn.Module):
 
         Raises IndexError, KeyError, ValueError or RuntimeError if `state` is not an SPSR network's.
         """
-        if state.keys() >= _RELEASED_KEYS:
+        if "model.0.weight" in state:
             state = _translated(state)
-        trunk = {key.removeprefix("trunk."): value for key, value in state.items() if key.startswith("trunk.")}
-        convolutions, blocks = (
-            sum(bool(re.fullmatch(r"upscaler\.\d+\.weight", key)) for key in trunk),
-            count_blocks(trunk),
-        )
-        features, growth = (trunk[f"{name}.weight"].shape[0] for name in ("conv_first", "body.0.rdb1.conv1"))
-        return built_to_fit(lambda: cls(2 ** (convolutions - 1), features, blocks, growth), state)
+        doublings = sum(bool(re.fullmatch(r"trunk\.upscaler\.\d+\.weight", key)) for key in state) - 1
+        blocks = count_blocks(state, "trunk.body.")
+        features, growth = (state[f"trunk.{name}.weight"].shape[0] for name in ("conv_first", "body.0.rdb1.conv1"))
+        return built_to_fit(lambda: cls(2**doublings, features, blocks, growth), state)
 
-
-def is_spsr(state: dict[str, Tensor]) -> bool:
-    """Whether these are an SPSR network's parameters, in our layout or in that of SPSR's release."""
-    return state.keys() >= _OUR_KEYS or state.keys() >= _RELEASED_KEYS
-
-
-_OUR_KEYS = {"trunk.conv_first.weight", "branch.conv_first.weight", "fusion.conv_last.weight"}
-_RELEASED_KEYS = {"model.0.weight", "b_fea_conv.0.weight", "f_HR_conv1.0.weight"}
 
 #: How the names in released files begin, and ours.
 _RELEASED_NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (

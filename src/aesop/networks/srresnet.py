@@ -99,11 +99,6 @@ def _add_upconvs(network: nn.Module, scale: int, features: int) -> list[tuple[st
     return upconvs
 
 
-def is_srresnet(state: dict[str, Tensor]) -> bool:
-    """Whether these look like an SRResNet's parameters, of either form."""
-    return {"conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_last.weight"} <= state.keys()
-
-
 def srresnet_from_state(state: dict[str, Tensor]) -> MSRResNet | SRResNet:
     """Build the network whose parameters `state` holds, of the form and sizes that they say.
 

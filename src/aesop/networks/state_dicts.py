@@ -6,13 +6,16 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from zipfile import ZipFile
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -52,7 +55,7 @@ class WeightsFile:
         data = _read(path)
         try:
             if data[8:9] == b"{":
-                state, metadata = dict(sorted(load(data).items())), _metadata(data)
+                state, metadata = dict(sorted(load(data).items())), _decoded(_header(data)[1].get("__metadata__"))
             else:
                 state, metadata = _torch_state(path, data), {}
             state = {key.removeprefix("module.").removeprefix("netG."): value for key, value in state.items()}
@@ -80,15 +83,11 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
-    """Read what a safetensors file says of itself, from its header; {} for other files. ModelError if unreadable."""
+    """Read what a safetensors file says of itself, from its header alone; ModelError if unreadable."""
     try:
-        with Path(path).open("rb") as file:
-            start = file.read(9)
-            if start[8:] != b"{":
-                return {}
-            # 100 MB is what the format allows a header.
-            return _metadata(start + file.read(min(int.from_bytes(start[:8], "little"), 100_000_000)))
-    except (AttributeError, OSError, ValueError) as error:
+        with safe_open(path, "pt") as file:
+            return _decoded(file.metadata())
+    except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: is not a readable safetensors file ({error}); download it again.") from error
 
 
@@ -107,6 +106,17 @@ def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.write(memoryview(written)[end:])
+
+
+@contextmanager
+def default_float32() -> Iterator[None]:
+    """Build networks, whose constants need not be buffers, in float32 whatever torch's default type is."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 def built_to_fit(build: Callable[[], Network], state: dict[str, Tensor]) -> Network:
@@ -150,10 +160,10 @@ def _header(data: bytes) -> tuple[int, dict[str, Any]]:
     return end, json.loads(data[8:end])
 
 
-def _metadata(data: bytes) -> dict[str, Any]:
-    """Decode the values of a safetensors file that are JSON, as ours are; leave out the others."""
+def _decoded(metadata: dict[str, str] | None) -> dict[str, Any]:
+    """Decode the values of a safetensors file's metadata that are JSON, as ours are; leave out the others."""
     decoded = {}
-    for key, text in _header(data)[1].get("__metadata__", {}).items():
+    for key, text in (metadata or {}).items():
         try:
             decoded[key] = json.loads(text)
         except (RecursionError, ValueError):
@@ -169,7 +179,9 @@ def _torch_state(path: Path, data: bytes) -> dict[str, Tensor]:
         kind = kind_of_archive([entry.filename for entry in entries])
         if sum(entry.file_size for entry in entries) > len(data):
             raise ValueError("its parts are larger than the file")
-    loaded = None if kind else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # of a damaged file
+        loaded = None if kind else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if isinstance(loaded, dict) and "rng" in loaded and "iteration" in loaded:
         kind = "a training checkpoint"
     if kind:

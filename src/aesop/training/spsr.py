@@ -14,8 +14,7 @@ from torch.nn import functional as F
 
 from aesop.losses.gradient import GradientLossConfig, gradient_loss
 from aesop.losses.term import Batch, Term
-from aesop.networks.gradient_map import gradient_map
-from aesop.networks.spsr import SPSRNet
+from aesop.networks.spsr import SPSRNet, gradient_map
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import PerceptualConfig
 from aesop.training.stage import WAITS, Sharpen
