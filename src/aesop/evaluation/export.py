@@ -83,14 +83,14 @@ def _markdown_table(table: BenchmarkTable, rows: Sequence[Row], paper: Sequence[
     lines = [
         ["model", *map(heading, table.metrics)],
         ["---", *("---:" for _ in table.metrics)],
-        *([_markdown(row.title), *map(_markdown_cell, row.cells)] for row in rows),
-        *([f"*paper: {_markdown(row.title)}*", *(cell.text for cell in row.cells)] for row in paper),
+        *([_markdown(row.title), *map(_markdown_cell, row.cells.values())] for row in rows),
+        *([f"*paper: {_markdown(row.title)}*", *(cell.text for cell in row.cells.values())] for row in paper),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = f"**{cell.whole}**" if cell.marked else cell.whole
+    text = f"**{cell.text}**" if cell.marked else cell.text
     return f"{text}<br>{cell.interval}" if cell.interval else text
 
 
@@ -105,14 +105,8 @@ def to_latex(evaluation: Evaluation, *, paper: bool = False) -> str:
     value have no column; they, and all notes, stand in comments above.
     """
     tables = tabulate(evaluation, published=paper)
-    filled = {
-        metric
-        for table in tables
-        for row in (*table.models, *table.published)
-        for metric, cell in zip(table.metrics, row.cells, strict=True)
-        if cell.text != NOTHING
-    }
-    metrics = [metric for metric in evaluation.metrics if metric in filled]
+    rows = [row for table in tables for row in (*table.models, *table.published)]
+    metrics = [m for m in evaluation.metrics if any(row.cells.get(m, Cell()).text != NOTHING for row in rows)]
     against = evaluation.against or evaluation.models[0]
     marks = f"superscript + or -: better or worse than {against}, the 95 % interval of the paired difference excludes 0"
     lines = [
@@ -125,13 +119,13 @@ def to_latex(evaluation: Evaluation, *, paper: bool = False) -> str:
         lines += [r"\midrule", rf"\multicolumn{{{len(metrics) + 1}}}{{l}}{{{_latex(table.title)}}} \\"]
         differences = {row.title: row.cells for row in table.differences}
         for row in table.models:
-            against_it = differences.get(row.title, [Cell()] * len(row.cells))
-            cells = dict(zip(table.metrics, map(_latex_cell, row.cells, against_it), strict=True))
-            lines.append(_latex_line([_latex(row.title), *(cells.get(metric, "--") for metric in metrics)]))
+            against_it = differences.get(row.title, {})
+            cells = (_latex_cell(row.cells.get(m, Cell()), against_it.get(m, Cell())) for m in metrics)
+            lines.append(_latex_line([_latex(row.title), *cells]))
         lines += [rf"\cmidrule{{1-{len(metrics) + 1}}}"] if table.published else []
         for row in table.published:
-            cells = dict(zip(table.metrics, (_latex(cell.text) for cell in row.cells), strict=True))
-            lines.append(_latex_line([f"Paper: {_latex(row.title)}", *(cells.get(metric, "--") for metric in metrics)]))
+            cells = (_latex(row.cells.get(metric, Cell()).text) for metric in metrics)
+            lines.append(_latex_line([f"Paper: {_latex(row.title)}", *cells]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -142,7 +136,7 @@ def _latex_heading(metric: str) -> str:
 
 
 def _latex_cell(cell: Cell, difference: Cell) -> str:
-    text = rf"\textbf{{{_latex(cell.whole)}}}" if cell.marked else _latex(cell.whole)
+    text = rf"\textbf{{{_latex(cell.text)}}}" if cell.marked else _latex(cell.text)
     return text + {"better": "$^+$", "worse": "$^-$"}.get(difference.outcome, "")
 
 

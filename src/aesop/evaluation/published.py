@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 #: The scale of all of them.
 SCALE = 4
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """A number as the paper prints it; `backbone` and `crop` are empty where its table has none."""
 
-    table: int
+    table: str
     backbone: str
     crop: str
     method: str
@@ -25,36 +24,28 @@ class Published:
     text: str
 
 
-@dataclass(frozen=True)
-class PublishedRow:
-    """A method of the paper on one benchmark, such as `AESOP RRDB-128, tables 1, 7`: its numbers by metric."""
-
-    title: str
-    values: dict[str, str]
-
-
 @cache
 def published() -> tuple[Published, ...]:
     """All numbers, in the paper's order."""
     text = files("aesop.evaluation").joinpath("published.csv").read_text(encoding="utf-8")
-    return tuple(
-        Published(int(table), backbone, crop, method, benchmark, metric, value)
-        for table, backbone, crop, method, benchmark, metric, value in list(csv.reader(text.splitlines()))[1:]
-    )
+    return tuple(Published(*row) for row in list(csv.reader(text.splitlines()))[1:])
 
 
-def published_rows(benchmark: str, scale: int, metrics: Iterable[str]) -> list[PublishedRow]:
-    """What the paper prints for a benchmark in some metrics, a row a method; empty at another scale than its own."""
+def published_rows(benchmark: str, scale: int, metrics: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What the paper prints for a benchmark in some metrics: numbers by metric, by method; none at another scale.
+
+    A method's title is such as `AESOP RRDB-128, tables 1, 7`.
+    """
     wanted = set(metrics)
     rows: dict[tuple[str, str, str], list[Published]] = {}
     for number in published():
         if scale == SCALE and number.benchmark == benchmark and number.metric in wanted:
             rows.setdefault((number.backbone, number.crop, number.method), []).append(number)
-    found = []
+    found = {}
     for (backbone, crop, method), numbers in rows.items():
         tables = sorted({number.table for number in numbers})
         network = " ".join(filter(None, (method, "-".join(filter(None, (backbone, crop))))))
-        title = f"{network}, table{'s' if len(tables) > 1 else ''} {', '.join(map(str, tables))}"
+        title = f"{network}, table{'s' if len(tables) > 1 else ''} {', '.join(tables)}"
         # Tables that repeat a number agree, but for the digits of table 8; the first table is the finer one.
-        found.append(PublishedRow(title, {number.metric: number.text for number in reversed(numbers)}))
+        found[title] = {number.metric: number.text for number in reversed(numbers)}
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,21 +21,15 @@ OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "even", "open")
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as printed, the part of the benchmark it is of, such as `(2 of 3)`, and its interval.
+    """A value as printed, with the part of the benchmark it is of, such as `27.12 (2 of 3)`, and its interval.
 
     `marked` is the best of a column, or a significant difference; `outcome` is a difference's.
     """
 
     text: str = NOTHING
-    part: str = ""
     interval: str = ""
     marked: bool = False
     outcome: Outcome = "open"
-
-    @property
-    def whole(self) -> str:
-        """`27.12 (2 of 3)`."""
-        return f"{self.text} {self.part}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -43,26 +37,23 @@ class Row:
     """A title and a cell for every metric."""
 
     title: str
-    cells: Sequence[Cell]
+    cells: Mapping[str, Cell]
 
 
 @dataclass(frozen=True)
 class BenchmarkTable:
-    """One benchmark: its metrics, models, what the paper prints, and differences from the model `against`."""
+    """One benchmark: its metrics, models, what the paper prints, and differences from the model `against`.
+
+    The title is such as `Set5, x4, 5 pictures`.
+    """
 
     benchmark: str
-    scale: int
-    pictures: int
+    title: str
     metrics: Sequence[str]
     models: Sequence[Row]
     published: Sequence[Row]
     differences: Sequence[Row]
     against: str
-
-    @property
-    def title(self) -> str:
-        """`Set5, x4, 5 pictures`."""
-        return f"{self.benchmark}, x{self.scale}, {self.pictures} picture{'' if self.pictures == 1 else 's'}"
 
     @property
     def difference_title(self) -> str:
@@ -75,28 +66,31 @@ def tabulate(evaluation: Evaluation, *, published: bool = False) -> list[Benchma
 
     Metrics that compare with HR have no column where a benchmark has none.
     """
-    differences = {(d.benchmark, d.model, d.metric): d for d in evaluation.differences()}
     tables = []
     for benchmark in evaluation.benchmarks:
-        some = evaluation.result(evaluation.models[0], benchmark, evaluation.metrics[0])
-        columns = {
-            m: [evaluation.result(model, benchmark, m) for model in evaluation.models] for m in evaluation.metrics
-        }
-        columns = {m: results for m, results in columns.items() if not results[0].no_ground_truth}
-        cells = {metric: _cells(results) for metric, results in columns.items()}
-        models = [Row(model, [cells[m][row] for m in columns]) for row, model in enumerate(evaluation.models)]
-        others = [
-            Row(model, [_difference_cell(differences.get((benchmark, model, m)), len(some.pictures)) for m in columns])
-            for model in evaluation.models
-            if any((benchmark, model, metric) in differences for metric in columns)
-        ]
-        paper = [
-            Row(row.title, [Cell(row.values.get(metric, NOTHING)) for metric in columns])
-            for row in (published_rows(benchmark, some.scale, columns) if published else [])
-        ]
-        against = evaluation.against or evaluation.models[0]
+        results = [result for result in evaluation.results if result.benchmark == benchmark]
+        scale, pictures = results[0].scale, len(results[0].pictures)
+        columns: dict[str, dict[str, Result]] = {metric: {} for metric in evaluation.metrics}
+        for result in results:
+            columns[result.metric][result.model] = result
+        metrics = [metric for metric in columns if not columns[metric][evaluation.models[0]].no_ground_truth]
+        cells = {metric: _column(columns[metric]) for metric in metrics}
+        differences: dict[str, dict[str, Cell]] = {}
+        for found in evaluation.differences():
+            if found.benchmark == benchmark:
+                row = differences.setdefault(found.model, dict.fromkeys(metrics, Cell()))
+                row[found.metric] = _difference_cell(found, pictures)
+        paper = published_rows(benchmark, scale, metrics) if published else {}
         tables.append(
-            BenchmarkTable(benchmark, some.scale, len(some.pictures), list(columns), models, paper, others, against)
+            BenchmarkTable(
+                benchmark,
+                f"{benchmark}, x{scale}, {pictures} picture{'' if pictures == 1 else 's'}",
+                metrics,
+                [Row(model, {metric: cells[metric][model] for metric in metrics}) for model in evaluation.models],
+                [Row(title, {m: Cell(values.get(m, NOTHING)) for m in metrics}) for title, values in paper.items()],
+                [Row(model, differences[model]) for model in evaluation.models if model in differences],
+                evaluation.against or evaluation.models[0],
+            )
         )
     return tables
 
@@ -124,13 +118,7 @@ def notes(evaluation: Evaluation, *, published: bool = False) -> list[str]:
     lines += [f"{metric.title}: {metric.caution}" for metric in measured if metric.caution]
     if published:
         lines += _beside_the_paper(evaluation)
-    lines += [
-        f"{result.benchmark}/{first_few(result.infinite)} ({result.model} {result.metric}): equal and so infinite; "
-        "left out of the mean and of differences"
-        for result in evaluation.results
-        if result.infinite and result.finite
-    ]
-    return list(dict.fromkeys([*lines, *_grouped(evaluation)]))
+    return list(dict.fromkeys([*lines, *_of_pictures(evaluation)]))
 
 
 def _beside_the_paper(evaluation: Evaluation) -> list[str]:
@@ -138,25 +126,26 @@ def _beside_the_paper(evaluation: Evaluation) -> list[str]:
     scales = {result.benchmark: result.scale for result in evaluation.results}
     rows = {name: published_rows(name, scale, evaluation.metrics) for name, scale in scales.items()}
     lines = [f"{benchmark}: the paper prints nothing for it" for benchmark, found in rows.items() if not found]
-    printed = {metric for found in rows.values() for row in found for metric in row.values}
+    printed = {metric for found in rows.values() for values in found.values() for metric in values}
     described = [METRICS[name] for name in evaluation.metrics if name in printed]
     return lines + [f"{metric.title}: {metric.unlike_paper}" for metric in described if metric.unlike_paper]
 
 
-def _grouped(evaluation: Evaluation) -> list[str]:
-    """Notes and failures, those that say the same of several pictures in one line."""
-    pictures: dict[tuple[str, str, str], list[str]] = {}
-    for note in evaluation.notes:
-        named = pictures.setdefault((note.benchmark, "", note.text), [])
-        named += [note.picture] if note.picture is not None else []
-    for failure in evaluation.failures:
-        what = " ".join(filter(None, (failure.model, failure.metric)))
-        pictures.setdefault((failure.benchmark, f" ({what})" if what else "", failure.reason), []).append(
-            failure.picture
-        )
+def _of_pictures(evaluation: Evaluation) -> list[str]:
+    """Infinite values, notes and failures, those that say the same of several pictures in one line."""
+    infinite = "equal and so infinite; left out of the mean and of differences"
+    told = [(r.benchmark, r.model, r.metric, infinite, r.infinite) for r in evaluation.results if r.finite]
+    told += [(n.benchmark, None, None, n.text, [n.picture]) for n in evaluation.notes]
+    told += [(f.benchmark, f.model, f.metric, f.reason, [f.picture]) for f in evaluation.failures]
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for benchmark, model, metric, text, pictures in told:
+        if pictures:
+            what = " ".join(filter(None, (model, metric)))
+            named = grouped.setdefault((benchmark, f" ({what})" if what else "", text), [])
+            named += filter(None, pictures)
     return [
-        f"{benchmark}{f'/{first_few(names)}' if names else ''}{what}: {text}"
-        for (benchmark, what, text), names in pictures.items()
+        f"{benchmark}{f'/{first_few(pictures)}' if pictures else ''}{what}: {text}"
+        for (benchmark, what, text), pictures in grouped.items()
     ]
 
 
@@ -177,35 +166,30 @@ def signed(number: float, digits: int) -> str:
 
 
 def _part(count: int, pictures: int) -> str:
-    return f"({count} of {pictures})" if count < pictures else ""
+    return f" ({count} of {pictures})" if count < pictures else ""
 
 
-def _cells(results: Sequence[Result]) -> list[Cell]:
-    """One column, in the order of the models."""
-    metric = METRICS[results[0].metric]
-    rounded = [None if result.mean is None else round(result.mean, metric.digits) for result in results]
+def _column(results: Mapping[str, Result]) -> dict[str, Cell]:
+    """The cells of one metric by model."""
+    metric = METRICS[next(iter(results.values())).metric]
+    values = {model: round(r.mean, metric.digits) for model, r in results.items() if r.mean is not None}
     # Means over different pictures do not compare: only models that were measured on the most pictures can be best.
-    measured = [frozenset(result.of_pictures) for result in results]
-    most = max(measured, key=len)
-    compared = [value for value, found in zip(rounded, measured, strict=True) if value is not None and found == most]
+    measured = {model: frozenset(result.of_pictures) for model, result in results.items()}
+    most = max(measured.values(), key=len)
+    compared = [value for model, value in values.items() if measured[model] == most]
     best = metric.best(compared) if len(compared) > 1 else None
-    return [
-        Cell()
-        if value is None
-        else Cell(
-            f"{value:.{metric.digits}f}",
-            _part(result.count, len(result.pictures)),
-            " … ".join(f"{end:.{max(metric.digits - 1, 0)}f}" for end in result.interval or ()),
-            value == best and found == most,
+    return dict.fromkeys(results, Cell()) | {
+        model: Cell(
+            f"{value:.{metric.digits}f}{_part(results[model].count, len(results[model].pictures))}",
+            " … ".join(f"{end:.{max(metric.digits - 1, 0)}f}" for end in results[model].interval or ()),
+            value == best and measured[model] == most,
         )
-        for result, value, found in zip(results, rounded, measured, strict=True)
-    ]
+        for model, value in values.items()
+    }
 
 
-def _difference_cell(found: PairedDifference | None, pictures: int) -> Cell:
-    if found is None:
-        return Cell()
+def _difference_cell(found: PairedDifference, pictures: int) -> Cell:
     digits = METRICS[found.metric].digits
     interval = " … ".join(signed(end, digits) for end in found.interval or ())
-    text = signed(found.difference, digits)
-    return Cell(text, _part(found.count, pictures), interval, found.significant, outcome_of(found))
+    text = f"{signed(found.difference, digits)}{_part(found.count, pictures)}"
+    return Cell(text, interval, found.significant, outcome_of(found))

@@ -20,11 +20,9 @@ def print_tables(evaluation: Evaluation, console: Console | None = None, *, publ
     console = console or Console()
     for table in tabulate(evaluation, published=published):
         _print(console, table.title, table.metrics, table.models, table.published)
-        compared = [i for i in range(len(table.metrics)) if any(row.cells[i].interval for row in table.differences)]
+        compared = [m for m in table.metrics if any(row.cells[m].interval for row in table.differences)]
         if compared:
-            metrics = [table.metrics[index] for index in compared]
-            rows = [Row(row.title, [row.cells[index] for index in compared]) for row in table.differences]
-            _print(console, table.difference_title, metrics, rows)
+            _print(console, table.difference_title, compared, table.differences)
     for note in notes(evaluation, published=published):
         console.print(escape(note), highlight=False, soft_wrap=True)
 
@@ -33,36 +31,35 @@ def _print(
     console: Console, title: str, metrics: Sequence[str], rows: Sequence[Row], published: Sequence[Row] = ()
 ) -> None:
     """Print a table, in several parts one below the other where the terminal is too narrow for all columns."""
+    if metrics:
+        console.print(escape(title), style="italic", highlight=False)
     anywhere = console.options.update(max_width=10_000)
-    start = 0
-    while start < len(metrics):
-        stop = len(metrics)
-        table = _table(metrics, rows, published, slice(start, stop))
-        while stop > start + 1 and console.measure(table, options=anywhere).maximum > console.width:
-            stop -= 1
-            table = _table(metrics, rows, published, slice(start, stop))
-        if start == 0:
-            console.print(escape(title), style="italic", highlight=False)
+    while metrics:
+        count = len(metrics)
+        table = _table(metrics, rows, published)
+        while count > 1 and console.measure(table, options=anywhere).maximum > console.width:
+            count -= 1
+            table = _table(metrics[:count], rows, published)
         console.print(table)
-        start = stop
+        metrics = metrics[count:]
 
 
-def _table(metrics: Sequence[str], rows: Sequence[Row], published: Sequence[Row], part: slice) -> Table:
+def _table(metrics: Sequence[str], rows: Sequence[Row], published: Sequence[Row]) -> Table:
     table = Table()
     table.add_column("model", no_wrap=True)
-    for metric in metrics[part]:
+    for metric in metrics:
         table.add_column(heading(metric), justify="right")
     for row in rows:
-        table.add_row(escape(row.title), *map(_text, row.cells[part]))
-    printed = [row for row in published if any(cell.text != NOTHING for cell in row.cells[part])]
+        table.add_row(escape(row.title), *(_text(row.cells[metric]) for metric in metrics))
+    printed = [row for row in published if any(row.cells[metric].text != NOTHING for metric in metrics)]
     if printed:
         table.add_section()
         table.add_row("the paper prints", style="dim")
     for row in printed:
-        table.add_row(escape(row.title), *(cell.text for cell in row.cells[part]), style="dim")
+        table.add_row(escape(row.title), *(row.cells[metric].text for metric in metrics), style="dim")
     return table
 
 
 def _text(cell: Cell) -> str:
-    text = f"[bold]{cell.whole} *[/bold]" if cell.marked else cell.whole
+    text = f"[bold]{cell.text} *[/bold]" if cell.marked else cell.text
     return f"{text}\n[dim]{cell.interval}[/dim]" if cell.interval else text

@@ -135,10 +135,10 @@ def _paper(evaluation: Evaluation, benchmark: str) -> list[Trace]:
     """What the paper prints, a point a row; it starts hidden."""
     scale = next(result.scale for result in evaluation.results if result.benchmark == benchmark)
     rows = published_rows(benchmark, scale, evaluation.metrics)
-    printed = {metric: [row.values.get(metric) for row in rows] for metric in evaluation.metrics}
+    printed = {metric: [values.get(metric) for values in rows.values()] for metric in evaluation.metrics}
     values = {m: [float(text) if text else None for text in found] for m, found in printed.items() if any(found)}
     text = {metric: [_printed(metric, value) for value in found] for metric, found in values.items()}
-    notes = [f"<b>{escape(row.title)}</b>" for row in rows]
+    notes = [f"<b>{escape(title)}</b>" for title in rows]
     trace = _trace("what the paper prints", 8, 7, 0, values, text, notes=notes, visible="legendonly")
     trace["marker"]["symbol"] = "circle-open"
     return [trace] if rows else []

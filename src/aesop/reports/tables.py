@@ -30,7 +30,7 @@ class Table:
 
 def means(evaluation: Evaluation, table: BenchmarkTable) -> Table | None:
     """The means of a benchmark, with the best and what cannot be told from it; None where nothing was measured."""
-    ties = {metric: _ties(evaluation, table, index) for index, metric in enumerate(table.metrics)}
+    ties = {metric: _ties(evaluation, table, metric) for metric in table.metrics}
 
     def told(model: str, metric: str, cell: Cell) -> tuple[str, float | None]:
         kind = "best" if cell.marked else "tie" if model in ties[metric] else ""
@@ -76,21 +76,21 @@ def _table(
     metrics: Sequence[str], rows: Sequence[Row], told: Callable[[str, str, Cell], tuple[str, float | None]]
 ) -> Table | None:
     """The columns that have a value in any row; None without one. `told` gives a cell's style and value."""
-    kept = [index for index in range(len(metrics)) if any(row.cells[index].text != NOTHING for row in rows)]
+    kept = [metric for metric in metrics if any(row.cells[metric].text != NOTHING for row in rows)]
 
     def shown(title: str, metric: str, cell: Cell) -> Shown:
-        return Shown(f"{cell.text} {cell.part}".rstrip(), cell.interval, *told(title, metric, cell))
+        return Shown(cell.text, cell.interval, *told(title, metric, cell))
 
-    cells = [(row.title, [shown(row.title, metrics[index], row.cells[index]) for index in kept]) for row in rows]
-    return Table([metrics[index] for index in kept], cells) if kept else None
+    cells = [(row.title, [shown(row.title, metric, row.cells[metric]) for metric in kept]) for row in rows]
+    return Table(kept, cells) if kept else None
 
 
-def _ties(evaluation: Evaluation, table: BenchmarkTable, index: int) -> set[str]:
+def _ties(evaluation: Evaluation, table: BenchmarkTable, metric: str) -> set[str]:
     """Models whose difference from the best of a column has an interval, and one that holds 0."""
-    best = next((row.title for row in table.models if row.cells[index].marked), None)
+    best = next((row.title for row in table.models if row.cells[metric].marked), None)
     if best is None:
         return set()
-    wanted = (table.benchmark, table.metrics[index])
+    wanted = (table.benchmark, metric)
     column = [result for result in evaluation.results if (result.benchmark, result.metric) == wanted]
     found = replace(evaluation, results=column, against=best).differences()
     return {difference.model for difference in found if outcome_of(difference) == "even"}
