@@ -68,6 +68,12 @@ def test_pictures_that_cannot_train(photos: Path, tmp_path: Path):
         run_tiny(photos, tmp_path / "other", "data.held_out=4")
 
 
+def test_a_cache_that_cannot_be_written_names_the_option(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AESOP_CACHE", str(photos / "000.png"))
+    with pytest.raises(RunError, match=r"000\.png.* that of --store"):
+        run_tiny(photos, tmp_path / "run")
+
+
 def test_a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_rest(photos: Path, tmp_path: Path):
     run_tiny(photos, tmp_path / "run", "steps=2")
     told = r"perceptual: .* became (nan|inf|-inf) .* lower perceptual\.learning_rate"

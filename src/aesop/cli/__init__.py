@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from typer import Option
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import aesop
 from aesop.cli import analyze, degrade, demo, evaluate, interpolate, recipes, train, upscale
@@ -35,6 +36,13 @@ class _Commands(TyperGroup):
             if not (isinstance(error.__cause__, ValidationError) and error.param):  # of an older typer
                 raise
             raise AesopError(f"{complaint(error.__cause__.errors()[0], error.param.opts[0])}.") from error
+
+
+class _Command(TyperCommand):
+    """A command whose help says what arguments are, not of which Python type."""
+
+    def get_help(self, ctx: Any) -> str:
+        return re.sub(r" <[\w\[\]]+>", lambda found: " " * len(found[0]), super().get_help(ctx))
 
 
 app = typer.Typer(
@@ -86,6 +94,8 @@ for _command, *_commands in (
 ):
     app.command(epilog=examples(*_commands))(_command)
 app.add_typer(analyze.app)
+for _info in (*app.registered_commands, *analyze.app.registered_commands):
+    _info.cls = _Command
 
 
 def main(run: Callable[[], object] = app) -> None:

@@ -182,7 +182,7 @@ def _check_space(store: Path, needed: int) -> None:
     if needed > free:
         raise DataError(
             f"{store}: the prepared pictures need {needed:,} bytes, but {free:,} are free; "
-            "free some space or choose another folder (AESOP_CACHE)."
+            "free some space or choose another folder (--store)."
         )
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from aesop.errors import Interrupted, RunError
+from aesop.files import atomic_path
 from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
 from aesop.run import StageFolder
-from aesop.training.checkpoint import load_checkpoint, save_checkpoint
 from aesop.training.interruption import Interruption
 from aesop.training.recipe import StageConfig
 from aesop.training.stage import WAITS, Pairs, Stage
@@ -48,19 +50,13 @@ def train_stage(
     often training was resumed. Raises Interrupted after a signal, with a checkpoint written; RunError if a loss is no
     longer finite, or files cannot be written.
     """
-    done, fabric, config = 0, stage.fabric, stage.config
-    checkpoint = load_checkpoint(files.checkpoint, fabric.device)
-    if checkpoint is not None:
-        done, state = checkpoint
-        if not stage.parts.keys() <= state.keys():
-            raise RunError(f"{files.checkpoint}: is of another version; delete it to train this stage again.")
-        for name, part in stage.parts.items():
-            part.load_state_dict(state[name])
+    fabric, config = stage.fabric, stage.config
+    done = _resume(stage, files.checkpoint)
 
     def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
         write_state(path, stage.result.state_dict(), {**metadata, "iteration": iteration, "measured": measured})
 
-    losses = _Means()
+    losses: list[dict[str, Tensor]] = []
     measured: dict[str, float] = {}
     first = fabric.is_global_zero
     with _logging(files, done, first) as log, progress(stage.name, iterations, done, shown=first) as advance:
@@ -69,9 +65,10 @@ def train_stage(
                 for group in optimizer.param_groups:
                     waits = iteration <= group.get(WAITS, 0)
                     group["lr"] = 0.0 if waits else learning_rate(config, iteration - 1, iterations)
-            losses.add(stage.step(lr, hr))
+            losses.append(stage.step(lr, hr))
             if iteration % config.log_every == 0 or iteration == iterations:
-                means = losses.take()
+                means = _means(losses)
+                losses.clear()
                 _require_finite(means, stage.name, iteration, files)
                 log(iteration, "loss", means)
                 advance(note=" ".join(f"{name} {value:.4g}" for name, value in means.items()))
@@ -89,10 +86,9 @@ def train_stage(
             if iteration % config.checkpoint_every == 0 or iteration == iterations or stop:
                 # Finite only if every weight is.
                 total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()
-                _require_finite(losses.peek() | {"the network": float(total)}, stage.name, iteration, files)
+                _require_finite(_means(losses) | {"the network": float(total)}, stage.name, iteration, files)
                 if first:
-                    state = {name: part.state_dict() for name, part in stage.parts.items()}
-                    save_checkpoint(files.checkpoint, iteration, state)
+                    _save(stage, files.checkpoint, iteration)
                 fabric.barrier()
             if stop and iteration < iterations:
                 raise Interrupted(stop, iteration)
@@ -121,26 +117,47 @@ def _require_finite(values: dict[str, float], stage: str, iteration: int, files:
             )
 
 
-class _Means:
-    """Means of scalars over the iterations since the last look; they stay on the device until somebody looks."""
+def _means(losses: Sequence[dict[str, Tensor]]) -> dict[str, float]:
+    """Means of scalars over iterations, which stay on the device until somebody looks."""
+    if not losses:
+        return {}
+    first, *others = losses
+    sums = [sum((other[name] for other in others), value) for name, value in first.items()]
+    return dict(zip(first, torch.stack(sums).div(len(losses)).tolist(), strict=True))
 
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
 
-    def add(self, values: dict[str, Tensor]) -> None:
-        self.sums = {name: self.sums[name] + value if self.count else value for name, value in values.items()}
-        self.count += 1
+def _save(stage: Stage, path: Path, iteration: int) -> None:
+    """Write all that the next iteration depends on; raises RunError where it cannot, and keeps the file before."""
+    checkpoint: dict[str, Any] = {"iteration": iteration, "rng": torch.get_rng_state()}
+    # Networks with stochastic depth draw on their own device.
+    if torch.cuda.is_initialized():
+        checkpoint["cuda_rng"] = torch.cuda.get_rng_state()
+    checkpoint["state"] = {name: part.state_dict() for name, part in stage.parts.items()}
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(checkpoint, temporary)
+        except RuntimeError as error:  # torch's own for a failed write, most often a full disk
+            raise RunError(f"{path}: could not be written; free some space and try again.") from error
 
-    def peek(self) -> dict[str, float]:
-        if not self.count:
-            return {}
-        return dict(zip(self.sums, torch.stack([*self.sums.values()]).div(self.count).tolist(), strict=True))
 
-    def take(self) -> dict[str, float]:
-        means = self.peek()
-        self.count = 0
-        return means
+def _resume(stage: Stage, path: Path) -> int:
+    """Load a checkpoint and return its iteration, 0 if there is none; raises RunError if it is corrupt."""
+    if not path.is_file():
+        return 0
+    device = stage.fabric.device
+    try:
+        loaded = torch.load(path, map_location=device, weights_only=True)
+        torch.set_rng_state(loaded["rng"].cpu())
+        if device.type == "cuda" and "cuda_rng" in loaded:
+            torch.cuda.set_rng_state(loaded["cuda_rng"].cpu(), device)
+        iteration, state = loaded["iteration"], loaded["state"]
+    except (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path}: is corrupt; delete it to train this stage again.") from error
+    if not stage.parts.keys() <= state.keys():
+        raise RunError(f"{path}: is of another version; delete it to train this stage again.")
+    for name, part in stage.parts.items():
+        part.load_state_dict(state[name])
+    return iteration
 
 
 @contextmanager

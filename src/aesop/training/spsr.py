@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,31 +16,20 @@ from aesop.losses.term import Batch, Term
 from aesop.networks.spsr import SPSRNet, gradient_map
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import PerceptualConfig
-from aesop.training.stage import WAITS, Sharpen
+from aesop.training.stage import WAITS
 
 
 class SPSRStage(PerceptualStage):
     """The perceptual stage of a recipe with a section `gradient_loss`."""
 
-    def __init__(
-        self,
-        generator: nn.Module,
-        discriminator: nn.Module | None,
-        fidelity_loss: nn.Module,
-        perceptual_loss: nn.Module | None,
-        config: PerceptualConfig,
-        *,
-        gradient_discriminator: nn.Module | None = None,
-        sharpen: Sharpen | None = None,
-        fabric: Fabric | None = None,
-    ) -> None:
-        super().__init__(
-            generator, discriminator, fidelity_loss, perceptual_loss, config, sharpen=sharpen, fabric=fabric
-        )
-        weights = config.gradient_loss or GradientLossConfig()
+    def __init__(self, *networks: Any, gradient_discriminator: nn.Module | None = None, **options: Any) -> None:
+        """Take what `PerceptualStage` takes, and the discriminator of gradient maps."""
+        super().__init__(*networks, **options)
+        assert isinstance(self.config, PerceptualConfig)
+        weights = self.config.gradient_loss or GradientLossConfig()
         self.branch_weight = weights.branch_weight
-        self._add_adversary("gradient_", gradient_discriminator, weights.adversarial_weight, config)
-        if isinstance(generator, SPSRNet):
+        self._add_adversary("gradient_", gradient_discriminator, weights.adversarial_weight, self.config)
+        if isinstance(self.network, SPSRNet):
             self.trained.mark_forward_method("sr_and_gradient")
         *others, adversarial = self.terms
         self.terms = [

@@ -128,7 +128,10 @@ def training_data(
 
     def prepared(source: Path, least: int, target: Path | None, lr: Path | None = None) -> PreparedData:
         target = target or default_store(source, recipe.scale, shrink)
-        found = prepare(source, target, recipe.scale, minimum=least, lr=lr, shrink=shrink)
+        try:
+            found = prepare(source, target, recipe.scale, minimum=least, lr=lr, shrink=shrink)
+        except RunError as error:
+            raise RunError(f"{error} The folder for the prepared pictures is that of --store.") from error
         for line in (found.not_rgb, *found.unreadable):
             if line is not None:
                 say(line)
