@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 from aesop.analysis import measure_crops, measure_loss_maps, measure_spectra, parse_box
 from aesop.analysis.crops import crop_sheet
-from aesop.analysis.inputs import read_pair
 from aesop.analysis.loss_maps import generated, loss_maps
 from aesop.analysis.regions import Region
 from aesop.analysis.spectra import compare_spectra, high_energy, log_spectrum, low_passed, reproduced
 from aesop.data.bicubic import resize
+from aesop.data.pairs import Pair
 from aesop.data.pictures import read_picture, to_float, to_planes, write_picture
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.evaluation.pictures import EvaluatedPicture
@@ -140,7 +140,7 @@ def test_spectra_of_files(tmp_path: Path):
     write_picture(picture, synthetic_picture(34, 49, 1))
     write_state(encoder, autoencoder().state_dict(), {})
     found = measure_spectra(picture, encoder, sigma=3)
-    expected = compare_spectra(to_float(read_pair(picture, 4)[0]), autoencoder(), 4, 3)
+    expected = compare_spectra(to_float(Pair("", picture).read(4)[0]), autoencoder(), 4, 3)
     assert found.picture.image.shape == (3, 32, 48)
     torch.testing.assert_close(found.autoencoded.spectrum, expected.autoencoded.spectrum)
     torch.testing.assert_close(found.low_passed.image, expected.low_passed.image)
@@ -189,7 +189,7 @@ def test_maps_are_of_every_models_picture(tmp_path: Path):
     write_state(encoder, autoencoder().state_dict(), {})
     models = {"bicubic": "bicubic", "Ours": str(network)}
     found = measure_loss_maps(picture, models, encoder, sigma=1)
-    hr, lr = read_pair(picture, 4)
+    hr, lr = Pair("", picture).read(4)
     torch.testing.assert_close(found.hr_bias, autoencoder()(to_float(hr)[None])[0].detach())
     for title, model in models.items():
         expected = loss_maps(generated(model, lr, 4), to_float(hr), autoencoder(), sigma=1)
@@ -248,7 +248,7 @@ def test_crops_of_files_and_captions_of_the_whole_picture(tmp_path: Path):
     write_state(network, generator(0).state_dict(), {})
     models = {"bicubic": "bicubic", "Ours": network}
     sheet = measure_crops(picture, models, metrics=["psnr", "lr-psnr", "ae-psnr", "ve"], count=3, side=17)
-    hr, lr = read_pair(picture, 4)
+    hr, lr = Pair("", picture).read(4)
     assert torch.equal(sheet.picture, hr)
     assert [box.side for box in sheet.boxes] == [16, 16, 16]
     sr = {"bicubic": resize(lr, 4), "Ours": Upscaler(load_generator(network).model, 4)(lr)}
@@ -294,7 +294,7 @@ def test_crops_that_cannot_be_are_refused(tmp_path: Path):
         ({"metrics": ["psnrr"]}, "unknown metric 'psnrr'; did you mean psnr"),
         ({"boxes": [Region(60, 0, 8)]}, "box 60,0,8: is not inside the picture of 64 rows"),
         ({"lr": picture, "without_hr": True}, "--lr and --without-hr"),
-        ({"picture": tmp_path / "none.png"}, "none.png: no such picture"),
+        ({"picture": tmp_path / "none.png"}, "none.png: no such file; check the path"),
     ):
         given: dict[str, Any] = {"picture": picture, "models": {"a": "bicubic"}, **how}
         with pytest.raises(AesopError, match=message):

@@ -13,11 +13,11 @@ from typer.testing import CliRunner, Result
 
 from aesop.analysis import measure_curves, measure_loss_scales
 from aesop.analysis.curves import plotted
-from aesop.analysis.inputs import read_pair
 from aesop.cli.analyze import app
+from aesop.data.pairs import Pair
 from aesop.data.pictures import to_float, write_picture
 from aesop.errors import AesopError
-from aesop.evaluation.curves import Curve, CurvePoint
+from aesop.evaluation.curves import Curve
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.intervals import mean_interval
 from aesop.evaluation.results import Evaluation, Failure
@@ -46,7 +46,7 @@ def test_all_runs_are_measured_on_the_same_pictures(tmp_path: Path):
     weight = "perceptual.fidelity_loss.weight=0.5"
     lacking = make_run(tmp_path / "lacking", [{"pixel": 0.04}], weight, recipe="laptop-pixel")
     folder, encoder = benchmark(tmp_path), logged / "autoencoder/autoencoder.safetensors"
-    pairs = [read_pair(path, 4) for path in sorted((folder / "HR").iterdir())]
+    pairs = [Pair("", path).read(4) for path in sorted((folder / "HR").iterdir())]
     (folder / "HR/broken.png").write_bytes(b"no picture")
     found = measure_loss_scales({"logged": logged, "lacking": lacking}, [folder], encoder)
     assert len(found.failures) == 1
@@ -133,8 +133,8 @@ def test_both_means_are_over_the_pictures_that_all_could_measure():
     failure = Failure("set", "2", "m", "psnr", "too odd")
     given = Evaluation(["m", "n", "dead"], ["set"], ["psnr", "lpips"], results, [failure])
     curves = [
-        Curve("ours", [CurvePoint("start", "m"), CurvePoint("end", "n")]),
-        Curve("theirs", [CurvePoint("", "dead")]),
+        Curve("ours", {"start": "m", "end": "n"}),
+        Curve("theirs", {"": "dead"}),
     ]
     found = plotted(curves, given, "psnr", "lpips")
     first, second = found.curves[0].points
@@ -156,7 +156,7 @@ def test_a_metric_of_sets_may_be_an_axis():
     psnr = Measured("m", "set", 4, "psnr", {"a": 1.0, "b": 3.0})
     fid = Measured("m", "set", 4, "fid", {"a": None, "b": None}, set_value=7.0)
     given = Evaluation(["m"], ["set"], ["psnr", "fid"], [psnr, fid])
-    (curve,) = plotted([Curve("ours", [CurvePoint("", "m")])], given, "psnr", "fid").curves
+    (curve,) = plotted([Curve("ours", {"": "m"})], given, "psnr", "fid").curves
     assert astuple(curve.points[0])[2:] == (2.0, 7.0, None, None, 2)
 
 

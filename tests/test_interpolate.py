@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from aesop.cli.interpolate import interpolate as interpolate_command
 from aesop.errors import AesopError, ModelError
-from aesop.evaluation.curves import CurvePoint, between, checkpoints, find_curves
+from aesop.evaluation.curves import between, checkpoints, find_curves
 from aesop.evaluation.model_names import split_pair
 from aesop.networks.generators import SRVGGConfig
 from aesop.networks.interpolate import interpolate, interpolate_files
@@ -177,19 +177,19 @@ def test_networks_between_stand_in_a_folder_of_their_own(tmp_path: Path):
     start = run / "fidelity/generator.safetensors"
     alphas = (0, 0.5, 0.5000001, 1)
     found = [between(start, run, tmp_path / "mixed", name, alphas) for name in ("0", "1")]
-    paths = [point.model for points in found for point in points[1:3]]
-    assert len(set(paths)) == 4
-    assert [point.note for point in found[0]] == ["alpha 0", "alpha 0.5", "alpha 0.5000001", "alpha 1"]
-    assert (found[0][0].model, found[0][3].model) == (str(start), str(run / "perceptual/generator.safetensors"))
-    assert Path(paths[0]).read_bytes() == Path(paths[2]).read_bytes()
+    assert list(found[0]) == ["alpha 0", "alpha 0.5", "alpha 0.5000001", "alpha 1"]
+    (first, *mixed, last), (_, *others, _) = (list(models.values()) for models in found)
+    assert (first, last) == (str(start), str(run / "perceptual/generator.safetensors"))
+    assert len({*mixed, *others}) == 4
+    assert Path(mixed[0]).read_bytes() == Path(others[0]).read_bytes()
     for wrong, message in (
-        ((0, 0.5, 0.5), r"alphas 0,0\.5,0\.5: 0\.5 is given twice"),
-        ((0.5, 2), r"alphas 0\.5,2: 2 is not between 0 and 1"),
+        ((0, 0.5, 0.5), r"--alphas 0,0\.5,0\.5: 0\.5 is given twice"),
+        ((0.5, 2), r"--alphas 0\.5,2: 2 is not between 0 and 1"),
         ((float("nan"),), "nan is not between 0 and 1"),
         ((), "none given"),
     ):
-        with pytest.raises(ModelError, match=message):
-            between(start, run, tmp_path / "none", "0", wrong)
+        with pytest.raises(AesopError, match=message):
+            find_curves([f"{start}:{run}"], tmp_path / "none", wrong)
     assert not (tmp_path / "none").exists()
 
 
@@ -197,18 +197,21 @@ def test_methods_are_told_by_what_they_are(tmp_path: Path):
     run = make_run(tmp_path / "run", [])
     file = run / "fidelity/generator.safetensors"
     given = [str(run), f"AESOP∗={file}:{run}", f"AESOP†={run}:{file}", f"{file}:{run}", "bicubic", f"x={file}"]
-    found = {curve.title: curve.points for curve in find_curves(given, tmp_path / "mixed", (0, 0.5, 1), points=1)}
+    found = {
+        curve.title: list(curve.models.items())
+        for curve in find_curves(given, tmp_path / "mixed", (0, 0.5, 1), points=1)
+    }
     assert list(found) == ["run", "AESOP∗", "AESOP†", "fidelity to run", "bicubic", "x"]
-    assert found["run"][1] == CurvePoint("iteration 15", str(checkpoints(run, 1)[15]))
-    assert found["bicubic"] == [CurvePoint("", "bicubic")]
-    assert found["x"] == [CurvePoint("", str(file))]
+    assert found["run"][1] == ("iteration 15", str(checkpoints(run, 1)[15]))
+    assert found["bicubic"] == [("", "bicubic")]
+    assert found["x"] == [("", str(file))]
     # Titles that differ in symbols alone have networks of their own.
-    one, other = (read_state(Path(found[title][1].model)) for title in ("AESOP∗", "AESOP†"))
+    one, other = (read_state(Path(found[title][1][1])) for title in ("AESOP∗", "AESOP†"))
     parents = read_state(file), read_state(run / "perceptual/generator.safetensors")
     for name, value in one.items():
         torch.testing.assert_close(value, (parents[0][name] + parents[1][name]) / 2)
         torch.testing.assert_close(other[name], value)
-    assert found["AESOP∗"][1].model != found["AESOP†"][1].model
+    assert found["AESOP∗"][1] != found["AESOP†"][1]
     with pytest.raises(AesopError, match="two methods are called run; give them titles"):
         find_curves([str(run), str(run)], tmp_path)
     with pytest.raises(AesopError, match="none: is neither a run folder, nor a model file, nor A:B"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aesop.evaluation.curves import CurvePoint, MeasuredCurve
+from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.results import Evaluation, ModelFile, Result
 from aesop.reports.plots import chart, mark
 from aesop.reports.report import breakable, find_starts, report_text, short_path, write_report
@@ -163,7 +163,7 @@ def test_starts_are_found_in_run_folders(tmp_path: Path):
 
 def test_a_curve_has_the_colour_of_the_model_it_ends_in():
     def colours(end: Evaluation) -> tuple[str, str]:
-        curve = MeasuredCurve("c", [CurvePoint("start", "a"), CurvePoint("end", "b")], evaluation=end)
+        curve = MeasuredCurve("c", {"start": "a", "end": "b"}, end)
         traces = Parsed(report_text(found, curves=[curve])).data["plot"]["traces"]["Set5"]
         return traces[0]["line"]["color"], traces[2]["marker"]["color"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aesop.evaluation.curves import CurvePoint, MeasuredCurve
+from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.evaluation.results import Evaluation, Result
 from aesop.reports.report import write_report
@@ -62,7 +62,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, pictures: list[EvaluatedPictu
     found = [one for i, m in enumerate(MODELS) for one in results(m, {name: of[i] for name, of in VALUES.items()})]
     curve = MeasuredCurve(
         "twin to net",
-        [CurvePoint("alpha 0", "a"), CurvePoint("alpha 1", "b")],
+        {"alpha 0": "a", "alpha 1": "b"},
         evaluation=Evaluation(
             ["a", "b"],
             ["Set5"],

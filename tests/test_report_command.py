@@ -111,7 +111,7 @@ def test_a_runs_checkpoints_are_a_curve(bench: Path, model: Path, tmp_path: Path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(model.read_bytes())
     curves, scale = open_curves([f"{run_folder}/"], tmp_path)
-    assert [point.note for point in curves[0].points] == ["iteration 0", "iteration 10", "iteration 20"]
+    assert list(curves[0].models) == ["iteration 0", "iteration 10", "iteration 20"]
     assert scale == 4
     assert open_curves([f"Ours={run_folder}"], tmp_path)[0][0].title == "Ours's training"
     report = tmp_path / "r.html"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,14 @@ from torch import Tensor
 
 from aesop.analysis.drawing import COLOURS, drawn, show, shrunk
 from aesop.analysis.regions import Region, detailed_regions
+from aesop.data.benchmarks import Benchmark, Unreferenced
+from aesop.data.pairs import Pair
 from aesop.data.pictures import to_float
-from aesop.errors import AesopError, DataError
+from aesop.errors import AesopError
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.pictures import EvaluatedPicture, pictures
 from aesop.evaluation.results import Evaluation
+from aesop.files import printable
 from aesop.metrics import METRICS, SetMetric, metric_named
 
 IN_A_LINE = 6  #: crops at most; more are continued below
@@ -74,23 +76,18 @@ def measure_crops(
             raise AesopError(f"--metrics: {metric.name} measures whole sets of pictures; leave it out.")
         if metric.needs_hr and without_hr:
             raise AesopError(f"--metrics: {metric.name} compares with an HR picture, and there is none; leave it out.")
-    with TemporaryDirectory(prefix="aesop-crops-") as temporary:
-        # A benchmark of one picture. LR-PSNR needs nothing: it is measured where only pictures are wanted.
-        benchmark = Path(temporary) / "picture"
-        copies = {benchmark / ("LR" if without_hr else "HR") / picture.name: picture}
-        if lr is not None:
-            copies[benchmark / "LR" / f"{picture.stem}{lr.suffix}"] = lr
-        for copy, file in copies.items():
-            if not file.is_file():
-                raise DataError(f"{file}: no such picture; check the path.")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
-        folder = Path(temporary) / "sr"
-        evaluation = evaluate(models, [benchmark], metrics=names or ["lr-psnr"], sr_folder=folder, **how)
+    name = printable(picture.stem)
+    pairs, unreferenced = ([], [Unreferenced(name, picture)]) if without_hr else ([Pair(name, picture, lr)], [])
+    with TemporaryDirectory(prefix="aesop-crops-") as folder:
+        evaluation = evaluate(
+            models,
+            [Benchmark("picture", 1, pairs, unreferenced)],
+            metrics=names or ["lr-psnr"],  # which needs nothing, where only pictures are wanted
+            sr_folder=Path(folder),
+            **how,
+        )
         found = next(pictures(evaluation), None)
     failures = [": ".join(filter(None, (each.model, each.metric, each.reason))) for each in evaluation.failures]
-    for copy, file in copies.items():
-        failures = [line.replace(str(copy), str(file)) for line in failures]
     if found is None or (found.hr is None and not found.sr):
         raise AesopError([*failures, f"{picture}: no model upscaled it"][0])
     sheet = crop_sheet(found, boxes, count, side)

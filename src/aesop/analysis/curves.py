@@ -33,11 +33,6 @@ class PlottedPoint:
     y_interval: Interval | None = None
     count: int = 0
 
-    @property
-    def xy(self) -> tuple[float, float] | None:
-        """x and y, if both could be measured."""
-        return None if self.x is None or self.y is None else (self.x, self.y)
-
 
 @dataclass(frozen=True)
 class PlottedCurve:
@@ -48,9 +43,9 @@ class PlottedCurve:
     points: list[PlottedPoint]
 
     @property
-    def coordinates(self) -> list[tuple[float, float]]:
-        """Where the points are that could be measured."""
-        return [point.xy for point in self.points if point.xy]
+    def coordinates(self) -> dict[str, tuple[float, float]]:
+        """Where the points are that could be measured, by their notes."""
+        return {p.note: (p.x, p.y) for p in self.points if p.x is not None and p.y is not None}
 
 
 @dataclass(frozen=True)
@@ -84,8 +79,10 @@ def measure_curves(
     """
     with TemporaryDirectory(prefix="aesop-curves-") as folder:
         curves = find_curves(methods, Path(folder), alphas, points)
-        models = {point.model: point.model for curve in curves for point in curve.points}
-        evaluation = evaluate(models, benchmarks, metrics=list(dict.fromkeys((x, y))), **how)
+        models = [model for curve in curves for model in curve.models.values()]
+        evaluation = evaluate(
+            {model: model for model in models}, benchmarks, metrics=list(dict.fromkeys((x, y))), **how
+        )
     return plotted(curves, evaluation, x, y)
 
 
@@ -114,9 +111,9 @@ def plotted(curves: Sequence[Curve], evaluation: Evaluation, x: str, y: str) -> 
     for benchmark in evaluation.benchmarks:
         common = common_pictures(evaluation, benchmark)
         for curve in curves:
-            points = [point(given.note, given.model, benchmark, common) for given in curve.points]
+            points = [point(note, model, benchmark, common) for note, model in curve.models.items()]
             found.append(PlottedCurve(curve.title, benchmark, points))
-    names = {p.model: ", ".join(filter(None, (curve.title, p.note))) for curve in curves for p in curve.points}
+    names = {model: name for curve in curves for model, name in curve.names().items()}
     return PerceptionDistortion(x, y, found, failures_of(evaluation, names))
 
 
@@ -160,10 +157,10 @@ def draw_curves(found: PerceptionDistortion, path: Path) -> None:
 
 def _draw_panel(axes: Any, found: PerceptionDistortion, curves: Mapping[int, PlottedCurve]) -> list[Label]:
     """Draw one benchmark's curves by their numbers; return the labels of their ends."""
-    shown = [xy for curve in curves.values() if len(curve.points) > 1 for xy in curve.coordinates]
+    shown = [xy for curve in curves.values() if len(curve.points) > 1 for xy in curve.coordinates.values()]
     title, ends = [next(iter(curves.values())).benchmark], []
     for number, curve in curves.items():
-        style, coordinates = look(number), curve.coordinates
+        style, notes, coordinates = look(number), list(curve.coordinates), list(curve.coordinates.values())
         xs, ys = ([xy[axis] for xy in coordinates] for axis in (0, 1))
         if len(curve.points) > 1:
             axes.plot(xs, ys, markersize=4, linewidth=1.3, label=curve.method, **style)
@@ -173,7 +170,6 @@ def _draw_panel(axes: Any, found: PerceptionDistortion, curves: Mapping[int, Plo
             axes.plot(xs, ys, linestyle="", markersize=6, label=curve.method, **style)
         if len(coordinates) > 1:
             axes.plot(xs[:1], ys[:1], "o", markersize=6, color="#444444", markerfacecolor="white", zorder=3)
-            notes = [point.note for point in curve.points if point.xy]
             for end, beside in ((0, 1), (-1, -2)):
                 ends.append(Label(notes[end], coordinates[end], coordinates[beside], style["color"]))
     line(axes)

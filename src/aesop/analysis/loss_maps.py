@@ -15,12 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from aesop.analysis.drawing import brightest, drawn, show, shrunk
-from aesop.analysis.inputs import fidelity_bias, load_autoencoder, read_pair
 from aesop.analysis.spectra import low_passed
+from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
+from aesop.data.pairs import Pair
 from aesop.data.pictures import to_float
 from aesop.errors import ModelError
 from aesop.evaluation.model_names import BICUBIC
+from aesop.metrics.metric import auto_encoded
 from aesop.networks.loading import load_generator
 from aesop.upscaling.tiles import Upscaler
 
@@ -66,8 +68,8 @@ def loss_maps(sr: Tensor, hr: Tensor, autoencoder: nn.Module, *, sigma: float = 
     complement is the high-pass filter, in pixels. Raises DataError if the images are smaller than the Gaussian.
     """
     seen, error = sr.clamp(0, 1), sr - hr
-    sr_bias = fidelity_bias(autoencoder, seen)
-    aesop = (sr_bias - fidelity_bias(autoencoder, hr)).abs().mean(0) + (sr - seen).abs().mean(0)
+    sr_bias, hr_bias = (auto_encoded(autoencoder, image[None])[0] for image in (seen, hr))
+    aesop = (sr_bias - hr_bias).abs().mean(0) + (sr - seen).abs().mean(0)
     high_pass = (error - low_passed(error, sigma)).abs().mean(0)
     return ModelLossMaps(sr, sr_bias, error.abs().mean(0), aesop, high_pass)
 
@@ -86,12 +88,12 @@ def measure_loss_maps(
     `models` are by title: `bicubic`, model files or run folders, of the auto-encoder's scale. Raises AesopError where
     a file cannot be read, a model is of another scale or its output is not a number.
     """
-    network = load_autoencoder(autoencoder, device)
-    pixels, low = read_pair(picture, network.scale, lr)
+    network = AutoEncoder.load(autoencoder).to(device)
+    pixels, low = Pair(picture.name, picture, lr).read(network.scale)
     hr = to_float(pixels)
     sr = {title: generated(model, low, network.scale, device) for title, model in models.items()}
     maps = {title: loss_maps(image, hr, network, sigma=sigma) for title, image in sr.items()}
-    return LossMaps(hr, fidelity_bias(network, hr), maps)
+    return LossMaps(hr, auto_encoded(network, hr[None])[0], maps)
 
 
 def generated(model: str, lr: Tensor, scale: int, device: torch.device | str = "cpu") -> Tensor:

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from aesop.analysis.drawing import brightest, drawn, show, shrunk
-from aesop.analysis.inputs import fidelity_bias, load_autoencoder, read_pair
+from aesop.autoencoder import AutoEncoder
+from aesop.data.pairs import Pair
 from aesop.data.pictures import to_float
 from aesop.errors import DataError
 from aesop.losses.low_pass import LowPassLoss
 from aesop.metrics.luma import luma
+from aesop.metrics.metric import auto_encoded
 from aesop.metrics.psnr import psnr
 
 
@@ -113,15 +115,15 @@ def compare_spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: 
         return View(image, log_spectrum(image), reproduced(image, picture, scale), similarity)
 
     blurred = low_passed(picture, sigma)
-    return Spectra(view(picture), view(fidelity_bias(autoencoder, picture)), view(blurred))
+    return Spectra(view(picture), view(auto_encoded(autoencoder, picture[None])[0]), view(blurred))
 
 
 def measure_spectra(
     picture: Path, autoencoder: Path, *, sigma: float = 1.5, device: torch.device | str = "cpu"
 ) -> Spectra:
     """`compare_spectra` of files: an HR picture, and an auto-encoder or a run with one; raises AesopError."""
-    network = load_autoencoder(autoencoder, device)
-    hr, _ = read_pair(picture, network.scale)
+    network = AutoEncoder.load(autoencoder).to(device)
+    hr, _ = Pair(picture.name, picture).read(network.scale)
     return compare_spectra(to_float(hr), network, network.scale, sigma)
 
 

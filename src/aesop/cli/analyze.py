@@ -190,13 +190,18 @@ def curves(
     """
     chosen = _begin(imports, device, output, json)
     from aesop.analysis import draw_curves, measure_curves
+    from aesop.errors import AesopError
 
+    try:
+        numbers = [float(number) for number in alphas.split(",")]
+    except ValueError as error:
+        raise AesopError(f"--alphas {alphas}: must be numbers separated by commas.") from error
     found = measure_curves(
         methods,
         benchmark,
         x,
         y,
-        alphas=_alphas(alphas),
+        alphas=numbers,
         points=points,
         autoencoder=autoencoder,
         device=chosen,
@@ -236,18 +241,3 @@ def _end(written: Path, lines: Sequence[str] = (), failures: Sequence[str] = ())
     print(printable(written))
     if failures:
         raise typer.Exit(2)
-
-
-def _alphas(text: str) -> list[float]:
-    """Read and check the numbers of --alphas."""
-    from aesop.errors import AesopError, ModelError
-    from aesop.evaluation.curves import require_alphas
-
-    try:
-        numbers = [float(number) for number in text.split(",")]
-        require_alphas(numbers)
-    except ValueError as error:
-        raise AesopError(f"--alphas {text}: must be numbers separated by commas.") from error
-    except ModelError as error:
-        raise AesopError(f"--{error}") from error
-    return numbers

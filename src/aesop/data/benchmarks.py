@@ -57,11 +57,13 @@ class Benchmark:
         return self.pairs or self.unreferenced
 
 
-def open_sets(given: Sequence[Path | str | Folders], scale: int, folder: Path | None = None) -> list[Benchmark]:
+def open_sets(
+    given: Sequence[Path | str | Folders | Benchmark], scale: int, folder: Path | None = None
+) -> list[Benchmark]:
     """Open all benchmarks that `given` names.
 
-    Each is the folder of a benchmark or of several known ones, the name of a known one in `folder`, or a pair of
-    folders from `aesop.data.pairs.named_folders`.
+    Each is the folder of a benchmark or of several known ones, the name of a known one in `folder`, a pair of folders
+    from `aesop.data.pairs.named_folders`, or a benchmark for any scale.
     Raises DataError where one is missing, as `open_benchmark` does, and where two have one name.
     """
     unique = {str(one): one for one in given}.values()
@@ -72,7 +74,9 @@ def open_sets(given: Sequence[Path | str | Folders], scale: int, folder: Path | 
     return opened
 
 
-def _open_each(given: Path | str | Folders, scale: int, folder: Path | None) -> list[Benchmark]:
+def _open_each(given: Path | str | Folders | Benchmark, scale: int, folder: Path | None) -> list[Benchmark]:
+    if isinstance(given, Benchmark):
+        return [replace(given, scale=scale)]
     if isinstance(given, Folders):
         name = printable(_own_name([*given.hr, *given.lr][0]))
         return [_with_pairs(name, scale, given) if given.hr else _unreferenced(name, scale, given.lr[0])]

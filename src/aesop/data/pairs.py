@@ -27,8 +27,8 @@ class Pair:
 
     name: str
     hr: Path
-    lr: Path | None
-    stamp: str
+    lr: Path | None = None
+    stamp: str = ""
 
     @property
     def files(self) -> list[Path]:

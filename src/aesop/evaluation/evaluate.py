@@ -30,7 +30,7 @@ DEFAULT_SCALE = 4
 @os_errors_explained()
 def evaluate(
     models: Sequence[str | Path] | Mapping[str, str | Path],
-    benchmarks: Sequence[Path | str | Folders],
+    benchmarks: Sequence[Path | str | Folders | Benchmark],
     *,
     scale: int | None = None,
     metrics: Sequence[str] | None = None,
@@ -52,7 +52,8 @@ def evaluate(
     Args:
         models: `bicubic`, run folders or model files, also as `TITLE=MODEL`, or by title; all of one scale.
         benchmarks: folders; a folder of known benchmarks stands for all of them, the name of a known one for the folder
-            of this name in `benchmarks_folder`, `aesop.data.pairs.named_folders` for one of any other layout.
+            of this name in `benchmarks_folder`, `aesop.data.pairs.named_folders` for one of any other layout. Or
+            pictures, as a `Benchmark`.
         scale: None for the models', or 4 for bicubic alone.
         metrics: names of `aesop.metrics.METRICS` or `module:Class`; None for all (those of an auto-encoder only with
             one).

@@ -54,14 +54,15 @@ class Settings:
         if self.autoencoder is None:
             raise MetricUnavailable("needs an auto-encoder; name one with --autoencoder FILE")
         autoencoder = self.autoencoder
-        weight = next(autoencoder.parameters(), torch.empty(0))
+        # AE(HR) is the same for every model, and several metrics ask for AE(SR).
+        return lru_cache(maxsize=2)(lambda images: auto_encoded(autoencoder, rounded(images)))
 
-        @lru_cache(maxsize=2)  # AE(HR) is the same for every model, and several metrics ask for AE(SR)
-        @torch.inference_mode()
-        def encode(images: Tensor) -> Tensor:
-            return autoencoder(rounded(images).to(weight)).float().cpu()
 
-        return encode
+@torch.inference_mode()
+def auto_encoded(autoencoder: nn.Module, images: Tensor) -> Tensor:
+    """AE of images (N, 3, H, W) in [0, 1], an estimate of their fidelity bias, on AE's device: float32, on the CPU."""
+    weight = next(autoencoder.parameters(), torch.empty(0))
+    return autoencoder(images.to(weight)).float().cpu()
 
 
 Measure = Callable[[Sample], float]

@@ -113,15 +113,15 @@ def _model(
 
 def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: int, models: Sequence[Trace]) -> Trace:
     """A curve, in the colour of the model that it ends in; points without a value of an axis are not drawn."""
-    points = [_means(curve.evaluation, point.model).get(benchmark, {}) for point in curve.points]
+    points = [_means(curve.evaluation, model).get(benchmark, {}) for model in curve.models.values()]
     metrics = [metric for metric in evaluation.metrics if any(metric in point for point in points)]
     values = {metric: [point.get(metric) for point in points] for metric in metrics}
     text = {metric: [_printed(metric, value) for value in found] for metric, found in values.items()}
-    notes = [f"<b>{escape(curve.title)}</b>, {escape(point.note)}" for point in curve.points]
+    notes = [f"<b>{escape(curve.title)}</b>, {escape(note)}" for note in curve.models]
     number = None
-    for place, point in enumerate(curve.points):
+    for place, model in enumerate(curve.models.values()):
         # A point that is a model tells what the model tells, which lies below it.
-        number = _same(evaluation, _means(curve.evaluation, point.model))
+        number = _same(evaluation, _means(curve.evaluation, model))
         if number is not None:
             notes[place] += f": {models[number]['notes'][0]}"
             for metric in metrics:
