@@ -23,13 +23,14 @@ OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "even", "open")
 class Cell:
     """A value as printed, with the part of the benchmark it is of, such as `27.12 (2 of 3)`, and its interval.
 
-    `marked` is the best of a column, or a significant difference; `outcome` is a difference's.
+    `marked` is the best of a column, or a significant difference; `outcome` is a difference's; `value` is not rounded.
     """
 
     text: str = NOTHING
     interval: str = ""
     marked: bool = False
     outcome: Outcome = "open"
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,10 @@ def tabulate(evaluation: Evaluation, *, published: bool = False) -> list[Benchma
                 f"{benchmark}, x{scale}, {pictures} picture{'' if pictures == 1 else 's'}",
                 metrics,
                 [Row(model, {metric: cells[metric][model] for metric in metrics}) for model in evaluation.models],
-                [Row(title, {m: Cell(values.get(m, NOTHING)) for m in metrics}) for title, values in paper.items()],
+                [
+                    Row(title, {m: Cell(t, value=float(t)) if (t := printed.get(m)) else Cell() for m in metrics})
+                    for title, printed in paper.items()
+                ],
                 [Row(model, differences[model]) for model in evaluation.models if model in differences],
                 evaluation.against or evaluation.models[0],
             )
@@ -183,6 +187,7 @@ def _column(results: Mapping[str, Result]) -> dict[str, Cell]:
             f"{value:.{metric.digits}f}{_part(results[model].count, len(results[model].pictures))}",
             " … ".join(f"{end:.{max(metric.digits - 1, 0)}f}" for end in results[model].interval or ()),
             value == best and measured[model] == most,
+            value=results[model].mean,
         )
         for model, value in values.items()
     }
@@ -192,4 +197,4 @@ def _difference_cell(found: PairedDifference, pictures: int) -> Cell:
     digits = METRICS[found.metric].digits
     interval = " … ".join(signed(end, digits) for end in found.interval or ())
     text = f"{signed(found.difference, digits)}{_part(found.count, pictures)}"
-    return Cell(text, interval, found.significant, outcome_of(found))
+    return Cell(text, interval, found.significant, outcome_of(found), found.difference)

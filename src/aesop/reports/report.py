@@ -34,7 +34,7 @@ from aesop.metrics.metric import SetMetric
 from aesop.reports.pictures import PATCH, show
 from aesop.reports.plots import COLOURS, DISTORTION, PERCEPTION, mark, plot
 from aesop.reports.summary import compare
-from aesop.reports.tables import differences, means, paper, values
+from aesop.reports.tables import filled, ties, values
 from aesop.reports.training import TrainingSection
 from aesop.run import Run
 from aesop.words import NAMED, listed
@@ -160,7 +160,7 @@ def _environment() -> Environment:
         "without_folders": without_folders,
     }
     environment.globals |= {"METRICS": METRICS, "PERCEPTION": PERCEPTION, "COLOURS": COLOURS, "heading": heading}
-    environment.globals |= {"means": means, "differences": differences, "paper": paper, "values": values}
+    environment.globals |= {"filled": filled, "ties": ties, "values": values}
     environment.globals["KINDS"] = {"best": "", "tie": "", "better": "▲ ", "worse": "▼ "}
     return environment
 

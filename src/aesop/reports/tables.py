@@ -1,96 +1,40 @@
-"""The tables of a report: means, differences from one of the models, what the paper prints, and a picture's values."""
+"""The tables of a report: what `tabulate` has, without empty columns; what ties with the best; a picture's values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from aesop.evaluation.results import Evaluation, Result
-from aesop.evaluation.tabulate import NOTHING, BenchmarkTable, Cell, Row, outcome_of
+from aesop.evaluation.tabulate import BenchmarkTable, Cell, Row, outcome_of
 from aesop.metrics import METRICS
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A cell: its text, an interval below it, its style (`best`, `tie`, `better` or `worse`), what it sorts by."""
-
-    text: str
-    interval: str
-    kind: str
-    value: float | None
+def filled(rows: Sequence[Row]) -> list[Row]:
+    """The rows with those columns that have a value in any of them; none without one."""
+    kept = {metric for row in rows for metric, cell in row.cells.items() if cell.value is not None}
+    return [Row(row.title, {m: cell for m, cell in row.cells.items() if m in kept}) for row in rows] if kept else []
 
 
-@dataclass(frozen=True)
-class Table:
-    """Columns of metrics and rows with a title."""
-
-    metrics: list[str]
-    rows: list[tuple[str, list[Shown]]]
-
-
-def means(evaluation: Evaluation, table: BenchmarkTable) -> Table | None:
-    """The means of a benchmark, with the best and what cannot be told from it; None where nothing was measured."""
-    ties = {metric: _ties(evaluation, table, metric) for metric in table.metrics}
-
-    def told(model: str, metric: str, cell: Cell) -> tuple[str, float | None]:
-        kind = "best" if cell.marked else "tie" if model in ties[metric] else ""
-        return kind, evaluation.result(model, table.benchmark, metric).mean
-
-    return _table(table.metrics, table.models, told)
+def ties(evaluation: Evaluation, table: BenchmarkTable) -> dict[str, set[str]]:
+    """By metric, the models whose difference from the best of a column has an interval, and one that holds 0."""
+    found: dict[str, set[str]] = {}
+    for metric in table.metrics:
+        if best := [row.title for row in table.models if row.cells[metric].marked]:
+            column = [r for r in evaluation.results if (r.benchmark, r.metric) == (table.benchmark, metric)]
+            differences = replace(evaluation, results=column, against=best[0]).differences()
+            found[metric] = {one.model for one in differences if outcome_of(one) == "even"}
+    return found
 
 
-def differences(evaluation: Evaluation, table: BenchmarkTable) -> Table | None:
-    """How models differ from the one that all are compared with, picture by picture."""
-    found = {(d.model, d.metric): d.difference for d in evaluation.differences() if d.benchmark == table.benchmark}
-    return _table(
-        table.metrics,
-        table.differences,
-        lambda model, metric, cell: (cell.outcome, found.get((model, metric))),
-    )
-
-
-def paper(table: BenchmarkTable) -> Table | None:
-    """What the paper prints for the same benchmark and metrics."""
-    return _table(
-        table.metrics,
-        table.published,
-        lambda _, __, cell: ("", None if cell.text == NOTHING else float(cell.text)),
-    )
-
-
-def values(models: Sequence[str], results: Mapping[str, Sequence[Result]], picture: str) -> Table | None:
+def values(models: Sequence[str], results: Mapping[str, Sequence[Result]], picture: str) -> list[Row]:
     """One picture's values of all models' results by metric; what prints as the best of a column is marked."""
-    columns: list[list[Shown]] = []
+    cells: list[dict[str, Cell]] = [{} for _ in models]
     for metric, own in results.items():
-        found = [result.pictures.get(picture) for result in own]
-        texts = [NOTHING if value is None else f"{value:.{METRICS[metric].digits}f}" for value in found]
+        described, found = METRICS[metric], [result.pictures.get(picture) for result in own]
+        texts = [Cell().text if value is None else f"{value:.{described.digits}f}" for value in found]
         there = [value for value in found if value is not None]
-        best = METRICS[metric].best(there) if len(there) > 1 else None
-        marked = None if best is None else texts[found.index(best)]
-        columns.append([Shown(t, "", "best" if t == marked else "", v) for t, v in zip(texts, found, strict=True)])
-    rows = [(model, [column[row] for column in columns]) for row, model in enumerate(models)]
-    return Table(list(results), rows) if results else None
-
-
-def _table(
-    metrics: Sequence[str], rows: Sequence[Row], told: Callable[[str, str, Cell], tuple[str, float | None]]
-) -> Table | None:
-    """The columns that have a value in any row; None without one. `told` gives a cell's style and value."""
-    kept = [metric for metric in metrics if any(row.cells[metric].text != NOTHING for row in rows)]
-
-    def shown(title: str, metric: str, cell: Cell) -> Shown:
-        return Shown(cell.text, cell.interval, *told(title, metric, cell))
-
-    cells = [(row.title, [shown(row.title, metric, row.cells[metric]) for metric in kept]) for row in rows]
-    return Table(kept, cells) if kept else None
-
-
-def _ties(evaluation: Evaluation, table: BenchmarkTable, metric: str) -> set[str]:
-    """Models whose difference from the best of a column has an interval, and one that holds 0."""
-    best = next((row.title for row in table.models if row.cells[metric].marked), None)
-    if best is None:
-        return set()
-    wanted = (table.benchmark, metric)
-    column = [result for result in evaluation.results if (result.benchmark, result.metric) == wanted]
-    found = replace(evaluation, results=column, against=best).differences()
-    return {difference.model for difference in found if outcome_of(difference) == "even"}
+        best = texts[found.index(described.best(there))] if len(there) > 1 else None
+        for row, text, value in zip(cells, texts, found, strict=True):
+            row[metric] = Cell(text, marked=text == best, value=value)
+    return [Row(model, row) for model, row in zip(models, cells, strict=True)]
