@@ -144,8 +144,8 @@
   /* Which pictures: those of a benchmark, by how far one side is ahead of the other. */
   const models = Object.fromEntries([...list.querySelectorAll("figure[data-model]")].map(({ dataset }) => [dataset.title, dataset.model]));
   function value(title, article, metric) {
-    const [{ cells }, ...rows] = article.querySelectorAll(".values tr");
-    const column = [...cells].findIndex(({ dataset }) => dataset.metric === metric);
+    const [heading, ...rows] = article.querySelectorAll(".values tr");
+    const column = [...(heading?.cells ?? [])].findIndex(({ dataset }) => dataset.metric === metric);
     return Number(rows[data.models.indexOf(models[title])]?.cells[column]?.dataset.value ?? NaN);
   }
   const gap = (article, metric) => value(right.value, article, metric) - value(left.value, article, metric);

@@ -26,11 +26,10 @@ from aesop.errors import AesopError
 from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import EvaluatedPicture
-from aesop.evaluation.results import Evaluation, ModelFile, Result
+from aesop.evaluation.results import Evaluation, ModelFile
 from aesop.evaluation.tabulate import heading, notes, signed, tabulate
 from aesop.files import write_atomically
 from aesop.metrics import METRICS
-from aesop.metrics.metric import SetMetric
 from aesop.reports.pictures import PATCH, show
 from aesop.reports.plots import COLOURS, DISTORTION, PERCEPTION, mark, plot
 from aesop.reports.summary import compare
@@ -74,9 +73,8 @@ def report_text(
         training: how the networks were trained, if that is to be told.
 
     """
-    measured = {benchmark: _columns(evaluation, benchmark) for benchmark in evaluation.benchmarks}
-    count = sum(len(names) for names, _ in measured.values())
-    shown = None if pictures is None else show(pictures, count, round(megabytes * 10**6))
+    names = list(dict.fromkeys((result.benchmark, name) for result in evaluation.results for name in result.pictures))
+    shown = None if pictures is None else show(pictures, len(names), round(megabytes * 10**6))
     comparisons = compare(evaluation, find_starts(evaluation.files))
     marks = {model: mark(index) for index, model in enumerate(evaluation.models)}
     drawn = plot(evaluation, curves, published=published)
@@ -109,20 +107,11 @@ def report_text(
         charts=charts,
         tables=tabulate(evaluation, published=published),
         notes=notes(evaluation, published=published),
-        measured=measured,
+        names=names,
         pictures=shown,
         shown_pictures={(picture.benchmark, picture.name): picture for picture in shown or ()},
         megabytes=megabytes,
     )
-
-
-def _columns(evaluation: Evaluation, benchmark: str) -> tuple[list[str], dict[str, list[Result]]]:
-    """The pictures of a benchmark, and the results of all models by the metrics that pictures have values of."""
-    results = [result for result in evaluation.results if result.benchmark == benchmark]
-    had = {result.metric for result in results if result.mean is not None or not result.unavailable}
-    metrics = [name for name in evaluation.metrics if name in had and not isinstance(METRICS[name], SetMetric)]
-    columns = {name: [evaluation.result(model, benchmark, name) for model in evaluation.models] for name in metrics}
-    return list(dict.fromkeys(name for result in results for name in result.pictures)), columns
 
 
 def find_starts(model_files: Mapping[str, ModelFile]) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from aesop.evaluation.results import Evaluation, Result
+from aesop.evaluation.results import Evaluation
 from aesop.evaluation.tabulate import BenchmarkTable, Cell, Row, outcome_of
 from aesop.metrics import METRICS
 
@@ -27,14 +27,15 @@ def ties(evaluation: Evaluation, table: BenchmarkTable) -> dict[str, set[str]]:
     return found
 
 
-def values(models: Sequence[str], results: Mapping[str, Sequence[Result]], picture: str) -> list[Row]:
-    """One picture's values of all models' results by metric; what prints as the best of a column is marked."""
-    cells: list[dict[str, Cell]] = [{} for _ in models]
-    for metric, own in results.items():
-        described, found = METRICS[metric], [result.pictures.get(picture) for result in own]
-        texts = [Cell().text if value is None else f"{value:.{described.digits}f}" for value in found]
-        there = [value for value in found if value is not None]
-        best = texts[found.index(described.best(there))] if len(there) > 1 else None
-        for row, text, value in zip(cells, texts, found, strict=True):
-            row[metric] = Cell(text, marked=text == best, value=value)
-    return [Row(model, row) for model, row in zip(models, cells, strict=True)]
+def values(evaluation: Evaluation, benchmark: str, picture: str) -> list[Row]:
+    """One picture's values of all models; what prints as the best of a column is marked."""
+    cells = {model: dict.fromkeys(evaluation.metrics, Cell()) for model in evaluation.models}
+    for metric in map(METRICS.__getitem__, evaluation.metrics):
+        own = [r for r in evaluation.results if (r.benchmark, r.metric) == (benchmark, metric.name)]
+        found = {result.model: value for result in own if (value := result.pictures.get(picture)) is not None}
+        best = metric.best(found.values()) if len(found) > 1 else None
+        for model, value in found.items():
+            text = f"{value:.{metric.digits}f}"
+            marked = best is not None and text == f"{best:.{metric.digits}f}"
+            cells[model][metric.name] = Cell(text, marked=marked, value=value)
+    return filled([Row(model, row) for model, row in cells.items()])
