@@ -131,12 +131,12 @@ def test_any_other_layout_is_named(tmp_path: Path):
     (hr_alone,) = open_sets([named_folders(large)], 4)
     assert ([pair.lr for pair in hr_alone.pairs], hr_alone.remarks) == ([None, None], (MADE,))
     (lr_alone,) = open_sets([named_folders(None, small)], 4)
-    assert ([one.name for one in lr_alone.unreferenced], lr_alone.pairs) == (["b", "set/ax4"], [])
+    assert ([one.name for one in lr_alone.pictures], lr_alone.pairs) == (["b", "set/ax4"], [])
 
 
 def test_a_folder_of_lr_pictures_is_not_taken_for_hr(tmp_path: Path):
     write(tmp_path / "Set5/LRx4/a.png", tmp_path / "Set5/._a.png")
-    assert [picture.name for picture in open_benchmark(tmp_path / "Set5", 4).unreferenced] == ["a"]
+    assert [picture.name for picture in open_benchmark(tmp_path / "Set5", 4).pictures] == ["a"]
     with pytest.raises(DataError, match=r"LRx4: has the name of an LR folder; name the folders of HR and LR"):
         open_benchmark(tmp_path / "Set5/LRx4", 4)
 
@@ -233,7 +233,7 @@ def test_lr_pictures_are_looked_at_too(tmp_path: Path):
 def test_a_set_without_ground_truth_is_not_compared_with_hr_sizes(tmp_path: Path):
     write(*(tmp_path / f"Set5/LRx4/{name}.png" for name in "abcde"))
     opened = open_benchmark(tmp_path / "Set5", 4)
-    assert (opened.pairs, len(opened.unreferenced)) == ([], 5)
+    assert (opened.pairs, len(opened.pictures)) == ([], 5)
     assert look_at(opened) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -41,20 +41,19 @@ Picture = Pair | Unreferenced
 class Benchmark:
     """A named set of pictures for one scale, in the order of their names (relative paths without suffix).
 
-    Either all are `pairs`, or all `unreferenced`. `remarks` tell a reader of the means how it was found.
+    Either all are pairs or none is. `remarks` tell a reader of the means how it was found.
     """
 
     name: str
     scale: int
-    pairs: list[Pair]
-    unreferenced: list[Unreferenced] = field(default_factory=list)
+    pictures: Sequence[Picture]
     known: KnownBenchmark | None = None
     remarks: tuple[str, ...] = ()
 
     @property
-    def pictures(self) -> Sequence[Picture]:
-        """All pictures."""
-        return self.pairs or self.unreferenced
+    def pairs(self) -> list[Pair]:
+        """All pictures, if they have ground truth."""
+        return [picture for picture in self.pictures if isinstance(picture, Pair)]
 
 
 def open_sets(
@@ -82,7 +81,13 @@ def _open_each(given: Path | str | Folders | Benchmark, scale: int, folder: Path
         return [_with_pairs(name, scale, given) if given.hr else _unreferenced(name, scale, given.lr[0])]
     path = Path(given)
     if path.is_dir():
-        return _open_inside(path, scale) or [open_benchmark(path, scale)]
+        inside = subfolders(path)
+        several = [] if _recognise(path) else [sub for sub in inside if recognise(sub.name)]
+        opened = [open_benchmark(one, scale) for one in several or [path]]
+        if several and (others := [printable(sub.name) for sub in inside if sub not in several]):
+            remark = f"{first_few(others)} beside it left out: no known benchmark; name it by itself"
+            opened[-1] = replace(opened[-1], remarks=(*opened[-1].remarks, remark))
+        return opened
     known = recognise(str(given))
     if known is None:
         names = ", ".join(benchmark.name for benchmark in KNOWN)
@@ -96,19 +101,6 @@ def _open_each(given: Path | str | Folders | Benchmark, scale: int, folder: Path
     if not found:
         raise DataError(f"{known.name}: is not in {folder}; {known.instructions()}.")
     return [open_benchmark(found[0], scale)]
-
-
-def _open_inside(folder: Path, scale: int) -> list[Benchmark]:
-    """All known benchmarks in a folder that is none itself, with a remark on its other folders."""
-    inside = subfolders(folder)
-    known = [sub for sub in inside if recognise(sub.name)]
-    if not known or _recognise(folder):
-        return []
-    opened = [open_benchmark(sub, scale) for sub in known]
-    if others := [printable(sub.name) for sub in inside if sub not in known]:
-        remark = f"{first_few(others)} beside it left out: no known benchmark; name it by itself"
-        opened[-1] = replace(opened[-1], remarks=(*opened[-1].remarks, remark))
-    return opened
 
 
 def open_benchmark(folder: Path, scale: int) -> Benchmark:
@@ -129,7 +121,8 @@ def open_benchmark(folder: Path, scale: int) -> Benchmark:
     folders = find_folders(folder, scale, known.layouts if known else ())
     if known and known.real and not folders.lr:
         raise DataError(f"{folder}: {known.name} needs its LR pictures; {known.instructions()}.")
-    if folders.plain and (is_lr_side(folder) or any(path.parent != folder for path in find_pictures(folder))):
+    guessed = folders.hr == [folder] and not folders.lr
+    if guessed and (is_lr_side(folder) or any(path.parent != folder for path in find_pictures(folder))):
         why = "has the name of an LR folder" if is_lr_side(folder) else "has pictures in folders of no known layout"
         raise DataError(f"{folder}: {why}; name the folders of HR and LR pictures with --hr DIR and --lr DIR.")
     return _with_pairs(name, scale, folders, known, [sub for sub in subfolders(folder) if is_lr_side(sub)])
@@ -137,7 +130,7 @@ def open_benchmark(folder: Path, scale: int) -> Benchmark:
 
 def _unreferenced(name: str, scale: int, folder: Path, known: KnownBenchmark | None = None) -> Benchmark:
     found = {printable(path.relative_to(folder).with_suffix("").as_posix()): path for path in find_pictures(folder)}
-    return Benchmark(name, scale, [], [Unreferenced(stem, found[stem]) for stem in sorted(found)], known)
+    return Benchmark(name, scale, [Unreferenced(stem, found[stem]) for stem in sorted(found)], known)
 
 
 def _with_pairs(
@@ -162,7 +155,7 @@ def _with_pairs(
     if not folders.lr:
         others = f" for this scale; {printable(first_few([sub.name for sub in not_taken]))} not taken"
         remarks.append(f"LR pictures made by bicubic downscaling (the folder has none{others if not_taken else ''})")
-    return Benchmark(name, scale, [pairs[stem] for stem in sorted(pairs)], known=known, remarks=tuple(remarks))
+    return Benchmark(name, scale, [pairs[stem] for stem in sorted(pairs)], known, tuple(remarks))
 
 
 def look_at(benchmark: Benchmark) -> list[tuple[str | None, str]]:
@@ -180,25 +173,25 @@ def look_at(benchmark: Benchmark) -> list[tuple[str | None, str]]:
         hr = list(threads.map(_header, (pair.hr for pair in benchmark.pairs)))
         lr = list(threads.map(_header, (picture.lr for picture in pictures)))
     colour = any(header and not header.grey for header in (*hr, *lr))
+    sides = (("", hr), ("its LR picture ", lr)) if hr else (("", lr),)
     for index, picture in enumerate(pictures):
-        own = hr[index] if hr else lr[index]
-        if known and hr and own and not known.has_size(own.height, own.width):
+        if known and hr and (own := hr[index]) and not known.has_size(own.height, own.width):
             notes.append((picture.name, f"has {own.width} x {own.height} pixels, unlike {known.name}'s"))
-        told = _oddities(own, colour) if own else []
-        notes += [(picture.name, oddity) for oddity in told]
-        if hr and (partner := lr[index]):
-            news = [oddity for oddity in _oddities(partner, colour) if oddity not in told]
-            notes += [(picture.name, f"its LR picture {oddity}") for oddity in news]
+        told: set[str] = set()
+        for side, headers in sides:
+            news = [oddity for oddity in _oddities(headers[index], colour) if oddity not in told]
+            notes += [(picture.name, side + oddity) for oddity in news]
+            told.update(news)
     return notes
 
 
-def _oddities(header: Header, colour: bool) -> list[str]:
-    found = {
+def _oddities(header: Header | None, colour: bool) -> list[str]:
+    found = header and {
         "is greyscale among colour; measured as RGB": header.grey and colour,
         "has an alpha channel, which is dropped": header.alpha,
         "has 16 bit; rounded to 8": header.deep,
     }
-    return [text for text, is_so in found.items() if is_so]
+    return [text for text, is_so in (found or {}).items() if is_so]
 
 
 def _header(path: Path | None) -> Header | None:

@@ -75,6 +75,9 @@ class Layout(NamedTuple):
     lr_ends: tuple[str, ...] = ("", "x{scale}")
 
 
+#: Any pictures, with LR pictures of the same names.
+ANY = Layout(".", ".")
+
 HR_FOLDERS = ("HRx{scale}", "GTmod{scale}", "GTmod12", "HR", "GT", "original")
 LR_FOLDERS = ("LRx{scale}", "LR/X{scale}", "LR_bicubic/X{scale}", "LRbicx{scale}", "X{scale}", "LR", "LQ")
 
@@ -104,17 +107,16 @@ _HR_SIDES, _LR_SIDES = _sides(one.hr for one in LAYOUTS), _sides(one.lr for one 
 
 @dataclass(frozen=True)
 class Folders:
-    """Folders of HR and of LR pictures; without the latter LR is made. `plain`: one folder of no known layout."""
+    """Folders of HR and of LR pictures; without the latter LR is made."""
 
     hr: list[Path]
     lr: list[Path]
-    layout: Layout
-    plain: bool = False
+    layout: Layout = ANY
 
 
 def named_folders(hr: Path | None, lr: Path | None = None) -> Folders:
     """Name the folders of HR and LR pictures; LR pictures alone have no ground truth."""
-    return Folders([hr] if hr else [], [lr] if lr else [], Layout(".", "."))
+    return Folders([hr] if hr else [], [lr] if lr else [])
 
 
 def find_folders(folder: Path, scale: int, published: tuple[Layout, ...] = ()) -> Folders:
@@ -139,7 +141,7 @@ def find_folders(folder: Path, scale: int, published: tuple[Layout, ...] = ()) -
             f"{folder}: has {listed(sides)}, which is no known layout for scale {scale}; "
             "name the folders with --hr DIR and --lr DIR, or choose another scale."
         )
-    return Folders([folder], [], Layout(".", "."), plain=True)
+    return Folders([folder], [])
 
 
 def find_lr(folder: Path, scale: int) -> Path | None:

@@ -18,7 +18,7 @@ from aesop.data import bicubic
 from aesop.degradation.degradation import Chance, Degradation, DegradationSection, QualityRange, Range
 from aesop.degradation.draws import Draws
 from aesop.degradation.filtering import blur, resize_randomly
-from aesop.degradation.jpeg import compress
+from aesop.degradation.jpeg import compress_randomly
 from aesop.degradation.kernels import gaussian_kernel, shifted_gaussian
 from aesop.degradation.noise import add_correlated, add_gaussian
 
@@ -54,8 +54,8 @@ class BSRGANDegradation(Degradation):
             elif step == "noise":
                 images = self._noisy(images, draws)
             elif draws.chance(config.jpeg):
-                images = self._compressed(images, draws)
-        return self._compressed(images, draws)
+                images = compress_randomly(images, config.quality, draws)
+        return compress_randomly(images, config.quality, draws)
 
     def _halved(self, images: Tensor, draws: Draws) -> Tensor:
         height, width = (side // 2 for side in images.shape[-2:])
@@ -78,9 +78,6 @@ class BSRGANDegradation(Degradation):
             return add_correlated(images, _draw_covariance(draws, high), draws.fork())
         sigmas = [draws.uniform(low, high) for _ in images]
         return add_gaussian(images, sigmas, [kind == "grey"] * len(images), draws.fork())
-
-    def _compressed(self, images: Tensor, draws: Draws) -> Tensor:
-        return compress(images, [draws.whole(*self.config.quality) for _ in images])
 
 
 def _shuffled(draws: Draws) -> list[str]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from aesop.data.pictures import to_float, to_levels, to_picture, to_planes
+from aesop.degradation.draws import Draws
 
 
 def compress(images: Tensor, qualities: Sequence[int]) -> Tensor:
@@ -24,6 +25,11 @@ def compress(images: Tensor, qualities: Sequence[int]) -> Tensor:
     planes = to_levels(images).cpu()
     decoded = [_through_jpeg(to_picture(image), quality) for image, quality in zip(planes, qualities, strict=True)]
     return to_float(torch.stack([to_planes(picture) for picture in decoded]).to(images.device))
+
+
+def compress_randomly(images: Tensor, qualities: tuple[int, int], draws: Draws) -> Tensor:
+    """Compress images (N, 3, H, W), each at a quality drawn from the range `qualities`."""
+    return compress(images, [draws.whole(*qualities) for _ in images])
 
 
 def _through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from aesop.data.pictures import to_float, to_levels
 from aesop.degradation.degradation import Chance, Degradation, DegradationSection, QualityRange, Range
 from aesop.degradation.draws import Draws
 from aesop.degradation.filtering import blur, resize_randomly
-from aesop.degradation.jpeg import compress
+from aesop.degradation.jpeg import compress_randomly
 from aesop.degradation.kernels import draw_blur, draw_final_sinc
 from aesop.degradation.noise import add_gaussian, add_poisson
 
@@ -75,15 +75,15 @@ class RealESRGANDegradation(Degradation):
         small = (height // self.scale, width // self.scale)
         first, second = self.config.first, self.config.second
         images = _degrade_once(images, first, (height, width), draws)
-        images = _jpeg(images, first, draws)
+        images = compress_randomly(images, first.jpeg, draws)
         images = _degrade_once(images, second, small, draws)
         sincs = torch.stack([draw_final_sinc(draws, self.config.final_sinc) for _ in images])
         # Its authors found that any other order twists lines.
         if draws.chance(0.5):
             images = blur(resize_randomly(images, small, draws), sincs)
-            images = _jpeg(images, second, draws)
+            images = compress_randomly(images, second.jpeg, draws)
         else:
-            images = _jpeg(images, second, draws)
+            images = compress_randomly(images, second.jpeg, draws)
             images = blur(resize_randomly(images, small, draws), sincs)
         return to_float(to_levels(images))
 
@@ -100,10 +100,6 @@ def _degrade_once(images: Tensor, config: FirstConfig, size: tuple[int, int], dr
     strengths = [draws.uniform(*(config.noise if gaussian else config.poisson)) for _ in images]
     grey = [draws.chance(config.grey) for _ in images]
     return (add_gaussian if gaussian else add_poisson)(images, strengths, grey, draws.fork())
-
-
-def _jpeg(images: Tensor, config: FirstConfig, draws: Draws) -> Tensor:
-    return compress(images, [draws.whole(*config.jpeg) for _ in images])
 
 
 class RealESRGANDegradationConfig(DegradationSection):
