@@ -33,6 +33,7 @@ def bare_file(folder: Path, section: dict[str, object], scale: int = 4) -> Path:
         {"type": "srresnet", "features": 8, "blocks": 2, "norm": False},
         {"type": "srresnet", "features": 8, "blocks": 2, "norm": True},
         {"type": "srvgg", "features": 8, "convs": 2},
+        {"type": "upconv", "features": 8, "blocks": 2, "head": 4},
         {"type": "spandrel", "architecture": "DAT", "arguments": DAT},
     ],
     ids=lambda section: f"{section['type']}{section.get('norm', '')}",

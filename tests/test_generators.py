@@ -20,6 +20,7 @@ from aesop.networks.section import GeneratorSection
 from aesop.networks.spandrel_any import SpandrelConfig
 from aesop.networks.srresnet import SRResNetConfig
 from aesop.networks.state_dicts import write_state
+from aesop.networks.upconv import UpConvConfig
 from aesop.upscaling.tiles import upscale_tiled
 from helpers import randomise
 
@@ -59,6 +60,7 @@ TINY: dict[str, GeneratorSection] = {
     "srresnet": section(SRResNetConfig, type="srresnet", features=8, blocks=2),
     "srresnet-bn": section(SRResNetConfig, type="srresnet", features=8, blocks=2, norm=True),
     "srvgg": section(SRVGGConfig, type="srvgg", features=4, convs=1),
+    "upconv": section(UpConvConfig, type="upconv", features=4, blocks=1, head=2),
     "span": section(SPANConfig, type="span", features=8),
     "span-norm": section(SPANConfig, type="span", features=8, norm=True),
     "hat": HAT,
@@ -103,7 +105,7 @@ def test_a_file_gives_the_network_back(tmp_path: Path, name: str, scale: int):
     torch.testing.assert_close(run(copy.deepcopy(ours), lr), run(ours, lr))
 
 
-@pytest.mark.parametrize("name", [name for name in TINY if not name.startswith("srresnet")])
+@pytest.mark.parametrize("name", [name for name in TINY if not name.startswith(("srresnet", "upconv"))])
 def test_programs_that_use_spandrel_make_the_same_picture(tmp_path: Path, name: str):
     config = TINY[name] if name != "rrdb" else TINY[name].model_copy(update={"growth": 32})  # spandrel reads no other
     ours = randomise(config.build(4))

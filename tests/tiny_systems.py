@@ -15,6 +15,7 @@ GENERATORS: dict[str, dict[str, int]] = {
     "srresnet": {"features": 16, "blocks": 1},
     "srvgg": {"features": 4, "convs": 1},
     "span": {"features": 4},
+    "upconv": {"features": 4, "blocks": 1, "head": 4},
     "spsr": {"features": 4, "blocks": 4, "growth": 4},
 }
 DISCRIMINATORS: dict[str, dict[str, int]] = {

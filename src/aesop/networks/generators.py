@@ -17,6 +17,7 @@ from aesop.networks.rrdb import RRDBConfig
 from aesop.networks.section import GeneratorSection
 from aesop.networks.spandrel_any import SpandrelConfig, construct, prepare
 from aesop.networks.srresnet import SRResNetConfig
+from aesop.networks.upconv import UpConvConfig
 
 #: LR crops of the paper's SwinIR and DRCT. Files hold the attention masks of this size; those of others are computed
 #: again in every forward.
@@ -161,7 +162,14 @@ class SPANConfig(GeneratorSection):
 GeneratorConfig = Annotated[
     SerializeAsAny[
         Annotated[
-            RRDBConfig | SwinIRConfig | DRCTConfig | SRResNetConfig | SRVGGConfig | SPANConfig | SpandrelConfig,
+            RRDBConfig
+            | SwinIRConfig
+            | DRCTConfig
+            | SRResNetConfig
+            | SRVGGConfig
+            | SPANConfig
+            | UpConvConfig
+            | SpandrelConfig,
             Field(discriminator="type"),
         ]
     ],

@@ -23,6 +23,7 @@ from aesop.networks.spandrel_any import arguments_of, prepare, read_by_spandrel
 from aesop.networks.spsr import SPSRNet
 from aesop.networks.srresnet import MSRResNet, SRResNet, srresnet_from_state
 from aesop.networks.state_dicts import WeightsFile, built_to_fit, default_float32, read_state
+from aesop.networks.upconv import UpConvNet
 from aesop.run import Run
 
 
@@ -50,6 +51,7 @@ _NAMES = {
     "srresnet": "SRResNet",
     "srvgg": "RealESRGAN Compact",
     "span": "SPAN",
+    "upconv": "UpConv",
 }
 
 #: What spandrel does not know, or knows less of (it fixes RRDB's growth): name, some of its parameters, construction.
@@ -62,6 +64,7 @@ _OURS = (
         {"conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_last.weight"},
         srresnet_from_state,
     ),
+    ("UpConv", {"conv_first.weight", "conv_body.weight", "head.conv_last.weight"}, UpConvNet.from_state),
 )
 
 
@@ -145,6 +148,9 @@ def generator_section(path: Path | str) -> dict[str, Any]:
     if isinstance(model, MSRResNet | SRResNet):
         sizes = {"features": model.conv_first.out_channels, "blocks": len(model.body)}
         return {"type": "srresnet", **sizes, "norm": isinstance(model, SRResNet)}
+    if isinstance(model, UpConvNet):
+        last = model.head.conv_last.in_channels
+        return {"type": "upconv", "features": model.conv_first.out_channels, "blocks": len(model.body), "head": last}
     if isinstance(model, RRDBNet) and model.unshuffle == 1:
         growth = next(model.body.parameters()).shape[0]
         return {"type": "rrdb", "features": model.conv_first.out_channels, "blocks": len(model.body), "growth": growth}

@@ -3,7 +3,7 @@
     AESOP      min  w_fid * L_AESOP(G(x), y)   + w_percep * L_percep + w_art * L_art + w_adv * L_adv      (eq. 9)
     baselines  min  w_fid * |G(x) - y|_1       + w_percep * L_percep + w_art * L_art + w_adv * L_adv      (eq. 3)
 
-Only the fidelity term differs. SPSR adds terms of its own (`spsr.py`).
+Only the fidelity term differs. SPSR adds terms of its own (`spsr.py`), and short trainings may add the grid loss.
 
 No work is done twice. Every loss sees G(x) as a leaf: its graph is freed as soon as its gradient has joined the
 others there, and one pass carries the sum on into G. D looks at y and G(x) once an iteration; both networks' losses use
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.losses.artifact import artifact_loss
+from aesop.losses.grid import grid_loss
 from aesop.losses.term import Batch, Term
 from aesop.training.adversary import Adversary
 from aesop.training.recipe import PerceptualConfig
@@ -56,10 +57,12 @@ class PerceptualStage(Stage[nn.Module]):
         self._add_adversary("", discriminator, config.adversarial_loss.weight, config)
         w_fid, w_percep = config.fidelity_loss.weight, config.perceptual_loss.weight
         w_art, w_adv = config.artifact_loss.weight, config.adversarial_loss.weight
+        w_grid = config.grid_loss.weight
         self.terms = [
             Term(config.fidelity_loss.type, w_fid, lambda sr, y: self.fidelity_loss(sr, y.target)),
             Term("perceptual", w_percep, lambda sr, y: self.perceptual_loss(sr, y.target)),
             Term("artifact", w_art, lambda sr, y: artifact_loss(sr, y.target, self._ema_sr(y))),
+            Term("grid", w_grid, lambda sr, y: grid_loss(sr, y.target, y.hr.shape[-1] // y.lr.shape[-1])),
             Term("adversarial", w_adv, lambda sr, y: self.adversaries[""].loss(sr, y.hr), keeps_graph=True),
         ]
 

@@ -14,6 +14,7 @@ from aesop.losses.adversarial import LeastSquaresGANConfig, PlainGANConfig, Rela
 from aesop.losses.aesop import AESOPLossConfig
 from aesop.losses.artifact import ArtifactLossConfig
 from aesop.losses.gradient import GradientLossConfig
+from aesop.losses.grid import GridLossConfig
 from aesop.losses.low_pass import LowPassLossConfig
 from aesop.losses.lr_consistency import LRConsistencyLossConfig
 from aesop.losses.perceptual import PerceptualLossConfig
@@ -104,6 +105,7 @@ class PerceptualConfig(StageConfig):
     perceptual_loss: Annotated[SerializeAsAny[PerceptualLossConfig], extendable(LossSection)]
     adversarial_loss: AdversarialLossConfig = RelativisticGANConfig()
     artifact_loss: ArtifactLossConfig = ArtifactLossConfig(weight=1.0)
+    grid_loss: GridLossConfig = Field(default=GridLossConfig(weight=0.0), description="not in the paper; see docs")
     gradient_loss: GradientLossConfig | None = Field(default=None, description="SPSR's losses on gradient maps")
     discriminator: DiscriminatorConfig = VGGDiscriminatorConfig()
     discriminator_weights: Path | None = Field(default=None, description="file that the discriminator starts from")
