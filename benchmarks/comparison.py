@@ -6,7 +6,7 @@ Trains the fidelity network and two auto-encoders, (b) and (c) of table 3, and f
 each seed; measures all on the benchmarks and prints tables of means over the seeds, each with half the range of the
 seeds. What was trained before is not trained again. `--quick` takes a few iterations of each, to try the script.
 
-All systems have the `laptop` recipe's generator, SRVGG of 24 x 8, so that nothing but the losses and the discriminator
+All systems have the `laptop` recipe's generator, so that nothing but the losses and the discriminator
 differs. SPSR is therefore its gradient losses without the generator's gradient branch.
 """
 
