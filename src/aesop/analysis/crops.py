@@ -20,6 +20,7 @@ from aesop.errors import AesopError
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.pictures import EvaluatedPicture, pictures
 from aesop.evaluation.results import Evaluation
+from aesop.evaluation.tabulate import NOTHING, tabulate
 from aesop.files import printable
 from aesop.metrics import METRICS, SetMetric, metric_named
 
@@ -153,17 +154,18 @@ def parse_box(text: str) -> Region:
 
 def _captions(evaluation: Evaluation, names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """A line a metric for every model, the best value starred; and why metrics are not available."""
-    captions: dict[str, list[str]] = {model: [] for model in evaluation.models}
+    (table,) = tabulate(evaluation)
+    captions: dict[str, list[str]] = {row.title: [] for row in table.models}
     missing = []
     for metric in (METRICS[name] for name in names):
-        results = [evaluation.result(model, evaluation.benchmarks[0], metric.name) for model in evaluation.models]
-        if all(result.mean is None for result in results) and (reason := results[0].unavailable):
+        reason = evaluation.result(table.models[0].title, table.benchmark, metric.name).unavailable
+        if reason and all(row.cells[metric.name].text == NOTHING for row in table.models):
             missing.append(f"{metric.title}: {reason}")
             continue
-        values = {result.model: round(result.mean, metric.digits) for result in results if result.mean is not None}
-        best = metric.best(values.values()) if len(values) > 1 else None
-        for model, lines in captions.items():
-            text = metric.text(values[model]) if model in values else "–"
-            starred = best is not None and values.get(model) == best
-            lines.append(f"{metric.title} {text}{' *' if starred else ''}")
+        for row in table.models:
+            cell = row.cells[metric.name]
+            unit = "" if cell.text == NOTHING else metric.unit
+            captions[row.title].append(
+                " ".join(filter(None, (metric.title, cell.text, unit, "*" if cell.marked else "")))
+            )
     return captions, missing

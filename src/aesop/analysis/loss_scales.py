@@ -80,21 +80,28 @@ def measure_loss_scales(
     snapshots = {title: checkpoints(run, points) for title, run in runs.items()}
     models = {str(path): path for found in snapshots.values() for path in found.values()}
     evaluation = evaluate(models, benchmarks, metrics=list(METRIC.values()), autoencoder=autoencoder, **how)
-    means: dict[tuple[str, str], float] = {}
     kept = {benchmark: common_pictures(evaluation, benchmark) for benchmark in evaluation.benchmarks}
     count = sum(map(len, kept.values()))
     if not count or not all(result.finite for result in evaluation.results):
         reason = next((failure.reason for failure in evaluation.failures), "there are none")
         raise AesopError(f"No picture could be measured by all snapshots ({reason}); name a benchmark with pictures.")
-    for result in evaluation.results:
-        key, values = (result.model, result.metric), [result.finite[name] for name in kept[result.benchmark]]
-        means[key] = means.get(key, 0.0) + math.fsum(values) / count
-    found = LossScales({title: [] for title in runs}, failures_of(evaluation))
-    for title, own in snapshots.items():
-        for name, weight in weights[title].items():
-            values = [means[str(path), METRIC[name]] / 255 for path in own.values()]
-            found.runs[title].append(LossCurve(name, weight, False, list(own), values))
-    return found
+
+    def mean(model: str, metric: str) -> float:
+        results = [evaluation.result(model, benchmark, metric) for benchmark in kept]
+        return sum(math.fsum(found.finite[name] for name in kept[found.benchmark]) / count for found in results)
+
+    return LossScales(
+        {
+            title: [
+                LossCurve(
+                    name, weight, False, list(own), [mean(str(path), METRIC[name]) / 255 for path in own.values()]
+                )
+                for name, weight in weights[title].items()
+            ]
+            for title, own in snapshots.items()
+        },
+        failures_of(evaluation),
+    )
 
 
 def recorded_losses(run: Path, weights: Mapping[LossName, float]) -> list[LossCurve]:

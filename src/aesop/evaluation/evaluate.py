@@ -93,21 +93,23 @@ def evaluate(
         _require_sr_folder(sr_folder, sets, list(labels))
 
     measurer = Measurer(Setup(networks, encoder, scale, str(chosen), imports))
-    values = [BenchmarkValues(benchmark, names, measurer.setup, kept) for benchmark in sets]
-    jobs = [job for number, found in enumerate(values) for job in found.jobs(number, measurer, sr_folder)]
+    values = {benchmark.name: BenchmarkValues(benchmark, names, measurer.setup, kept) for benchmark in sets}
+    jobs = [job for found in values.values() for job in found.jobs(measurer, sr_folder)]
     everything = sum(len(benchmark.pictures) for benchmark in sets) * len(labels)
     to_do = sum(len(job.metrics) for job in jobs)
     with progress("evaluate", everything, completed=everything - to_do, unit="pictures") as advance:
-        for job, measured in run_jobs(jobs, measurer, processes):
-            values[job.benchmark].add(job, measured)
-            advance(len(job.metrics), f"{sets[job.benchmark].name}/{job.picture.name}")
+        for job in run_jobs(jobs, measurer, processes):
+            values[job.benchmark].add(job)
+            advance(len(job.metrics), f"{job.benchmark}/{job.picture.name}")
+    for found in values.values():
+        found.finish(measurer)
 
     return Evaluation(
         list(labels),
-        [benchmark.name for benchmark in sets],
+        list(values),
         names,
-        [result for found in values for result in found.results(measurer)],
-        [failure for found in values for failure in found.failures()],
+        [result for found in values.values() for result in found.results],
+        [failure for found in values.values() for name in found.names for failure in found.failures.get(name, ())],
         versions(),
         [Note(benchmark.name, *found) for benchmark in sets for found in look_at(benchmark)],
         compared,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,8 +24,9 @@ from aesop.errors import AesopError, RunError
 from aesop.evaluation.cache import Value
 from aesop.evaluation.network import Network
 from aesop.evaluation.pictures import has_sr, read_sr, write_sr
-from aesop.metrics import MetricUnavailable, Sample, Settings, metric_named
-from aesop.metrics.metric import Measure, SetMeasure
+from aesop.evaluation.results import Failure
+from aesop.metrics import MetricUnavailable, Sample, SetMeasure, Settings, metric_named
+from aesop.metrics.metric import Measure
 from aesop.upscaling.tiles import Upscaler
 
 #: Fewer pictures than this are measured sooner than a process has started (3 s).
@@ -45,13 +46,22 @@ class Setup:
 
 @dataclass(frozen=True)
 class Job:
-    """A picture, the metrics to compute of every model, and where SR pictures go, with their keys."""
+    """A picture, the metrics to compute of every model, where SR pictures go, with their keys; and what comes of it.
 
-    benchmark: int
+    `values` are by model (None for features of the HR picture) and metric.
+    """
+
+    benchmark: str
     picture: Picture
-    index: int
     metrics: Mapping[str, Sequence[str]]
     sr: Mapping[str, tuple[Path, str | None]]
+    values: dict[tuple[str | None, str], Value] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    def fail(self, model: str | None, metric: str | None, error: Exception) -> None:
+        """Add a failure."""
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        self.failures.append(Failure(self.benchmark, self.picture.name, model, metric, reason))
 
     def size(self) -> int:
         """Bytes of the picture's files; 0 where one is missing."""
@@ -59,21 +69,6 @@ class Job:
             return sum(path.stat().st_size for path in self.picture.files)
         except (AesopError, OSError):
             return 0
-
-
-@dataclass
-class Measured:
-    """Values by model (None for features of the HR picture) and metric, and what went wrong.
-
-    Failures are of `model` and `metric`, None where the picture could not be read, or not be upscaled.
-    """
-
-    values: dict[tuple[str | None, str], Value] = field(default_factory=dict)
-    failures: list[tuple[str | None, str | None, str]] = field(default_factory=list)
-
-    def fail(self, model: str | None, metric: str | None, error: Exception) -> None:
-        """Add a failure."""
-        self.failures.append((model, metric, next(iter(str(error).strip().splitlines()), "") or type(error).__name__))
 
 
 class Measurer:
@@ -101,36 +96,35 @@ class Measurer:
         network = None if encoder is None else encoder.loaded.eval().to(self.device)
         return Settings(self.setup.scale, self.device, network)
 
-    def __call__(self, job: Job) -> Measured:
+    def __call__(self, job: Job) -> Job:
         """Upscale and measure a picture; whatever one model or metric does with it, the others go on.
 
         Raises RunError where nothing can go on: the disk is full, or the like.
         """
-        found = Measured()
         try:
             hr, lr = job.picture.read(self.setup.scale)
         except (AesopError, OSError, RuntimeError) as error:
-            found.fail(None, None, error)
-            return found
+            job.fail(None, None, error)
+            return job
         low = to_float(lr.unsqueeze(0))
         high = None if hr is None else to_float(hr.unsqueeze(0))
         for model, metrics in job.metrics.items():
             try:
                 sr = self._upscale(model, lr, job.sr.get(model))
+                sample = Sample(to_float(sr.unsqueeze(0)), high, low, self.setup.scale)
             except RunError:
                 raise
             except Exception as error:
-                found.fail(model, None, error)
+                job.fail(model, None, error)
                 continue
-            sample = Sample(to_float(sr.unsqueeze(0)), high, low, self.setup.scale)
             for metric in metrics:
                 try:
-                    self._measure(metric, sample, model, found.values)
+                    self._measure(metric, sample, model, job.values)
                 except RunError:
                     raise
                 except Exception as error:
-                    found.fail(model, metric, error)
-        return found
+                    job.fail(model, metric, error)
+        return job
 
     def _measure(self, metric: str, sample: Sample, model: str, values: dict[tuple[str | None, str], Value]) -> None:
         measure = self.prepare(metric)
@@ -152,21 +146,16 @@ class Measurer:
             if has_sr(*kept) and (there := read_sr(kept[0])) is not None:
                 return there
             kept[0].unlink(missing_ok=True)  # another model's
-        sr = self._upscaler(model)(lr)
+        network, scale = self.setup.models[model], self.setup.scale
+        if network.file is not None and model not in self._upscalers:
+            self._upscalers[model] = Upscaler(network.loaded.model.to(self.device), scale)
+        sr = self._upscalers[model](lr) if model in self._upscalers else resize(lr, scale)
         if kept is not None:
             write_sr(kept[0], sr, kept[1])
         return sr
 
-    def _upscaler(self, model: str) -> Callable[[Tensor], Tensor]:
-        network, scale = self.setup.models[model], self.setup.scale
-        if network.file is None:
-            return lambda lr: resize(lr, scale)
-        if model not in self._upscalers:
-            self._upscalers[model] = Upscaler(network.loaded.model.to(self.device), scale)
-        return self._upscalers[model]
 
-
-def run_jobs(jobs: Sequence[Job], measurer: Measurer, processes: int | None) -> Iterator[tuple[Job, Measured]]:
+def run_jobs(jobs: Sequence[Job], measurer: Measurer, processes: int | None) -> Iterator[Job]:
     """Do all jobs, in this process by `measurer` or in several; yield each as it ends.
 
     Raises RunError where a process is killed, for lack of memory for instance.
@@ -176,7 +165,7 @@ def run_jobs(jobs: Sequence[Job], measurer: Measurer, processes: int | None) -> 
     elif processes is None:
         processes = min(cpu_count(), sum(len(job.metrics) for job in jobs) // WORTH_A_PROCESS)
     if min(processes, len(jobs)) <= 1:
-        yield from ((job, measurer(job)) for job in jobs)
+        yield from map(measurer, jobs)
         return
     jobs = sorted(jobs, key=Job.size, reverse=True)  # so that none works alone at the end
     try:
@@ -195,7 +184,7 @@ def run_jobs(jobs: Sequence[Job], measurer: Measurer, processes: int | None) -> 
 _measurer: Measurer | None = None
 
 
-def _do(job: Job, setup: Setup) -> tuple[Job, Measured]:
+def _do(job: Job, setup: Setup) -> Job:
     """Do a job in a process of joblib's; the first one there loads what all need."""
     global _measurer
     try:
@@ -207,4 +196,4 @@ def _do(job: Job, setup: Setup) -> tuple[Job, Measured]:
             _measurer = Measurer(setup)
     except (Exception, SystemExit) as error:
         raise RunError(f"A process of this evaluation could not start: {error or type(error).__name__}") from error
-    return job, _measurer(job)
+    return _measurer(job)

@@ -1,4 +1,4 @@
-"""The values of one benchmark: those that the cache has, what is left to measure, and the results."""
+"""The results of one benchmark: the values that the cache has, and what is left to measure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from aesop.data.benchmarks import Benchmark, Picture
 from aesop.errors import AesopError
-from aesop.evaluation.cache import Cache, Value, digest, sha256_of
-from aesop.evaluation.measure import Job, Measured, Measurer, Setup
+from aesop.evaluation.cache import Cache, digest, sha256_of
+from aesop.evaluation.measure import Job, Measurer, Setup
 from aesop.evaluation.pictures import has_sr, sr_path
 from aesop.evaluation.results import NO_GROUND_TRUTH, Failure, Result
-from aesop.metrics import Metric, SetMeasure, SetMetric, metric_named
+from aesop.metrics import METRICS, SetMeasure, SetMetric
 
 #: To be raised with every change of evaluation that changes values: cached ones of another are not used.
 PROTOCOL = 3
@@ -25,125 +25,125 @@ PACKAGES = ("aesop-sr", "numpy", "pillow", "pyvips", "spandrel", "torch")
 
 
 class BenchmarkValues:
-    """Values by model (None for features of HR pictures), metric and picture, and those of whole sets.
+    """Its results, with what the cache has, the jobs that are left, and what came of them.
 
     What a value's key is made of: SR pictures' are of the model's file, the picture's files, the scale, the kind of
     device and package versions; a metric adds its name and version, its packages and the auto-encoder's file.
     """
 
     def __init__(self, benchmark: Benchmark, metrics: Sequence[str], setup: Setup, cache: Cache) -> None:
-        self.benchmark, self.metrics, self.setup, self.cache = benchmark, metrics, setup, cache
-        self.described = {name: metric_named(name) for name in metrics}
-        self.of_sets = [name for name, metric in self.described.items() if isinstance(metric, SetMetric)]
-        self.applicable = [n for n, metric in self.described.items() if benchmark.pairs or not metric.needs_hr]
+        self.benchmark, self.setup, self.cache = benchmark, setup, cache
+        self.names = [picture.name for picture in benchmark.pictures]
+        self.failures: dict[str, list[Failure]] = {}
+        #: Of metrics of sets: by model (None for HR), metric and picture.
+        self.features: dict[tuple[str | None, str, str], np.ndarray] = {}
         with ThreadPoolExecutor() as threads:
             pictures = list(threads.map(_picture_key, benchmark.pictures))
         own = [setup.scale, setup.device.partition(":")[0], *map(_version, PACKAGES), PROTOCOL]
-        models = {title: network.key for title, network in setup.models.items()} | {None: "HR"}
-        self._sr = {model: [digest(key, picture, *own) for picture in pictures] for model, key in models.items()}
-        self._metric = {name: self._metric_key(name, metric) for name, metric in self.described.items()}
-        self.values: dict[tuple[str | None, str, int], Value] = {}
-        self.set_values = {
-            (model, name): value
-            for model in setup.models
-            for name in self.of_sets
-            if isinstance(value := cache.get(self._set_key(model, name)), float)
+        self._sr = {
+            model: {name: digest(key, picture, *own) for name, picture in zip(self.names, pictures, strict=True)}
+            for model, key in [*((title, network.key) for title, network in setup.models.items()), (None, "HR")]
         }
-        self._failures: list[tuple[int, Failure]] = []
-
-    def jobs(self, number: int, measurer: Measurer, sr_folder: Path | None) -> Iterator[Job]:
-        """Look up what the cache has; yield a job, with `number`, for every picture of which something is missing."""
-        for index, picture in enumerate(self.benchmark.pictures):
-            metrics, sr = {}, {}
-            for model in self.setup.models:
-                missing = [name for name in self.applicable if not self._is_known(model, name, index)]
-                missing = [name for name in missing if measurer.prepare(name) is not None]
-                if sr_folder is not None:
-                    path = sr_path(sr_folder, self.benchmark.name, model, picture.name)
-                    sr[model] = path, self._sr[model][index]
-                if missing or (model in sr and not has_sr(*sr[model])):
-                    metrics[model] = missing
-            if metrics:
-                yield Job(number, picture, index, metrics, sr)
-
-    def add(self, job: Job, measured: Measured) -> None:
-        """Take, and keep, what came of a job."""
-        found = {(model, name, job.index): value for (model, name), value in measured.values.items()}
-        self.cache.put({self._key(*where): value for where, value in found.items()})
-        self.values |= found
-        self._failures += [
-            (job.index, Failure(self.benchmark.name, job.picture.name, *failure)) for failure in measured.failures
+        self._metric = {name: self._metric_key(name) for name in metrics}
+        self.results = [
+            Result(model, benchmark.name, benchmark.scale, metric, dict.fromkeys(self.names))
+            for model in setup.models
+            for metric in metrics
         ]
+        for result in self.results:
+            self._look_up(result)
 
-    def failures(self) -> list[Failure]:
-        """What went wrong, in the order of the pictures."""
-        return [failure for _, failure in sorted(self._failures, key=lambda failed: failed[0])]
+    def jobs(self, measurer: Measurer, sr_folder: Path | None) -> Iterator[Job]:
+        """Yield a job for every picture of which something is missing, and can be measured here."""
+        for picture in self.benchmark.pictures:
+            metrics: dict[str, list[str]] = {model: [] for model in self.setup.models}
+            for result in self.results:
+                if self._lacks(result, picture.name) and measurer.prepare(result.metric) is not None:
+                    metrics[result.model].append(result.metric)
+            sr = {}
+            if sr_folder is not None:
+                for model in metrics:
+                    path = sr_path(sr_folder, self.benchmark.name, model, picture.name)
+                    sr[model] = path, self._sr[model][picture.name]
+            metrics = {m: names for m, names in metrics.items() if names or (m in sr and not has_sr(*sr[m]))}
+            if metrics:
+                yield Job(self.benchmark.name, picture, metrics, sr)
 
-    def results(self, measurer: Measurer) -> list[Result]:
-        """Arrange all values; features of sets become distances."""
-        names = [picture.name for picture in self.benchmark.pictures]
-        found = []
-        for model in self.setup.models:
-            for metric in self.metrics:
-                result = Result(model, self.benchmark.name, self.benchmark.scale, metric, dict.fromkeys(names))
-                found.append(result)
-                if metric not in self.applicable:
-                    result.unavailable = NO_GROUND_TRUTH
-                elif metric in self.of_sets:
-                    self._add_set_value(result, names, measurer)
-                else:
-                    for index, name in enumerate(names):
-                        if isinstance(value := self.values.get((model, metric, index)), float):
-                            result.pictures[name] = value
-                    if None in result.pictures.values():
-                        result.unavailable = measurer.unavailable.get(metric)
-        if all((model, name) in self.set_values for model in self.setup.models for name in self.of_sets):
-            of_sets = (where for where in self.values if where[1] in self.of_sets)
-            self.cache.forget(self._key(*where) for where in of_sets)
-        return found
+    def add(self, job: Job) -> None:
+        """Take, and keep, what came of a job."""
+        name = job.picture.name
+        self.failures[name] = job.failures
+        self.cache.put({self._key(model, metric, name): value for (model, metric), value in job.values.items()})
+        self.features |= {(*of, name): value for of, value in job.values.items() if isinstance(value, np.ndarray)}
+        for result in self.results:
+            if isinstance(value := job.values.get((result.model, result.metric)), float):
+                result.pictures[name] = value
 
-    def _add_set_value(self, result: Result, names: Sequence[str], measurer: Measurer) -> None:
+    def finish(self, measurer: Measurer) -> None:
+        """Make distances of the features of sets, and say of what is missing why it is not available."""
+        for result in self.results:
+            if self._is_of_sets(result):
+                if result.set_value is None:
+                    self._measure_set(result, measurer)
+            elif None in result.pictures.values():
+                result.unavailable = result.unavailable or measurer.unavailable.get(result.metric)
+        # Features are large: none are kept once their sets have values.
+        if all(len(result.set_pictures) == len(self.names) for result in self.results if self._is_of_sets(result)):
+            self.cache.forget(self._key(*where) for where in self.features)
+
+    def _is_of_sets(self, result: Result) -> bool:
+        return isinstance(METRICS[result.metric], SetMetric) and not result.no_ground_truth
+
+    def _look_up(self, result: Result) -> None:
+        """Fill in what the cache has."""
         model, metric = result.model, result.metric
-        value, there = self.set_values.get((model, metric)), range(len(names))
-        if value is None:
-            there = [index for index in there if (model, metric, index) in self.values]
-            if len(there) < len(names):
-                result.unavailable = measurer.unavailable.get(metric)
-            measure = measurer.prepare(metric) if there else None
-            if not isinstance(measure, SetMeasure):
-                return
-            sides = [np.concatenate([self.values[side, metric, index] for index in there]) for side in (model, None)]
-            try:
-                value = float(measure.distance(*sides))
-            except Exception as error:  # too few pictures, say; other metrics go on
-                result.unavailable = str(error) or type(error).__name__
-                return
-            if len(there) == len(names):
-                self.set_values[model, metric] = value
-                self.cache.put({self._set_key(model, metric): value})
-        result.set_value, result.set_pictures = value, tuple(names[index] for index in there)
+        if METRICS[metric].needs_hr and not self.benchmark.pairs:
+            result.unavailable = NO_GROUND_TRUTH
+        elif not self._is_of_sets(result):
+            values = {name: self.cache.get(self._key(model, metric, name)) for name in self.names}
+            result.pictures |= {name: value for name, value in values.items() if isinstance(value, float)}
+        elif isinstance(value := self.cache.get(self._set_key(model, metric)), float):
+            result.set_value, result.set_pictures = value, tuple(self.names)
+        else:
+            wanted = [(side, metric, name) for side in (model, None) for name in self.names]
+            found = {where: self.cache.get(self._key(*where)) for where in wanted if where not in self.features}
+            self.features |= {where: value for where, value in found.items() if isinstance(value, np.ndarray)}
 
-    def _is_known(self, model: str, name: str, index: int) -> bool:
-        if (model, name) in self.set_values:
-            return True
-        # Of sets, the features of both sides.
-        for side in (model, None) if name in self.of_sets else (model,):
-            if (side, name, index) not in self.values:
-                if (value := self.cache.get(self._key(side, name, index))) is None:
-                    return False
-                self.values[side, name, index] = value
-        return True
+    def _lacks(self, result: Result, name: str) -> bool:
+        if result.no_ground_truth or result.set_value is not None:
+            return False
+        if self._is_of_sets(result):
+            return any((side, result.metric, name) not in self.features for side in (result.model, None))
+        return result.pictures[name] is None
 
-    def _key(self, model: str | None, metric: str, index: int) -> str | None:
-        return digest(self._sr[model][index], self._metric[metric])
+    def _measure_set(self, result: Result, measurer: Measurer) -> None:
+        model, metric = result.model, result.metric
+        there = [name for name in self.names if not self._lacks(result, name)]
+        if len(there) < len(self.names):
+            result.unavailable = measurer.unavailable.get(metric)
+        measure = measurer.prepare(metric) if there else None
+        if not isinstance(measure, SetMeasure):
+            return
+        sides = [np.concatenate([self.features[side, metric, name] for name in there]) for side in (model, None)]
+        try:
+            result.set_value, result.set_pictures = float(measure.distance(*sides)), tuple(there)
+        except Exception as error:  # too few pictures, say; other metrics go on
+            result.unavailable = str(error) or type(error).__name__
+        else:
+            if len(there) == len(self.names):
+                self.cache.put({self._set_key(model, metric): result.set_value})
+
+    def _key(self, model: str | None, metric: str, name: str) -> str | None:
+        return digest(self._sr[model][name], self._metric[metric])
 
     def _set_key(self, model: str, metric: str) -> str | None:
-        keys = self._sr[model]
+        keys = self._sr[model].values()
         return None if None in keys else digest(self._metric[metric], *sorted(filter(None, keys)))
 
-    def _metric_key(self, name: str, metric: Metric) -> str | None:
+    def _metric_key(self, name: str) -> str | None:
         if ":" in name:  # of the user's own code, which may change
             return None
+        metric = METRICS[name]
         encoder = self.setup.autoencoder if metric.needs_autoencoder else None
         return digest(name, metric.version, encoder.key if encoder else "", *map(_version, metric.packages))
 
