@@ -9,9 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from aesop.evaluation.curves import MeasuredCurve
-from aesop.evaluation.published import published_rows
 from aesop.evaluation.results import Evaluation, PairedDifference
-from aesop.evaluation.tabulate import signed
+from aesop.evaluation.tabulate import BenchmarkTable, Row, signed
 from aesop.metrics import METRICS
 
 #: What is perception and what distortion in the sense of Blau and Michaeli (2018), the first choice first.
@@ -31,20 +30,25 @@ def mark(number: int) -> tuple[int, int]:
     return number % 8, (number + number // 8) % 8
 
 
-def plot(evaluation: Evaluation, curves: Sequence[MeasuredCurve], *, published: bool) -> dict[str, Any] | None:
+def plot(
+    evaluation: Evaluation, curves: Sequence[MeasuredCurve], tables: Sequence[BenchmarkTable]
+) -> dict[str, Any] | None:
     """For every benchmark what may be drawn, with its values in every metric; and the axes to begin with.
+
+    The tables are the evaluation's, for what the paper prints.
 
     None where there is but one model, or no benchmark has two metrics.
     """
     traces: dict[str, list[Trace]] = {}
     differences = {(one.model, one.benchmark, one.metric): one for one in evaluation.differences()}
-    for benchmark in evaluation.benchmarks:
+    for table in tables:
+        benchmark = table.benchmark
         models = [_model(evaluation, benchmark, model, differences) for model in evaluation.models]
         drawn = [_curve(evaluation, curve, benchmark, index, models) for index, curve in enumerate(curves)]
         if len({metric for trace in models for metric in trace["values"]}) > 1 and len(models) + len(drawn) > 1:
             _hide_far(models, drawn)
             # Models lie over the curves that end in them, and stand before them in the legend.
-            traces[benchmark] = [*drawn, *models, *(_paper(evaluation, benchmark) if published else ())]
+            traces[benchmark] = [*drawn, *models, *_paper(table.published)]
     if not traces:
         return None
     values = [trace["values"] for those in traces.values() for trace in those]
@@ -83,7 +87,8 @@ def chart(series: Sequence[tuple[str, int, Sequence[int], Sequence[float]]], *, 
     return {"traces": traces, "layout": layout}
 
 
-def _trace(name: str, size: int, colour: int, symbol: int, values: Trace, text: Trace, **more: Any) -> Trace:
+def _trace(name: str, size: int, colour: int, symbol: int, values: Trace, **more: Any) -> Trace:
+    text = {metric: [_printed(metric, value) for value in found] for metric, found in values.items()}
     marker = {"color": COLOURS[colour], "size": size, "symbol": _SYMBOLS[symbol]}
     base = {"name": escape(name), "notes": [f"<b>{escape(name)}</b>"], "mode": "markers", "marker": marker, "far": {}}
     return {**base, "values": values, "text": text, **more}
@@ -108,7 +113,8 @@ def _model(
             text[metric][0] += f"<br>  from {escape(difference.against)}: {numbers[0]} ({numbers[1]} … {numbers[2]})"
         if result.count < len(result.pictures):
             text[metric][0] += f"<br>  mean of {result.count} of {len(result.pictures)} pictures"
-    return _trace(model, 13, *mark(evaluation.models.index(model)), values, text, intervals=intervals, legendrank=1)
+    marked = mark(evaluation.models.index(model))
+    return _trace(model, 13, *marked, values, text=text, intervals=intervals, legendrank=1)
 
 
 def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: int, models: Sequence[Trace]) -> Trace:
@@ -116,8 +122,8 @@ def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: 
     points = [_means(curve.evaluation, model).get(benchmark, {}) for model in curve.models.values()]
     metrics = [metric for metric in evaluation.metrics if any(metric in point for point in points)]
     values = {metric: [point.get(metric) for point in points] for metric in metrics}
-    text = {metric: [_printed(metric, value) for value in found] for metric, found in values.items()}
     notes = [f"<b>{escape(curve.title)}</b>, {escape(note)}" for note in curve.models]
+    trace = _trace(curve.title, 6, 0, 0, values, notes=notes, mode="lines+markers")
     number = None
     for place, model in enumerate(curve.models.values()):
         # A point that is a model tells what the model tells, which lies below it.
@@ -125,21 +131,19 @@ def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: 
         if number is not None:
             notes[place] += f": {models[number]['notes'][0]}"
             for metric in metrics:
-                text[metric][place] = models[number]["text"].get(metric, [""])[0]
+                trace["text"][metric][place] = models[number]["text"].get(metric, [""])[0]
     colour, _ = mark(len(models) + index if number is None else number)
-    line = {"color": COLOURS[colour], "width": 1.8, "dash": _DASHES[index % len(_DASHES)]}
-    return _trace(curve.title, 6, colour, 0, values, text, notes=notes, mode="lines+markers", line=line)
+    trace["marker"]["color"] = COLOURS[colour]
+    trace["line"] = {"color": COLOURS[colour], "width": 1.8, "dash": _DASHES[index % len(_DASHES)]}
+    return trace
 
 
-def _paper(evaluation: Evaluation, benchmark: str) -> list[Trace]:
+def _paper(rows: Sequence[Row]) -> list[Trace]:
     """What the paper prints, a point a row; it starts hidden."""
-    scale = next(result.scale for result in evaluation.results if result.benchmark == benchmark)
-    rows = published_rows(benchmark, scale, evaluation.metrics)
-    printed = {metric: [values.get(metric) for values in rows.values()] for metric in evaluation.metrics}
-    values = {m: [float(text) if text else None for text in found] for m, found in printed.items() if any(found)}
-    text = {metric: [_printed(metric, value) for value in found] for metric, found in values.items()}
-    notes = [f"<b>{escape(title)}</b>" for title in rows]
-    trace = _trace("what the paper prints", 8, 7, 0, values, text, notes=notes, visible="legendonly")
+    cells = {metric: [row.cells[metric].value for row in rows] for row in rows[:1] for metric in row.cells}
+    values = {metric: found for metric, found in cells.items() if any(found)}
+    notes = [f"<b>{escape(row.title)}</b>" for row in rows]
+    trace = _trace("what the paper prints", 8, 7, 0, values, notes=notes, visible="legendonly")
     trace["marker"]["symbol"] = "circle-open"
     return [trace] if rows else []
 

@@ -77,7 +77,8 @@ def report_text(
     shown = None if pictures is None else show(pictures, len(names), round(megabytes * 10**6))
     comparisons = compare(evaluation, find_starts(evaluation.files))
     marks = {model: mark(index) for index, model in enumerate(evaluation.models)}
-    drawn = plot(evaluation, curves, published=published)
+    tables = tabulate(evaluation, published=published)
+    drawn = plot(evaluation, curves, tables)
     charts = training.charts({model: colour for model, (colour, _) in marks.items()}) if training else []
     networks = [model for model in evaluation.models if model != BICUBIC]
     data = {
@@ -105,7 +106,7 @@ def report_text(
         comparisons=comparisons,
         plot=drawn,
         charts=charts,
-        tables=tabulate(evaluation, published=published),
+        tables=tables,
         notes=notes(evaluation, published=published),
         names=names,
         pictures=shown,
