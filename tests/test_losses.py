@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.ndimage
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,14 +24,9 @@ from aesop.losses.pixel import PixelLoss
 from aesop.losses.term import LossContext
 from aesop.networks.features import FrozenFeatures
 from aesop.networks.generators import SRVGGConfig
-from aesop.networks.state_dicts import write_state
-from aesop.run import Run
-from aesop.training.build import build_stage
-from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe_files import load_recipe
 from equations import slow_artifact_map, slow_discriminator_loss, slow_generator_loss, unseen_by
 from sections import perceptual_of
-from tiny_systems import tiny_recipe
 
 
 def gradient(loss: Tensor, variable: Tensor) -> Tensor:
@@ -73,12 +64,6 @@ def test_aesop_loss_is_equation_8_inside_the_unit_range_and_at_its_bounds(bounds
     found = gradient(loss, sr)
     torch.testing.assert_close(found, gradient(expected, sr))
     assert (found != 0).all()
-
-
-def test_aesop_loss_gradient_is_that_of_finite_differences():
-    loss, hr = AESOPLoss(small_autoencoder()), images(2, (8, 8), 1)
-    sr = images(1, (8, 8), 1).requires_grad_()
-    assert torch.autograd.gradcheck(lambda sr: loss(sr, hr), sr, eps=1e-7, atol=1e-5)
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -125,7 +110,7 @@ def test_excursions_that_cancel_in_the_bottleneck_are_not_free():
     assert (torch.sign(-gradient(value, sr)) == torch.sign(hr - sr)).all()
 
 
-@given(st.floats(1.001, 3), st.floats(-2, -0.001))
+@pytest.mark.parametrize(("above", "below"), [(1.001, -0.001), (3.0, -2.0)])
 def test_pixels_outside_the_range_are_always_drawn_back(above: float, below: float):
     loss, hr = AESOPLoss(small_autoencoder(2)), images(0, (8, 8), 1)
     sr = hr.clone()
@@ -218,14 +203,6 @@ def test_what_all_fidelity_losses_promise(loss: nn.Module):
     assert not loss.state_dict()  # nothing of a loss joins a file
 
 
-def test_pixel_loss_is_the_mean_distance():
-    sr, hr = images(1).requires_grad_(), images(2)
-    loss = PixelLoss()(sr, hr)
-    expected = sum(abs(a - b) for a, b in zip(sr.flatten().tolist(), hr.flatten().tolist(), strict=True)) / sr.numel()
-    assert loss.item() == pytest.approx(expected, rel=1e-12)
-    torch.testing.assert_close(gradient(loss, sr), torch.sign(sr - hr) / sr.numel())
-
-
 @pytest.mark.parametrize(
     ("section", "kind", "weight"),
     [
@@ -235,16 +212,10 @@ def test_pixel_loss_is_the_mean_distance():
         ("{type: lr-consistency, weight: 0.5}", LRConsistencyLoss, 0.5),
     ],
 )
-def test_a_recipe_builds_the_loss_it_names_with_its_weight(
-    tmp_path: Path, section: str, kind: type[nn.Module], weight: float
-):
-    recipe = tiny_recipe("ldl-rrdb-128", f"perceptual.fidelity_loss={section}")
-    run = Run(tmp_path)
-    write_state(run.stage("fidelity").network, recipe.generator.build(recipe.scale).state_dict(), {})
-    stage = build_stage(Fabric(accelerator="cpu", devices=1), run, recipe, "perceptual")
-    assert isinstance(stage, PerceptualStage)
-    assert isinstance(stage.fidelity_loss, kind)
-    assert stage.terms[0].weight == weight
+def test_a_recipe_builds_the_loss_it_names_with_its_weight(section: str, kind: type[nn.Module], weight: float):
+    config = perceptual_of(load_recipe("ldl-rrdb-128", [f"perceptual.fidelity_loss={section}"])).fidelity_loss
+    assert isinstance(config.build(LossContext(4)), kind)
+    assert config.weight == weight
 
 
 def test_a_crop_narrower_than_the_filter_is_refused_before_work():

@@ -36,12 +36,9 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "net.safetensors"
 
 
-@pytest.mark.parametrize("cache", [True, False])
-def test_pictures_are_handed_out_with_what_every_model_made_of_them(
-    bench: Path, model: Path, cache: bool, tmp_path: Path
-):
+def test_pictures_are_handed_out_with_what_every_model_made_of_them(bench: Path, model: Path, tmp_path: Path):
     (bench / "HR/c.png").write_bytes(b"no picture")
-    for _ in range(2):
+    for cache in (True, True, False):
         found = evaluate(["bicubic", model], [bench], metrics=["psnr"], cache=cache, sr_folder=tmp_path / "sr")
         seen = list(pictures(found))
         assert [picture.name for picture in seen] == ["a", "b"]
@@ -110,12 +107,11 @@ def test_a_runs_checkpoints_are_a_curve(bench: Path, model: Path, tmp_path: Path
         path = run_folder / f"{name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(model.read_bytes())
-    curves, scale = open_curves([f"{run_folder}/"], tmp_path)
-    assert list(curves[0].models) == ["iteration 0", "iteration 10", "iteration 20"]
-    assert scale == 4
     assert open_curves([f"Ours={run_folder}"], tmp_path)[0][0].title == "Ours's training"
     report = tmp_path / "r.html"
-    done = run("bicubic", "--benchmark", bench, "--metrics", "psnr,ssim", "--report", report, "--curve", run_folder)
+    done = run(
+        "bicubic", "--benchmark", bench, "--metrics", "psnr,ssim", "--report", report, "--curve", f"{run_folder}/"
+    )
     assert done.exit_code == 0, done.output
     curve = curve_of(report)
     assert curve["name"] == "long&#x27;s training"
@@ -158,20 +154,11 @@ def test_what_goes_wrong_on_a_curve_is_told(bench: Path, model: Path, tmp_path: 
     assert not report.exists()
 
 
-@pytest.mark.parametrize(("megabytes", "sides"), [(0, 0), (1, 3)])
-def test_the_command_takes_the_size(tmp_path: Path, megabytes: int, sides: int):
-    write_picture(tmp_path / "bench/HR/a.png", noise(24, 32).permute(1, 2, 0).numpy())
+@pytest.mark.parametrize(("megabytes", "sides"), [(0, 0), (1, 6)])
+def test_the_command_takes_the_size(bench: Path, tmp_path: Path, megabytes: int, sides: int):
     report = tmp_path / "r.html"
     done = run(
-        "bicubic",
-        "--benchmark",
-        tmp_path / "bench",
-        "--metrics",
-        "psnr",
-        "--report",
-        report,
-        "--report-size",
-        megabytes,
-    )
+        "bicubic", "--benchmark", bench, "--metrics", "psnr", "--report", report, "--report-size", megabytes
+    )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert len(Parsed(report.read_text(encoding="utf-8")).of("img")) == sides
