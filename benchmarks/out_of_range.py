@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from aesop import AESOPLoss, AutoEncoder
-from aesop.data.pictures import read_picture, to_tensor
+from aesop.data.pictures import read_picture, to_float, to_planes
 
 SIDE = 256
 
@@ -24,7 +24,7 @@ def main() -> None:
         sys.exit(__doc__)
     autoencoder = AutoEncoder.load(sys.argv[1])
     loss = AESOPLoss(autoencoder)
-    picture = to_tensor(read_picture(Path(sys.argv[2])))
+    picture = to_float(to_planes(read_picture(Path(sys.argv[2]))))
     top, left = ((length - SIDE) // 2 for length in picture.shape[-2:])
     hr = picture[None, :, top : top + SIDE, left : left + SIDE]
     board = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2 * 2.0 - 1

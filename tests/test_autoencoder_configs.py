@@ -229,6 +229,7 @@ def test_files_that_do_not_fit_are_one_sentence(tmp_path: Path):
         "ae": AutoEncoder(SMALL.build(4), 4, 4, 4, 1),
         "ae2": AutoEncoder(SMALL.build(2), 2, 4, 4, 1),
         "mixed": AutoEncoder(SMALL.build(2), 4, 4, 4, 1),
+        "x6": AutoEncoder(SMALL.build(4), 6, 36, 4, 1),  # unshuffling reaches no 6
     }
     for name, network in files.items():
         saved(network, tmp_path / f"{name}.safetensors")
@@ -241,6 +242,7 @@ def test_files_that_do_not_fit_are_one_sentence(tmp_path: Path):
         ("autoencoder.decoder_weights", "ae", r"is an auto-encoder; a generator is expected"),
         ("autoencoder.weights", "x2", r"is a generator .*; an auto-encoder is expected"),
         ("autoencoder.weights", "ae2", r"autoencoder\.weights: .* has scale 2"),
+        ("autoencoder.weights", "x6", "do not make an auto-encoder"),
         ("autoencoder.weights", "mixed", r"its decoder does not undo its encoder's scale of 4"),
     ):
         with pytest.raises(ModelError, match=message) as refused:

@@ -41,10 +41,6 @@ def judge(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     return output, output.new_zeros(())
 
 
-def parameters(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 # What every discriminator promises.
 
 
@@ -131,13 +127,9 @@ def test_vgg_has_the_published_names(crop: int, levels: int, left: int):
     assert state[f"conv{levels - 1}_1.weight"].shape == (512, 512, 4, 4)
 
 
-def test_parameter_counts():
-    """VGG and U-Net: as BasicSR logs them. PatchGAN: by hand."""
+def test_vgg_has_as_many_parameters_as_basicsr_logs():
     with torch.device("meta"):
-        assert parameters(VGGDiscriminator(128)) == 14_499_401
-        assert parameters(UNetDiscriminator()) == 4_376_897
-        patchgan = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 64 + 1 + 2 * (128 + 256 + 512)
-        assert parameters(PatchGANDiscriminator()) == patchgan
+        assert sum(parameter.numel() for parameter in VGGDiscriminator(128).parameters()) == 14_499_401
 
 
 # U-Net.

@@ -23,7 +23,7 @@ from aesop.cli import main
 from aesop.cli.evaluate import evaluate as evaluate_command
 from aesop.data.benchmarks import open_benchmark
 from aesop.data.bicubic import resize
-from aesop.data.pictures import read_picture, to_planes, to_tensor, write_picture
+from aesop.data.pictures import read_picture, to_float, to_planes, write_picture
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import titled_models
@@ -367,10 +367,10 @@ def test_run_folders_from_training_to_pictures(
     results = {entry["metric"]: entry["pictures"] for entry in document["results"]}
     with torch.no_grad():
         for seed, name in enumerate("ab"):
-            hr = to_tensor(picture(seed=seed))[None]
+            hr = to_float(to_planes(picture(seed=seed)))[None]
             large = generator(hr).clamp(0, 1)[0] * 255
             assert (to_planes(read_picture(tmp_path / f"large/{name}.png")) - large).abs().max() <= 0.5 + 1e-3
-            sr = generator(to_tensor(half(picture(seed=seed)))[None])
+            sr = generator(to_float(to_planes(half(picture(seed=seed))))[None])
             assert results["psnr"][name] == pytest.approx(psnr(sr, hr, scale=4).item(), abs=0.01)
             encoded = [autoencoder(eight_bit(images).float() / 255) for images in (sr, hr)]
             assert results["ae-psnr"][name] == pytest.approx(psnr(*encoded, scale=4).item(), abs=0.01)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.losses.gradient import GradientLossConfig
@@ -202,9 +202,10 @@ def test_the_trunk_starts_as_the_fidelity_network(scale: int):
     """All of its layers but the last: with that one too, the trunk draws the fidelity network's picture."""
     network, fidelity = randomise(SPSRNet(scale, 6, 5, 4)), randomise(RRDBNet(scale, 6, 5, 4))
     lr = torch.rand(1, 3, 5, 7)
-    fresh = {id(parameter): parameter.clone() for parameter in network.branch_parameters()}
+    rest = nn.ModuleList([network.trunk.conv_last, network.branch, network.to_gradient, network.fusion])
+    fresh = {id(parameter): parameter.clone() for parameter in rest.parameters()}
     network.start_from(fidelity)
-    assert all(torch.equal(parameter, fresh[id(parameter)]) for parameter in network.branch_parameters())
+    assert all(torch.equal(parameter, fresh[id(parameter)]) for parameter in rest.parameters())
     copied = [parameter for parameter in network.parameters() if id(parameter) not in fresh]
     last = sum(parameter.numel() for parameter in fidelity.conv_last.parameters())
     assert sum(p.numel() for p in copied) == sum(p.numel() for p in fidelity.parameters()) - last

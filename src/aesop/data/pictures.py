@@ -174,11 +174,6 @@ def to_levels(images: Tensor) -> Tensor:
     return (images * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def to_tensor(picture: np.ndarray) -> Tensor:
-    """Turn a uint8 H x W x C picture into a float32 C x H x W tensor in [0, 1]."""
-    return to_float(to_planes(picture))
-
-
 @lru_cache(maxsize=1)
 def _vips() -> ModuleType:
     """Pyvips, made safe for files of unknown origin."""

@@ -22,9 +22,8 @@ def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], alpha
     (counters, index tables) are `first`'s below a half, else `second`'s. Raises ValueError, which says where, if names,
     shapes or kinds of number differ.
     """
-    odd = sorted(first.keys() ^ second.keys())
-    odd += [name for name in first if name in second and _form(first[name]) != _form(second[name])]
-    if odd:
+    forms = [{key: (value.shape, value.is_floating_point()) for key, value in one.items()} for one in (first, second)]
+    if odd := sorted({key for key, _ in forms[0].items() ^ forms[1].items()}):
         raise ValueError(f"they differ in {odd[0]}" + (f" and {len(odd) - 1} more" if len(odd) > 1 else ""))
     mixed = {}
     for name, value in first.items():
@@ -74,7 +73,3 @@ def interpolate_to_files(first: Path, second: Path, alphas: Mapping[Path, float]
         except ValueError as error:
             raise ModelError(f"{first} and {second}: are of two architectures, {error}; name two of one.") from error
         write_state(output, mixed, {**record, "interpolation": {**origin, "alpha": alpha}})
-
-
-def _form(value: Tensor) -> tuple[torch.Size, bool]:
-    return value.shape, value.is_floating_point()

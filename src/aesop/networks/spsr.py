@@ -132,7 +132,7 @@ class SPSRNet(nn.Module):
     def start_from(self, rrdb: RRDBNet) -> None:
         """Copy a fidelity network's layers into the trunk: all but its last, which SPSR has at another width.
 
-        The fusion has yet to be trained. Raises ValueError if its width, depth, growth or scale is another.
+        The rest is yet to be trained. Raises ValueError if its width, depth, growth or scale is another.
         """
         trunk, ups = self.trunk, [rrdb.get_submodule(name) for name in rrdb.doublings]
         convolutions = [layer for layer in trunk.upscaler if isinstance(layer, nn.Conv2d)]
@@ -142,11 +142,6 @@ class SPSRNet(nn.Module):
             raise ValueError("SPSR cannot start from an RRDB of another width, depth, growth or scale; make them equal")
         for layer, start in zip(mine, theirs, strict=True):
             layer.load_state_dict(start.state_dict())
-
-    def branch_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that `start_from` leaves fresh; SPSR's code trains those of `fusion` first."""
-        fresh = (self.trunk.conv_last, self.branch, self.to_gradient, self.fusion)
-        return [parameter for module in fresh for parameter in module.parameters()]
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> SPSRNet:

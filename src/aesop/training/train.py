@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from aesop.data.crops import Crops, batches
-from aesop.data.pictures import to_float, to_tensor
+from aesop.data.pictures import to_float, to_planes
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
 from aesop.device import choose_device
@@ -153,7 +153,7 @@ def training_data(
 
 def _centre(held_out: PreparedData, index: int, recipe: Recipe) -> tuple[Tensor, Tensor]:
     """Cut the centre of a held-out picture: (LR, HR), (1, 3, h, w) and (1, 3, H, W) in [0, 1]."""
-    large, small = (to_tensor(picture) for picture in held_out.read(index))
+    large, small = (to_float(to_planes(picture)) for picture in held_out.read(index))
     side = recipe.data.validation_crop // recipe.scale
     top, left = (max(0, (length - side) // 2) for length in small.shape[-2:])
     small = small[:, top : top + side, left : left + side]
