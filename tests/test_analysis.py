@@ -13,10 +13,10 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.analysis import measure_crops, measure_loss_maps, measure_spectra, parse_box
+from aesop.analysis import measure_crops, measure_loss_maps, parse_box
 from aesop.analysis.crops import crop_sheet
 from aesop.analysis.loss_maps import generated, loss_maps
-from aesop.analysis.regions import Region
+from aesop.analysis.regions import Region, detailed_regions, thumbnail
 from aesop.analysis.spectra import compare_spectra, high_energy, log_spectrum, low_passed, reproduced
 from aesop.data.bicubic import resize
 from aesop.data.pairs import Pair
@@ -72,12 +72,6 @@ def test_a_border_that_does_not_close_leaves_no_cross():
     assert float(spectrum[24, :8].mean()) < float(log_spectrum(noise)[24, :8].mean()) / 3
 
 
-def test_spectra_of_noise_keep_its_energy():
-    noise = torch.rand(1, 128, 128).expand(3, -1, -1)
-    energy = float(log_spectrum(noise).expm1().square().sum())
-    assert energy == pytest.approx(128**2 * float((219 * noise[0].double()).var()) * 128**2, rel=0.05)
-
-
 @pytest.mark.parametrize(("cycles", "beyond"), [(2, False), (6, True)])
 def test_energy_beyond_the_band_of_lr(cycles: int, beyond: bool):
     # An LR image of 8 pixels holds up to 4 cycles; the window spreads a wave by one to either side.
@@ -105,15 +99,6 @@ def test_low_pass_is_the_gaussian_of_another_library():
     torch.testing.assert_close(ours.double(), torch.from_numpy(theirs), atol=1e-5, rtol=0)
 
 
-def test_low_pass_weakens_a_wave_by_its_frequency_response():
-    sigma, cycles = 1.5, 4
-    response = math.exp(-2 * (math.pi * sigma * cycles / 32) ** 2)
-    blurred = low_passed(wave(32, cycles), sigma)
-    # In the middle, away from the reflected borders; the Gaussian is cut off at 3 sigma.
-    middle = blurred[0, 16, 8:24] - 0.5
-    assert float(middle.max()) == pytest.approx(0.25 * response, rel=0.02)
-
-
 def test_spectra_of_a_picture():
     picture = to_float(to_planes(synthetic_picture(32, 48, 1)))
     found = compare_spectra(picture, Halving(), 4, sigma=2)
@@ -133,17 +118,6 @@ def test_spectra_of_a_picture():
 
 def _nothing(module: nn.Module) -> None:
     module.forward = torch.zeros_like  # type: ignore[method-assign, assignment]
-
-
-def test_spectra_of_files(tmp_path: Path):
-    picture, encoder = tmp_path / "hr.png", tmp_path / "ae.safetensors"
-    write_picture(picture, synthetic_picture(34, 49, 1))
-    write_state(encoder, autoencoder().state_dict(), {})
-    found = measure_spectra(picture, encoder, sigma=3)
-    expected = compare_spectra(to_float(Pair("", picture).read(4)[0]), autoencoder(), 4, 3)
-    assert found.picture.image.shape == (3, 32, 48)
-    torch.testing.assert_close(found.autoencoded.spectrum, expected.autoencoded.spectrum)
-    torch.testing.assert_close(found.low_passed.image, expected.low_passed.image)
 
 
 def test_a_picture_smaller_than_the_gaussian_is_named():
@@ -227,11 +201,6 @@ def test_boxes_outside_the_picture_are_named(box: str):
         crop_sheet(evaluated(None, a=np.zeros((40, 60, 3), np.uint8)), [parse_box(box)])
 
 
-def test_boxes_that_are_none_are_named():
-    with pytest.raises(AesopError, match="box 1,2: is not TOP,LEFT,SIDE"):
-        parse_box("1,2")
-
-
 def test_boxes_are_found_where_detail_is_and_apart():
     picture = np.full((64, 64, 3), 128, np.uint8)
     for number, (top, left) in enumerate(((0, 0), (32, 48))):
@@ -240,6 +209,21 @@ def test_boxes_are_found_where_detail_is_and_apart():
     assert set(crop_sheet(found, count=2, side=17).boxes) == {Region(0, 0, 16), Region(32, 48, 16)}
     assert len(crop_sheet(found, count=3, side=16).boxes) == 3
     assert crop_sheet(found, count=2, side=1000).boxes == [Region(0, 0, 64)]
+
+
+def test_squares_do_not_overlap_and_lie_inside():
+    hr = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
+    regions = detailed_regions(hr, resize(hr, 0.25), 20, 24)
+    taken = torch.zeros(64, 64)
+    for region in regions:
+        assert region.cut(hr).shape == (3, 24, 24)
+        taken[region.top : region.top + 24, region.left : region.left + 24] += 1
+    assert 1 < len(regions) <= 7
+    assert taken.max() == 1
+
+
+def test_a_thumbnail_fits():
+    assert max(thumbnail(torch.zeros(3, 200, 301, dtype=torch.uint8), 100).shape) <= 100
 
 
 def test_crops_of_files_and_captions_of_the_whole_picture(tmp_path: Path):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from aesop.analysis.crops import CropSheet, draw_crops
 from aesop.analysis.curves import PerceptionDistortion, PlottedCurve, PlottedPoint, draw_curves
-from aesop.analysis.drawing import DPI, brightest, drawn, require_drawable, show, shrunk
+from aesop.analysis.drawing import DPI, brightest, drawn, require_drawable, show
 from aesop.analysis.loss_maps import LossMaps, draw_loss_maps, loss_maps
 from aesop.analysis.loss_scales import LossCurve, LossScales, draw_loss_scales
 from aesop.analysis.regions import Region
@@ -164,10 +164,6 @@ def test_all_loss_maps_are_in_one_visible_range(tmp_path: Path, figures: list[An
     assert bar._colorbar.extend == "max"
 
 
-def test_the_brightest_half_percent_is_cut_off():
-    assert brightest(torch.arange(1000.0).view(20, 50)) == 994
-
-
 # Spectra
 
 
@@ -240,15 +236,6 @@ def test_files_that_scale_hold_pixels_and_text(tmp_path: Path):
         assert f"/Height {height}".encode() in pdf
     draw_crops(sheet, tmp_path / "crops.pdf", "name")
     assert (tmp_path / "crops.pdf").read_bytes() == pdf
-
-
-def test_pictures_larger_than_their_panel_are_averaged():
-    stripes = torch.zeros(3, 2, 4 * DPI)
-    stripes[..., ::2] = 1  # every second column: leaving columns out would show none or all
-    assert shrunk(stripes, 2).shape == (3, 1, 2 * DPI)
-    assert torch.equal(shrunk(stripes, 2), torch.full((3, 1, 2 * DPI), 0.5))
-    assert torch.equal(shrunk(stripes[0], 2), torch.full((1, 2 * DPI), 0.5))
-    assert shrunk(stripes, 4) is stripes
 
 
 def test_png_averages_where_a_panel_has_fewer_pixels(tmp_path: Path):

@@ -21,7 +21,6 @@ from typer.testing import CliRunner
 
 from aesop.cli import main
 from aesop.cli.evaluate import evaluate as evaluate_command
-from aesop.data.benchmarks import open_benchmark
 from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, to_float, to_planes, write_picture
 from aesop.errors import AesopError, DataError, ModelError
@@ -98,15 +97,6 @@ def test_lr_pictures_that_are_made_equal_lr_pictures_that_are_there(bench: Path,
     for name in ("a", "b"):
         write_picture(tmp_path / "bench/LR/X4" / f"{name}x4.png", half(picture(seed=5)))
     assert evaluate(["bicubic"], [bench], metrics=["psnr"]).results != made.results
-
-
-def test_hr_is_cropped_to_the_scale(tmp_path: Path) -> None:
-    write_picture(tmp_path / "plain/a.png", picture(48, 40)[:47, :39])
-    hr, lr = open_benchmark(tmp_path / "plain", 4).pairs[0].read(4)
-    assert (hr.shape, lr.shape) == ((3, 44, 36), (3, 11, 9))
-    assert np.array_equal(hr.permute(1, 2, 0).numpy(), picture(48, 40)[:44, :36])
-    hr, lr = open_benchmark(tmp_path / "plain", 3).pairs[0].read(3)
-    assert (hr.shape, lr.shape) == ((3, 45, 39), (3, 15, 13))
 
 
 def test_a_bad_picture_costs_nothing_but_itself(bench: Path, good: Path) -> None:
@@ -247,20 +237,6 @@ def run(*arguments: object) -> Any:
     app = Typer()
     app.command()(evaluate_command)
     return CliRunner().invoke(app, list(map(str, arguments)))
-
-
-def test_command_prints_a_table_and_writes_json(bench: Path, tmp_path: Path) -> None:
-    arguments = ["bicubic", "--benchmark", bench, "--metrics", "psnr, ssim", "--json", tmp_path / "o.json"]
-    result = run(*arguments, "--sr", tmp_path / "sr")
-    assert result.exit_code == 0, result.output
-    assert "bench, x4, 2 pictures" in result.stdout
-    assert json.loads((tmp_path / "o.json").read_text())["metrics"] == ["psnr", "ssim"]
-    assert sorted(path.name for path in (tmp_path / "sr/bench/bicubic").iterdir()) == ["a.png", "b.png"]
-    (bench / "HR/broken.png").write_bytes(b"")
-    result = run(*arguments)
-    assert result.exit_code == 2
-    assert "broken.png" in result.stdout
-    assert "(2 of 3)" in result.stdout
 
 
 def test_outputs_are_tried_before_the_work(bench: Path, tmp_path: Path) -> None:

@@ -78,11 +78,11 @@ def measure_crops(
         if metric.needs_hr and without_hr:
             raise AesopError(f"--metrics: {metric.name} compares with an HR picture, and there is none; leave it out.")
     name = printable(picture.stem)
-    pairs, unreferenced = ([], [Unreferenced(name, picture)]) if without_hr else ([Pair(name, picture, lr)], [])
+    pair = Unreferenced(name, picture) if without_hr else Pair(name, picture, lr)
     with TemporaryDirectory(prefix="aesop-crops-") as folder:
         evaluation = evaluate(
             models,
-            [Benchmark("picture", 1, pairs, unreferenced)],
+            [Benchmark("picture", 1, [pair])],
             metrics=names or ["lr-psnr"],  # which needs nothing, where only pictures are wanted
             sr_folder=Path(folder),
             **how,
