@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
 
 #: The smallest arguments of each generator, and of each discriminator.
-GENERATORS: dict[str, dict[str, int]] = {
+GENERATORS: dict[str, dict[str, Any]] = {
     "rrdb": {"features": 4, "blocks": 1, "growth": 4},
     "swinir": {"features": 8, "groups": 1, "blocks": 2, "heads": 2, "window": 4},
     "drct": {"features": 8, "groups": 1, "heads": 2, "growth": 4, "window": 4},
@@ -16,6 +17,18 @@ GENERATORS: dict[str, dict[str, int]] = {
     "srvgg": {"features": 4, "convs": 1},
     "span": {"features": 4},
     "upconv": {"features": 4, "blocks": 1, "head": 4},
+    "upconv-head": {
+        "width": 4,
+        "body.arguments": {
+            "depth": [2],
+            "embed_dim": 32,
+            "num_heads": [2],
+            "expansion_factor": 2.0,
+            "resi_connection": "3conv",
+            "split_size": [2, 4],
+            "upsampler": "pixelshuffledirect",
+        },
+    },
     "spsr": {"features": 4, "blocks": 4, "growth": 4},
 }
 DISCRIMINATORS: dict[str, dict[str, int]] = {
@@ -37,8 +50,10 @@ def tiny(name: str) -> tuple[str, ...]:
     """Overrides that make the recipe `name` tiny; iterations are left to the caller."""
     recipe = load_recipe(name)
     crop = crop_of(name)
-    sizes = {"generator": GENERATORS[recipe.generator.type]}
+    sizes: dict[str, dict[str, Any]] = {"generator": GENERATORS[recipe.generator.type]}
     overrides = ["data.held_out=1", "data.workers=0", "data.shrink=1"]
+    if recipe.fidelity.body_weights is not None:
+        overrides += ["fidelity.body_weights=null"]
     for stage in recipe.stages():
         settings = {"crop": crop, "batch": 2, "log_every": 2, "validate_every": 4, "checkpoint_every": 2, "warmup": 0}
         overrides += [f"{stage}.{key}={value}" for key, value in settings.items()]

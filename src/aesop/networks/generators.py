@@ -17,7 +17,7 @@ from aesop.networks.rrdb import RRDBConfig
 from aesop.networks.section import GeneratorSection
 from aesop.networks.spandrel_any import SpandrelConfig, construct, prepare
 from aesop.networks.srresnet import SRResNetConfig
-from aesop.networks.upconv import UpConvConfig
+from aesop.networks.upconv import UpConvConfig, UpConvHeadConfig
 
 #: LR crops of the paper's SwinIR and DRCT. Files hold the attention masks of this size; those of others are computed
 #: again in every forward.
@@ -169,6 +169,7 @@ GeneratorConfig = Annotated[
             | SRVGGConfig
             | SPANConfig
             | UpConvConfig
+            | UpConvHeadConfig
             | SpandrelConfig,
             Field(discriminator="type"),
         ]

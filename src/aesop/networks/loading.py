@@ -23,7 +23,7 @@ from aesop.networks.spandrel_any import arguments_of, prepare, read_by_spandrel
 from aesop.networks.spsr import SPSRNet
 from aesop.networks.srresnet import MSRResNet, SRResNet, srresnet_from_state
 from aesop.networks.state_dicts import WeightsFile, built_to_fit, default_float32, read_state
-from aesop.networks.upconv import UpConvNet
+from aesop.networks.upconv import Reheaded, UpConvNet
 from aesop.run import Run
 
 
@@ -64,6 +64,7 @@ _OURS = (
         {"conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_last.weight"},
         srresnet_from_state,
     ),
+    ("UpConv head", {"body.upsample.conv_skip.weight", "body.upsample.conv_last.weight"}, Reheaded.from_state),
     ("UpConv", {"conv_first.weight", "conv_body.weight", "head.conv_last.weight"}, UpConvNet.from_state),
 )
 
@@ -89,7 +90,7 @@ def _recorded(file: WeightsFile) -> tuple[nn.Module, int, str] | None:
     section = recorded_section(file.metadata)
     kind = str(section.get("type"))
     module, colon, _ = kind.partition(":")
-    if not section or kind == "spandrel":
+    if not section or kind in ("spandrel", "upconv-head"):
         return None
     if colon and module not in sys.modules:
         raise ModelError(f"{file.path}: holds a {kind}; import it first (--import {module} on the command line).")

@@ -1,7 +1,7 @@
-"""UpConv: residual blocks at LR size, then nearest-neighbour upsampling and convolutions; small ones train on a laptop.
+"""Nearest-neighbour upsampling and convolutions instead of a pixel shuffle: a small network, and a head for others.
 
 A pixel shuffle can print any pattern of scale x scale pixels on a constant, the same at every LR pixel, and short GAN
-trainings take that for texture. Of a constant, upsampling makes a constant: this network prints no grid there.
+trainings take that for texture. Of a constant, upsampling makes a constant: these print no grid there.
 """
 
 from __future__ import annotations
@@ -11,17 +11,28 @@ import re
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.networks.rrdb import count_blocks
 from aesop.networks.section import GeneratorSection
+from aesop.networks.spandrel_any import SpandrelConfig, prepare, read_by_spandrel
 from aesop.networks.state_dicts import built_to_fit
 
 #: The factors by which each scale is reached, a convolution of 2 * factor - 1 pixels after each.
 FACTORS = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 SLOPE = 0.1
+
+
+def _upscaled(images: Tensor, scale: int) -> Tensor:
+    return F.interpolate(images, scale_factor=float(scale), mode="bilinear", align_corners=False)
+
+
+def _scale_of(state: dict[str, Tensor], head: str) -> int:
+    kernels = [state[key].shape[-1] for key in state if re.fullmatch(rf"{head}\.convs\.\d\.weight", key)]
+    return math.prod((kernel + 1) // 2 for kernel in kernels)
 
 
 class UpConvHead(nn.Module):
@@ -42,6 +53,81 @@ class UpConvHead(nn.Module):
         for factor, conv in zip(self.factors, self.convs, strict=True):
             x = F.leaky_relu(conv(F.interpolate(x, scale_factor=float(factor), mode="nearest")), SLOPE)
         return self.conv_last(x)
+
+
+class SkippedHead(UpConvHead):
+    """An UpConvHead that is added to the bilinear upscaling of what one convolution makes of the features."""
+
+    def __init__(self, scale: int, features: int, last: int) -> None:
+        super().__init__(scale, features, last)
+        self.scale = scale
+        self.conv_skip = nn.Conv2d(features, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _upscaled(self.conv_skip(x), self.scale) + super().forward(x)
+
+
+class Reheaded(nn.Module):
+    """`body`, a network of spandrel's that ends in one convolution and a pixel shuffle, with an UpConvHead instead.
+
+    Such networks have an argument `upsampler: pixelshuffledirect`. Raises ValueError for one that ends otherwise.
+    """
+
+    def __init__(self, body: nn.Module, scale: int, width: int) -> None:
+        super().__init__()
+        old = getattr(body, "upsample", None)
+        layers = list(old) if isinstance(old, nn.Sequential) else []
+        if [type(layer) for layer in layers] != [nn.Conv2d, nn.PixelShuffle]:
+            raise ValueError("body: it does not end in one convolution and a pixel shuffle")
+        features = next(layers[0].parameters()).shape[1]
+        body.upsample = SkippedHead(scale, features, width)
+        self.body, self.scale = body, scale
+        self.keeps_body = False
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return self.body(lr)
+
+    def train(self, mode: bool = True) -> Reheaded:
+        """Switch the mode, but not that of a body that is kept: its batch norms go by what they have learned."""
+        super().train(mode)
+        self.body.train(mode and not self.keeps_body)
+        return self
+
+    @torch.no_grad()
+    def keep(self, trained: nn.Module) -> None:
+        """Take the body from `trained`, a network of its kind with its old head, and train the new head alone.
+
+        Raises ValueError if it is of another kind or size.
+        """
+        own, theirs = self.body.state_dict(), trained.state_dict()
+        kept = [key for key in own if not key.startswith("upsample.")]
+        if any(key not in theirs or theirs[key].shape != own[key].shape for key in kept):
+            raise ValueError("holds another network than the recipe's generator.body")
+        for key in kept:
+            own[key].copy_(theirs[key])
+        for name, parameter in self.body.named_parameters():
+            parameter.requires_grad_(name.startswith("upsample."))
+        self.keeps_body = True
+        self.train(self.training)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Reheaded:
+        """Build the network whose parameters `state` holds: spandrel tells the body by its shapes.
+
+        Raises KeyError, ValueError or RuntimeError if `state` is not such a network's.
+        """
+        skip, last = state["body.upsample.conv_skip.weight"], state["body.upsample.conv_last.weight"]
+        scale, features = _scale_of(state, "body.upsample"), skip.shape[1]
+        body = {key.removeprefix("body."): value for key, value in state.items() if ".upsample." not in key}
+        shuffled = 3 * scale**2
+        body["upsample.0.weight"], body["upsample.0.bias"] = (
+            skip.new_zeros(shuffled, features, 3, 3),
+            skip.new_zeros(shuffled),
+        )
+        read = read_by_spandrel(body)
+        network = cls(prepare(read.model, read.size_requirements, scale), scale, last.shape[1])
+        network.load_state_dict(state)
+        return network
 
 
 class ResidualBlock(nn.Module):
@@ -74,8 +160,7 @@ class UpConvNet(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         x = self.conv_first(lr)
         x = x + self.conv_body(self.body(x))
-        skip = F.interpolate(lr, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
-        return skip + self.head(x)
+        return _upscaled(lr, self.scale) + self.head(x)
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> UpConvNet:
@@ -83,10 +168,26 @@ class UpConvNet(nn.Module):
 
         Raises IndexError, KeyError, ValueError or RuntimeError if `state` is not an UpConv network's.
         """
-        kernels = [value.shape[-1] for key, value in state.items() if re.fullmatch(r"head\.convs\.\d\.weight", key)]
-        scale = math.prod((kernel + 1) // 2 for kernel in kernels)
         features, last = state["conv_first.weight"].shape[0], state["head.conv_last.weight"].shape[1]
-        return built_to_fit(lambda: cls(scale, features, count_blocks(state), last), state)
+        return built_to_fit(lambda: cls(_scale_of(state, "head"), features, count_blocks(state), last), state)
+
+
+class UpConvHeadConfig(GeneratorSection):
+    """A network of spandrel's with an UpConv head in the place of its pixel shuffle; other programs cannot read it."""
+
+    type: Literal["upconv-head"]
+    body: SpandrelConfig
+    width: int = Field(16, ge=1, description="the head's width at HR size")
+
+    @property
+    def multiple(self) -> int:
+        return self.body.multiple
+
+    def check(self, scale: int) -> None:
+        self.body.check(scale)
+
+    def build(self, scale: int) -> Reheaded:
+        return Reheaded(self.body.build(scale), scale, self.width)
 
 
 class UpConvConfig(GeneratorSection):

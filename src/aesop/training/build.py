@@ -16,6 +16,7 @@ from aesop.losses.term import LossContext
 from aesop.networks.generators import GeneratorConfig
 from aesop.networks.loading import load_discriminator, load_generator
 from aesop.networks.rrdb import RRDBNet
+from aesop.networks.upconv import Reheaded
 from aesop.run import Run
 from aesop.training.autoencoder import AutoEncoderStage
 from aesop.training.fidelity import FidelityStage
@@ -29,7 +30,9 @@ def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sh
     """Build a stage with its networks, those of earlier stages taken from the recipe's files or from the run."""
     config = recipe.stage(name)
     if name == "fidelity":
-        return FidelityStage(recipe.generator.build(recipe.scale), recipe.fidelity, sharpen=sharpen, fabric=fabric)
+        generator = recipe.generator.build(recipe.scale)
+        _keep_body(generator, recipe)
+        return FidelityStage(generator, recipe.fidelity, sharpen=sharpen, fabric=fabric)
     weights = recipe.fidelity.weights or run.stage("fidelity").network
     fidelity = starting_network(recipe.generator, recipe.scale, weights)
     if isinstance(config, AutoEncoderConfig):
@@ -47,6 +50,8 @@ def check_weights(recipe: Recipe) -> None:
     """Raise ModelError, naming key and file, if a network that `recipe` names by file is missing or another."""
     if recipe.fidelity.weights is not None:
         starting_network(recipe.generator, recipe.scale, recipe.fidelity.weights)
+    elif recipe.fidelity.body_weights is not None:
+        _keep_body(recipe.generator.build(recipe.scale), recipe)
     autoencoder, perceptual = recipe.autoencoder, recipe.perceptual
     if autoencoder is not None and "autoencoder" in recipe.stages():
         if autoencoder.weights is not None and (scale := AutoEncoder.load(autoencoder.weights).scale) != recipe.scale:
@@ -99,6 +104,15 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
             f"({section.type}); set `{key}` to what the file holds."
         )
     return network.train()
+
+
+def _keep_body(generator: nn.Module, recipe: Recipe) -> None:
+    path = recipe.fidelity.body_weights
+    if path is not None and isinstance(generator, Reheaded):
+        try:
+            generator.keep(load_generator(path).model)
+        except ValueError as error:
+            raise ModelError(f"fidelity.body_weights: {path} {error}.") from error
 
 
 def _perceptual_stage(

@@ -67,6 +67,9 @@ class FidelityConfig(StageConfig):
     """Stage 1: the fidelity network, trained with the pixel loss alone, or found in a file."""
 
     weights: Path | None = Field(default=None, description="take the network from this file instead of training it")
+    body_weights: Path | None = Field(
+        default=None, description="take the body of an upconv-head from this file and train the head alone"
+    )
     iterations: int = Field(default=1_000_000, ge=1)
     learning_rate: float = Field(default=2e-4, gt=0, description="Adam's")
 
@@ -171,6 +174,8 @@ class Recipe(Config):
                 )
             if self.degradation is not None and name != "autoencoder":
                 self.degradation.check(self.scale, crop)
+        if self.fidelity.body_weights is not None and self.generator.type != "upconv-head":
+            raise ValueError("fidelity.body_weights: only a generator of the type upconv-head has a body; drop it")
         if self.autoencoder:
             self._check_autoencoder(self.autoencoder)
         if self.perceptual:
