@@ -15,7 +15,7 @@ from aesop.networks.state_dicts import write_state
 from aesop.training.recipe_files import dump_recipe, load_recipe
 from helpers import synthetic_pictures
 
-SMALL = ["generator.features=4", "generator.convs=1"]
+SMALL = ["generator={type: srvgg, features: 4, convs: 1}"]
 
 
 class Halving(nn.Module):
