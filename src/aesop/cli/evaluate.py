@@ -65,7 +65,8 @@ def evaluate(
         Option(
             metavar="NAMES",
             help="Separated by commas: psnr, ssim, lr-psnr, ae-psnr, lpips, dists, lpips-proxy, fid, patch-fid, niqe, "
-            "maniqa, musiq, clip-iqa, grid (unset, these), se, ve, ve-hr, l1, grid-hr, or module:Class of your own.",
+            "maniqa, musiq, clip-iqa, grid (unset, these), se, ve, ve-hr, l1, grid-hr, "
+            "spectrum, or module:Class of your own.",
         ),
     ] = None,
     device: options.Device = "auto",

@@ -14,6 +14,7 @@ from aesop.metrics.niqe import NIQE
 from aesop.metrics.no_reference import CLIPIQA, MANIQA, MUSIQ
 from aesop.metrics.perceptual import DISTS, LPIPS, LPIPSProxy
 from aesop.metrics.psnr import AEPSNR, LRPSNR, PSNR
+from aesop.metrics.spectrum import Spectrum
 from aesop.metrics.ssim import SSIM
 
 #: Every metric by its name on the command line, in the order of a table's columns.
@@ -21,7 +22,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         PSNR(), SSIM(), LRPSNR(), AEPSNR(), SE(), VE(), HRVE(), L1(), LPIPS(), DISTS(), LPIPSProxy(), FID(), PatchFID(),
-        NIQE(), MANIQA(), MUSIQ(), CLIPIQA(), Grid(), HRGrid(),
+        NIQE(), MANIQA(), MUSIQ(), CLIPIQA(), Grid(), HRGrid(), Spectrum(),
     )
 }  # fmt: skip
 

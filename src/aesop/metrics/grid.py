@@ -21,6 +21,12 @@ OFFSET = 3
 FLAT = 1e-9
 
 
+def grey_levels(images: Tensor) -> Tensor:
+    """Grey (BT.601) of images (N, 3, H, W) in [0, 1] after rounding to 8 bit: (N, H, W) float64 in 0..255."""
+    levels = eight_bit(images)
+    return torch.einsum("nchw,c->nhw", levels, levels.new_tensor([0.299, 0.587, 0.114]))
+
+
 def grid(images: Tensor, scale: int) -> Tensor:
     """Grid energy of images (N, 3, H, W) in [0, 1], rounded to 8 bit; (N,) float64 in dB, 0 where there is no grid.
 
@@ -32,7 +38,7 @@ def grid(images: Tensor, scale: int) -> Tensor:
     """
     side = PERIODS * scale
     require_sides(images, side, f"the grid metric at scale {scale}")
-    grey = torch.einsum("nchw,c->nhw", eight_bit(images), images.new_tensor([0.299, 0.587, 0.114]).double())
+    grey = grey_levels(images)
     squares = grey.unfold(1, side, side).unfold(2, side, side).flatten(1, 2)
     window = torch.hann_window(side, dtype=torch.float64, device=grey.device)
     windowed = (squares - squares.mean(dim=(2, 3), keepdim=True)) * window * window[:, None]
