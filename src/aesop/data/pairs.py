@@ -129,12 +129,13 @@ def find_folders(folder: Path, scale: int, published: tuple[Layout, ...] = ()) -
         raise DataError(f"{folder}: no such folder; check the path.")
     # BasicSR's pictures, cropped to multiples of 12, are not whole at other scales.
     layouts = [one for one in (*published, *LAYOUTS) if one.hr != "GTmod12" or 12 % scale == 0]
+    by_name = [one for one in layouts if one.hr != "." and not one.hr_end]
     for layout in layouts:
         hr, lr = (_folders(folder, pattern, scale) for pattern in layout[:2])
-        if hr and lr and ((layout.hr != "." and not layout.hr_end) or _has_ends(layout, hr, lr, scale)):
+        if hr and lr and (layout in by_name or _has_ends(layout, hr, lr, scale)):
             return Folders(hr, lr, layout)
-    for layout in layouts:
-        if not layout.hr_end and layout.hr != "." and (hr := _folders(folder, layout.hr, scale)):
+    for layout in by_name:
+        if hr := _folders(folder, layout.hr, scale):
             return Folders(hr, [], layout)
     if sides := [sub.name for sub in subfolders(folder) if sub.name.casefold() in _HR_SIDES | _LR_SIDES]:
         raise DataError(

@@ -130,7 +130,7 @@ class Reheaded(nn.Module):
         return network
 
 
-class ResidualBlock(nn.Module):
+class UpConvBlock(nn.Module):
     """EDSR's residual block (Lim et al. 2017), with a leaky ReLU."""
 
     def __init__(self, features: int) -> None:
@@ -153,7 +153,7 @@ class UpConvNet(nn.Module):
         super().__init__()
         self.scale = scale
         self.conv_first = nn.Conv2d(3, features, 3, padding=1)
-        self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
+        self.body = nn.Sequential(*(UpConvBlock(features) for _ in range(blocks)))
         self.conv_body = nn.Conv2d(features, features, 3, padding=1)
         self.head = UpConvHead(scale, features, head)
 
