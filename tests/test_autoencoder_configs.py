@@ -190,13 +190,6 @@ def test_a_decoder_starts_as_the_fidelity_network_and_trains(tmp_path: Path):
     assert same(stage.fidelity.state_dict(), start)
 
 
-def test_a_stage_of_ones_own_needs_no_fidelity_network():
-    stage = AutoEncoderStage(AutoEncoder(SMALL.build(4), 4, 4, 4, 1))
-    lr, hr = batch(small_recipe())
-    stage.step(lr, hr)
-    assert stage.validate([(lr[:1], hr[:1])]).keys() == {"ae_psnr", "bottleneck_psnr"}
-
-
 # What the decoder starts as.
 
 

@@ -96,28 +96,6 @@ def test_names_that_are_too_long_are_refused_before_the_work(
         assert said.out == ""
 
 
-def test_files_without_permission_are_one_sentence(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    model = tmp_path / "model.pth"
-    model.touch(mode=0o000)
-    if os.access(model, os.R_OK):
-        pytest.skip("root may read every file")
-    (tmp_path / "locked").mkdir(mode=0o500)
-    evaluate = ("evaluate", "bicubic", "--benchmark", photos)
-    for arguments in (
-        ("upscale", photos, "--model", model, "--output", tmp_path / "out"),
-        (*evaluate, model),
-        (*evaluate, "--autoencoder", model),
-        (*evaluate, "--json", tmp_path / "locked" / "values.json"),
-        ("train", model.rename(tmp_path / "recipe.yaml"), "--data", photos, "--run", tmp_path / "run"),
-        ("train", "laptop", "--data", photos, "--run", tmp_path / "locked" / "run"),
-    ):
-        assert called(monkeypatch, *arguments) == 2
-        said = capsys.readouterr().err
-        assert re.fullmatch(r"aesop: .*[Pp]ermission.*\.\n", said), said
-
-
 def test_an_error_of_the_system_that_nobody_expected_is_a_sentence(capsys: pytest.CaptureFixture[str]):
     def fails() -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO), "some/file")

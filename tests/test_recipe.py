@@ -57,9 +57,6 @@ def test_resolved_recipes_read_back_as_they_were(name: str, tmp_path: Path):
     ("override", "message"),
     [
         ("perceptual.artifact_loss.wait=1", r"unknown key `perceptual.artifact_loss.wait`; the nearest is `weight`"),
-        ("perceptual.fidelity_loss.wait=1", r"unknown key `perceptual.fidelity_loss.wait`; the nearest is `weight`"),
-        ("generator.feature=8", r"unknown key `generator.feature`; the nearest is `features`"),
-        ("perceptul.batch=1", r"unknown key `perceptul`; the nearest is `perceptual`"),
         ("qqq=1", r"unknown key `qqq`; the keys here are .*autoencoder"),
         ("perceptual.perceptual_loss.features.layers={conv9_9: 1}", r"VGG19 has no layer conv9_9"),
         ("scale=5", r"`scale` must be 2, 3, 4 or 8 \(it is 5\)"),
@@ -69,14 +66,12 @@ def test_resolved_recipes_read_back_as_they_were(name: str, tmp_path: Path):
         ("perceptual.batch=null", r"`perceptual.batch` must be a whole number \(it is null\)"),
         ("fidelity.betas=[1,2,3]", r"`fidelity.betas` must be a list of at most 2"),
         ("fidelity=null", r"`fidelity` must be a section \(it is null\)"),
-        ("perceptual.ema=1.0", r"`perceptual.ema` must be less than 1 "),
         ("perceptual.batch=many", r'`perceptual.batch` must be a whole number \(it is "many"\)'),
         ("fidelity.crop=130", r"fidelity.crop: 130 is not a multiple of the scale 4"),
         ("perceptual.crop=8", r"perceptual.crop: "),
         ("autoencoder=null", r"needs a section `autoencoder`"),
         ("perceptual.weights=x.pth", r"unknown key `perceptual.weights`"),
         ("generator.type=resnet", r'`generator.type` must be one of rrdb, .* \(it is "resnet"\)'),
-        ("perceptual.betas=[1.5,0.9]", r"`perceptual.betas.0` must be less than 1"),
         ("seed=4294967296", r"`seed` must be (less than|at most)"),
         ("perceptual.crop=16", r"VGG19 halves its input four times"),
         ("perceptual.perceptual_loss.features.layers={conv1_1: -1}", r"must be at least 0"),
@@ -160,29 +155,11 @@ def test_one_override_makes_the_papers_comparison():
     assert perceptual_of(load_recipe("aesop-rrdb-128", weighed)).fidelity_loss.weight == 1.0
 
 
-def test_a_section_may_be_a_file_alone(tmp_path: Path):
-    text = (
-        "name: files\nscale: 4\ngenerator: {type: rrdb}\nfidelity: {weights: rrdb.pth}\n"
-        "autoencoder: {weights: ae.pth}\nperceptual:\n  fidelity_loss: {type: aesop}\n"
-        "  perceptual_loss: {features: {type: vgg19}}"
-    )
-    (tmp_path / "files.yaml").write_text(text, encoding="utf-8")
-    recipe = load_recipe(str(tmp_path / "files.yaml"))
-    assert recipe.trained_stages() == ("perceptual",)
-    assert recipe.perceptual == load_recipe("aesop-rrdb-128").perceptual
-
-
 def test_a_perceptual_stage_without_any_loss_is_refused():
     silent = [f"perceptual.{name}_loss.weight=0" for name in ("fidelity", "perceptual", "artifact", "adversarial")]
     assert load_recipe("aesop-rrdb-128", silent[:3]).stages()
     with pytest.raises(RecipeError, match="all losses have weight 0; raise one of them"):
         load_recipe("aesop-rrdb-128", silent)
-
-
-def test_a_recipe_does_not_change():
-    recipe = load_recipe("laptop")
-    with pytest.raises(ValueError, match="frozen"):
-        recipe.seed = 1  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @given(st.integers(0, 999))

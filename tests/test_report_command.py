@@ -95,8 +95,12 @@ def test_curves_that_nothing_can_be_made_of_are_refused(model: Path, tmp_path: P
             open_curves([same], tmp_path)
     with pytest.raises(AesopError, match="perceptual: has no snapshots"):
         open_curves([str(tmp_path)], tmp_path)
-    other = model.with_name("other.safetensors")
+    other, *double = (model.with_name(f"{name}.safetensors") for name in ("other", "one", "two"))
     other.write_bytes(model.read_bytes())
+    for path in double:
+        write_state(path, SRVGGConfig(type="srvgg", features=4, convs=0).build(2).state_dict(), {})
+    with pytest.raises(AesopError, match="draw each scale by itself"):
+        open_curves([f"{model}:{other}", f"{double[0]}:{double[1]}"], tmp_path)
     with pytest.raises(AesopError, match="--report"):
         raise run("bicubic", "--benchmark", "none", "--curve", f"{model}:{other}").exception or AssertionError
 
@@ -116,21 +120,6 @@ def test_a_runs_checkpoints_are_a_curve(bench: Path, model: Path, tmp_path: Path
     curve = curve_of(report)
     assert curve["name"] == "long&#x27;s training"
     assert [note.rpartition(", ")[2] for note in curve["notes"]] == ["iteration 0", "iteration 10", "iteration 20"]
-
-
-def test_curves_have_the_scale_of_the_models(bench: Path, model: Path, tmp_path: Path):
-    double = {}
-    for name in ("one", "two"):
-        double[name] = tmp_path / f"{name}.safetensors"
-        write_state(double[name], SRVGGConfig(type="srvgg", features=4, convs=0).build(2).state_dict(), {})
-    pair = f"{double['one']}:{double['two']}"
-    report = tmp_path / "r.html"
-    with pytest.raises(AesopError, match="is for scale 4, not 2"):
-        raise run(model, "--benchmark", bench, "--report", report, "--curve", pair).exception or AssertionError
-    other = tmp_path / "other.safetensors"
-    other.write_bytes(model.read_bytes())
-    with pytest.raises(AesopError, match="draw each scale by itself"):
-        open_curves([f"{model}:{other}", pair], tmp_path)
 
 
 def test_what_goes_wrong_on_a_curve_is_told(bench: Path, model: Path, tmp_path: Path):
