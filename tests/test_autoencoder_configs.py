@@ -270,11 +270,8 @@ def test_a_run_names_its_fidelity_network_where_one_is_wanted(tmp_path: Path):
 @pytest.mark.parametrize(
     "decoder",
     [
-        "{type: srresnet, features: 16, blocks: 1}",
         "{type: srresnet, features: 16, blocks: 1, norm: true}",
-        "{type: swinir, features: 8, groups: 1, blocks: 2, heads: 2, window: 4}",
         "{type: swinir, features: 8, groups: 1, blocks: 1, heads: 4, window: 2, upsampler: nearest+conv}",
-        "{type: drct, features: 8, groups: 1, heads: 2, growth: 4, window: 4}",
         "{type: span, features: 4, norm: true}",
     ],
 )

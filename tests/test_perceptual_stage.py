@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aesop.run import StageFolder
-from aesop.training.interruption import Interruption
 from aesop.training.loop import train_stage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import PerceptualConfig
@@ -273,7 +272,7 @@ def train(folder: Path, iterations: int, waits: int = 2) -> PerceptualStage:
             yield lr, hr
 
     pairs = [(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 16, 16))]
-    train_stage(stage, iterations, stream, pairs, StageFolder(folder / "perceptual"), {}, Interruption())
+    train_stage(stage, iterations, stream, pairs, StageFolder(folder / "perceptual"), {}, [])
     return stage
 
 

@@ -34,18 +34,20 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--window-size=1200,900",
 )  # fmt: skip
 
-MODELS = ("bicubic", "twin", "net")
 VALUES = {
     "psnr": ([20.0, 21.0, 22.0, 23.0, 24.0], [25.0, 26.0, 27.0, 28.0, 29.5], [25.1, 26.0, 27.2, 28.1, 29.0]),
     "niqe": ([9.0, 9.1, 9.2, 9.3, 9.4], [5.0, 5.1, 5.2, 5.3, 5.4], [6.0, 5.9, 6.2, 6.1, 6.3]),
 }
 
 
-def results(model: str, values: dict[str, list[float]]) -> list[Result]:
-    return [
-        Result(model, "Set5", 4, metric, {f"p{i}": value for i, value in enumerate(own)})
-        for metric, own in values.items()
+def evaluation_of(columns: dict[str, int], against: str | None = None) -> Evaluation:
+    """Of models, each with the number of its values."""
+    results = [
+        Result(model, "Set5", 4, metric, {f"p{i}": value for i, value in enumerate(of[column])})
+        for model, column in columns.items()
+        for metric, of in VALUES.items()
     ]
+    return Evaluation(list(columns), ["Set5"], list(VALUES), results, against=against)
 
 
 @pytest.fixture(scope="module")
@@ -59,23 +61,9 @@ def pictures() -> list[EvaluatedPicture]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory, pictures: list[EvaluatedPicture]) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    found = [one for i, m in enumerate(MODELS) for one in results(m, {name: of[i] for name, of in VALUES.items()})]
-    curve = MeasuredCurve(
-        "twin to net",
-        {"alpha 0": "a", "alpha 1": "b"},
-        evaluation=Evaluation(
-            ["a", "b"],
-            ["Set5"],
-            ["psnr", "niqe"],
-            [
-                *results("a", {n: of[1] for n, of in VALUES.items()}),
-                *results("b", {n: of[2] for n, of in VALUES.items()}),
-            ],
-        ),
-    )
-    told = training(facts=[("odd", HOSTILE)])
-    evaluation = Evaluation(list(MODELS), ["Set5"], list(VALUES), found, against="twin")
-    write_report(evaluation, path, pictures, curves=[curve], training=told)
+    curve = MeasuredCurve("twin to net", {"alpha 0": "a", "alpha 1": "b"}, evaluation=evaluation_of({"a": 1, "b": 2}))
+    evaluation = evaluation_of({"bicubic": 0, "twin": 1, "net": 2}, "twin")
+    write_report(evaluation, path, pictures, curves=[curve], training=training(facts=[("odd", HOSTILE)]))
     return path
 
 

@@ -42,20 +42,15 @@ def test_three_stages_leave_everything_in_the_run_folder(photos: Path, tmp_path:
     assert validation.keys() >= {"ae_psnr", "fidelity_psnr", "bottleneck_psnr"}
     origin = read_metadata(run / "perceptual/generator.safetensors")["recipe"]
     assert origin["perceptual"]["fidelity_loss"]["type"] == "aesop"
+    before = {name: (run / name).stat().st_mtime_ns for name in OUTPUTS}
+    assert [line for line in run_tiny(photos, run) if "done" in line] == [f"{stage}: done before" for stage in STAGES]
+    assert {name: (run / name).stat().st_mtime_ns for name in OUTPUTS} == before
 
 
 def test_an_autoencoder_is_worth_what_it_keeps_beyond_lr():
     assert "keeps 1.99 dB more of HR than LR allows" in verdict({"ae_psnr": 30.68, "fidelity_psnr": 28.69})
     for useless in (28.70, 26.0):
         assert "learned nothing beyond LR" in verdict({"ae_psnr": useless, "fidelity_psnr": 28.69})
-
-
-def test_finished_stages_are_skipped_and_left_alone(photos: Path, tmp_path: Path):
-    run_tiny(photos, tmp_path / "run")
-    before = {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in OUTPUTS}
-    said = run_tiny(photos, tmp_path / "run")
-    assert {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in OUTPUTS} == before
-    assert [line for line in said if "done before" in line] == [f"{stage}: done before" for stage in STAGES]
 
 
 def test_training_for_longer_continues_where_it_ended(photos: Path, tmp_path: Path):

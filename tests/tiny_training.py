@@ -16,8 +16,7 @@ from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
 
 TINY = [
-    "generator.features=4",
-    "generator.convs=1",
+    "generator={type: srvgg, features: 4, convs: 1}",
     "data.held_out=1",
     *(f"{stage}.{setting}" for stage in STAGES for setting in (
         "iterations=6", "crop=32", "batch=2", "log_every=2", "validate_every=4", "checkpoint_every=2", "warmup=0",

@@ -8,29 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Interruption:
-    """The signal that asked to stop, once one did."""
-
-    signum: int | None = None
-
-
 @contextmanager
-def caught_signals() -> Iterator[Interruption]:
-    """Note SIGINT and SIGTERM instead of dying of them; a second one kills as usual."""
-    noted = Interruption()
+def caught_signals() -> Iterator[list[int]]:
+    """Yield what notes SIGINT and SIGTERM instead of dying of them; a second one kills as usual."""
+    caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield noted
+        yield caught
         return
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
 
     def note(signum: int, _frame: object) -> None:
-        noted.signum = signum
+        caught.append(signum)
         signal.signal(signum, before[signal.Signals(signum)])
 
     for signum in before:
         signal.signal(signum, note)
     try:
-        yield noted
+        yield caught
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

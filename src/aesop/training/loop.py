@@ -20,7 +20,6 @@ from aesop.files import atomic_path
 from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
 from aesop.run import StageFolder
-from aesop.training.interruption import Interruption
 from aesop.training.recipe import StageConfig
 from aesop.training.stage import WAITS, Pairs, Stage
 
@@ -42,13 +41,13 @@ def train_stage(
     pairs: Pairs,
     files: StageFolder,
     metadata: dict[str, object],
-    interruption: Interruption,
+    caught: Sequence[int],
 ) -> dict[str, float]:
     """Train `stage` to the end, from its checkpoint if there is one; return its last validation.
 
     `batches(first, last)` yields the (LR, HR) batches, in [0, 1], of iterations first to last-1, the same ones however
-    often training was resumed. Raises Interrupted after a signal, with a checkpoint written; RunError if a loss is no
-    longer finite, or files cannot be written.
+    often training was resumed. `caught` receives the signals that ask to stop. Raises Interrupted after one, with a
+    checkpoint written; RunError if a loss is no longer finite, or files cannot be written.
     """
     fabric, config = stage.fabric, stage.config
     done = _resume(stage, files.checkpoint)
@@ -82,7 +81,7 @@ def train_stage(
                 fabric.barrier()
             # Many processes agree to stop only now and then: asking each other means waiting for the device.
             asked = fabric.world_size == 1 or iteration % 10 == 0
-            stop = _anyone(fabric, interruption.signum or 0) if asked else 0
+            stop = _anyone(fabric, max(caught, default=0)) if asked else 0
             if iteration % config.checkpoint_every == 0 or iteration == iterations or stop:
                 # Finite only if every weight is.
                 total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()

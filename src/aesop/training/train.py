@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from aesop.files import os_errors_explained
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
 from aesop.training.build import build_stage, check_weights
-from aesop.training.interruption import Interruption, caught_signals
+from aesop.training.interruption import caught_signals
 from aesop.training.loop import train_stage
 from aesop.training.recipe import AutoEncoderConfig, Recipe
 from aesop.training.recipe_files import load_recipe
@@ -63,7 +63,6 @@ def train(
     lr: Path | str | None = None,
     validation: Path | str | None = None,
     store: Path | str | None = None,
-    until: str | None = None,
     devices: int = 1,
     nodes: int = 1,
     device: str = "auto",
@@ -78,7 +77,6 @@ def train(
         run: folder for all results; one that holds an interrupted run of this recipe is continued.
         validation: folder of held-out pictures; None holds some of `data` out.
         store: where the prepared pictures go; None takes a cache folder.
-        until: name of the last stage to train now; None trains all.
         devices: number of processes on each machine, one a device.
         nodes: number of machines, each started by torchrun or SLURM.
         device: `cpu`, `cuda`, `cuda:1`, `mps`, ... or `auto` for the best there is.
@@ -102,7 +100,7 @@ def train(
     fabric.barrier()
     if fabric.device.type != "cpu":
         say(f"device: {fabric.device}")
-    with caught_signals() as interruption:
+    with caught_signals() as caught:
         for name in recipe.stages():
             if (weights := recipe.weights(name)) is not None:
                 say(f"{name}: taken from {weights}")
@@ -111,9 +109,7 @@ def train(
             elif finished_iterations(folder, name) >= recipe.iterations(name):
                 say(f"{name}: done before")
             else:
-                _train_one(fabric, folder, recipe, name, pictures, interruption, say)
-            if name == until:
-                break
+                _train_one(fabric, folder, recipe, name, pictures, caught, say)
     if pictures.unreadable and fabric.is_global_zero:
         raise DataError(f"trained without some pictures: {' '.join(pictures.unreadable)}")
     return folder
@@ -162,7 +158,7 @@ def _centre(held_out: PreparedData, index: int, recipe: Recipe) -> tuple[Tensor,
 
 
 def _train_one(
-    fabric: Fabric, run: Run, recipe: Recipe, name: str, pictures: TrainingData, interruption: Interruption, say: Say
+    fabric: Fabric, run: Run, recipe: Recipe, name: str, pictures: TrainingData, caught: Sequence[int], say: Say
 ) -> None:
     # A stage starts from a state that depends on the recipe alone, whatever was trained or skipped before it; twins
     # get the same first weights and the same crops.
@@ -195,7 +191,7 @@ def _train_one(
     }
     pairs = [(fabric.to_device(lr), fabric.to_device(hr)) for lr, hr in held_out]
     files = run.stage(name)
-    measured = train_stage(stage, recipe.iterations(name), stream, pairs, files, metadata, interruption)
+    measured = train_stage(stage, recipe.iterations(name), stream, pairs, files, metadata, caught)
     if fabric.is_global_zero:
         told = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
         if isinstance(config, AutoEncoderConfig):

@@ -143,23 +143,21 @@ def _plan(inputs: list[Path], output: Path, keep_format: bool, report: UpscaleRe
             raise DataError(f"{given}: no such picture or folder; check the path.")
     if not names and report.unreadable:
         raise DataError(report.unreadable[0])
-    jobs = {}
+    targets = {}
     for source, name in names.items():
         keep = keep_format and name.suffix.lower() in PICTURE_SUFFIXES
-        jobs[source] = output / (name if keep else name.with_suffix(".png"))
-    taken = Counter(jobs.values())
-    for source, target in jobs.items():
-        if taken[target] > 1 and target.name != source.name:  # a.bmp beside a.png
-            jobs[source] = target.with_name(f"{source.name}.png")
-            report.renamed.append(jobs[source])
-    originals = {source.resolve() for source in jobs}
+        targets[source] = output / (name if keep else name.with_suffix(".png"))
+    taken, originals = Counter(targets.values()), {source.resolve() for source in targets}
     makers: dict[Path, Path] = {}
-    for source, target in jobs.items():
+    for source, target in targets.items():
+        if taken[target] > 1 and target.name != source.name:  # a.bmp beside a.png
+            target = target.with_name(f"{source.name}.png")
+            report.renamed.append(target)
         if target.resolve() in originals:
             raise DataError(f"{target}: would replace an original; choose another --output.")
         if (other := makers.setdefault(target, source)) != source:
             raise DataError(f"{other} and {source} would both become {target}; give their folders one by one.")
-    return jobs
+    return {source: target for target, source in makers.items()}
 
 
 def _sentence(error: Exception, path: Path) -> str:
