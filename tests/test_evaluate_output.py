@@ -257,6 +257,9 @@ def test_latex_says_what_its_marks_mean_and_leaves_out_empty_columns(tmp_path: P
 
 def test_json_has_intervals_and_differences():
     document = json.loads(evaluation().to_json())
+    told = (Path(__file__).parents[1] / "docs/evaluation.md").read_text(encoding="utf-8")
+    for entry in (document, *document["results"], *document["failures"]):
+        assert [key for key in entry if f'"{key}"' not in told] == []
     entry = document["results"][1]
     low, high = entry["interval"]
     assert low < entry["mean"] < high
