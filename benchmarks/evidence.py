@@ -1,0 +1,199 @@
+"""The study of docs/evidence.md: does the AESOP loss do what the paper says?
+
+    python benchmarks/evidence.py train --weights DAT_light_x4.pth --data DIR --work DIR [--only NAME] [--preset gpu]
+    python benchmarks/evidence.py measure --benchmark DIR [--benchmark DIR] --work DIR
+    python benchmarks/evidence.py tables
+
+`train` makes the start, the auto-encoders and every method's perceptual network from it, a run folder each; what is
+finished is skipped, what was interrupted goes on. `measure` writes a JSON file of each finished network's values
+to benchmarks/evidence/results. `tables` puts them into docs/evidence.md, with the figure; it needs nothing else, and a
+second call changes nothing. `--only` names run folders, to share the work among processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from aesop.data.benchmarks import open_benchmark
+from aesop.errors import AesopError
+from aesop.evaluation.evaluate import evaluate
+from aesop.evaluation.pictures import sr_path
+from aesop.files import write_atomically
+from aesop.networks.interpolate import interpolate_to_files
+from aesop.run import Run
+from aesop.training.recipe_files import load_recipe
+from aesop.training.train import train
+from evidence_tables import write_page
+from real_or_fake import accuracies, pictures_of
+
+HERE = Path(__file__).parent / "evidence"
+RESULTS = HERE / "results"
+SEEDS = (0, 1)
+ALPHAS = (0.2, 0.4, 0.6, 0.8, 1.0)
+METRICS = (
+    "psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "ve-hr", "niqe", "lpips-proxy", "spectrum", "grid", "grid-hr",
+)  # fmt: skip
+
+#: Every auto-encoder's settings. The judge is the one that AE-PSNR, SE and VE are measured with; no network trains
+#: with it.
+AUTOENCODERS = {
+    "ae-lr0.1": ("autoencoder.lr_weight=0.1",),
+    "ae-lr1": ("autoencoder.lr_weight=1",),
+    "ae-lr0.02": ("autoencoder.lr_weight=0.02",),
+    "ae-b": ("autoencoder.lr_weight=0",),
+    "ae-compact": (
+        "autoencoder.lr_weight=0.1", "autoencoder.decoder={type: upconv, features: 32, blocks: 4, head: 16}",
+        "autoencoder.iterations=6000", "autoencoder.learning_rate=1e-3",
+    ),
+    "ae-judge": ("autoencoder.lr_weight=0.1", "seed=1"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Method:
+    """A fidelity term: its section, and the auto-encoder that it needs, `bicubic` for table 3's config (a)."""
+
+    title: str
+    fidelity_loss: str
+    autoencoder: str | None = None
+
+
+METHODS = {
+    "ldl": Method("pixel 0.01 (LDL)", "{type: pixel, weight: 0.01}"),
+    "lr-consistency": Method("LR consistency", "{type: lr-consistency, weight: 1.0}"),
+    "aesop": Method("AESOP (c)", "{type: aesop, weight: 1.0}", "ae-lr0.1"),
+    "pixel-1": Method("pixel 1", "{type: pixel, weight: 1.0}"),
+    "low-pass": Method("low-pass 0.01", "{type: low-pass, weight: 0.01}"),
+    "aesop-a": Method("AESOP (a)", "{type: aesop, weight: 1.0}", "bicubic"),
+    "aesop-b": Method("AESOP (b)", "{type: aesop, weight: 1.0}", "ae-b"),
+    "aesop-compact": Method("AESOP (c), compact", "{type: aesop, weight: 1.0}", "ae-compact"),
+    "aesop-lr1": Method("AESOP (c), LR term 1", "{type: aesop, weight: 1.0}", "ae-lr1"),
+    "aesop-lr0.02": Method("AESOP (c), LR term 0.02", "{type: aesop, weight: 1.0}", "ae-lr0.02"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    training, measuring = commands.add_parser("train"), commands.add_parser("measure")
+    commands.add_parser("tables")
+    training.add_argument("--weights", type=Path, required=True, help="the released DAT_light_x4.pth")
+    training.add_argument("--data", type=Path, required=True, help="pictures to train on")
+    training.add_argument("--preset", choices=("cpu", "gpu"), default="cpu")
+    training.add_argument("--only", action="append", help="a run folder's name, repeatable; unset, all")
+    training.add_argument("--steps", type=int, help="cut every stage to so many iterations, to try the script")
+    measuring.add_argument("--benchmark", type=Path, action="append", required=True, help="repeatable")
+    for command in (training, measuring):
+        command.add_argument("--work", type=Path, required=True, help="folder for all runs")
+    asked = parser.parse_args()
+    try:
+        if asked.command == "train":
+            train_all(asked)
+        elif asked.command == "measure":
+            measure_all(asked.work, asked.benchmark)
+        else:
+            write_page(RESULTS, {name: method.title for name, method in METHODS.items()})
+    except AesopError as error:
+        parser.exit(2, f"evidence.py: {error}\n")
+
+
+def train_all(asked: argparse.Namespace) -> None:
+    """Train the start, the auto-encoders and all methods, seed by seed."""
+    work: Path = asked.work
+    preset = [] if asked.preset == "cpu" else (HERE / "gpu.txt").read_text().split()
+    device = "cpu" if asked.preset == "cpu" else "auto"
+    steps = [f"steps={asked.steps}"] if asked.steps else []
+    released = str(asked.weights.resolve())
+
+    def run(name: str, recipe: str, *overrides: str) -> None:
+        if asked.only is None or name in asked.only:
+            chosen = [value for value in preset if value.split(".")[0] in ("precision", *stages(overrides))]
+            loaded = load_recipe(str(HERE / recipe), [*chosen, *overrides, *steps])
+            train(loaded, asked.data, work / name, store=work / "store", device=device)
+
+    run("start", "study.yaml", f"fidelity.body_weights={released}", "perceptual=null")
+    for name, settings in AUTOENCODERS.items():
+        run(name, "autoencoder.yaml", f"fidelity.weights={released}", *settings)
+    start = f"fidelity.weights={work / 'start'}"
+    for seed in SEEDS:
+        for name, method in METHODS.items():
+            overrides = [start, f"seed={seed}", f"perceptual.fidelity_loss={method.fidelity_loss}"]
+            if method.autoencoder == "bicubic":
+                section = load_recipe(str(HERE / "autoencoder.yaml"), [f"fidelity.weights={released}"]).generator
+                overrides += [
+                    "autoencoder.encoder=bicubic",
+                    f"autoencoder.decoder={section.model_dump_json()}",
+                    f"autoencoder.decoder_weights={released}",
+                ]
+            elif method.autoencoder is not None:
+                file = Run(work / method.autoencoder).stage("autoencoder").network
+                overrides += [f"autoencoder.weights={file}"]
+            run(f"{name}-{seed}", "study.yaml", *overrides)
+
+
+def stages(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """The stages that a run of these overrides trains."""
+    if "perceptual=null" in overrides:
+        return ("fidelity",)
+    return ("perceptual",) if any(text.startswith("perceptual.") for text in overrides) else ("autoencoder",)
+
+
+def measure_all(work: Path, benchmarks: list[Path]) -> None:
+    """Measure the start and every finished network, at several alphas, and whether its training went wrong."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    start, judge = Run(work / "start").stage("fidelity").network, work / "ae-judge"
+    names = [f"{name}-{seed}" for seed in SEEDS for name in METHODS]
+    finished = [name for name in names if Run(work / name).stage("perceptual").network.is_file()]
+    if not start.is_file() or not finished:
+        raise AesopError(f"{work}: holds no finished networks; call `evidence.py train` first.")
+    for name in ["start", *finished]:
+        run = Run(work / name)
+        models = {"1": start if name == "start" else run.stage("perceptual").network}
+        if name != "start":
+            between = {work / "between" / name / f"{alpha:g}.safetensors": alpha for alpha in ALPHAS if alpha < 1}
+            for path in between:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            interpolate_to_files(start, models["1"], between)
+            models |= {f"{alpha:g}": path for path, alpha in between.items()}
+        pictures = work / "sr" / name
+        found = evaluate(
+            models, benchmarks, metrics=METRICS, autoencoder=judge, processes=1, sr_folder=pictures, device="cpu"
+        )
+        document = {
+            "recipe": run.recipe_file.read_text(encoding="utf-8"),
+            "versions": found.versions,
+            "wrong": [] if name == "start" else what_went_wrong(run),
+            "values": {
+                f"{result.benchmark} {result.metric} {result.model}": result.pictures for result in found.results
+            },
+            "real-or-fake": {benchmark.name: real_or_fake(benchmark, pictures) for benchmark in benchmarks},
+        }
+        write_atomically(RESULTS / f"{name}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def real_or_fake(folder: Path, pictures: Path) -> list[float]:
+    """Accuracies of the classifiers on a benchmark's HR pictures and a network's SR pictures of them."""
+    benchmark = open_benchmark(folder, 4)
+    names = [pair.name for pair in benchmark.pairs]
+    fake = pictures_of(sr_path(pictures, benchmark.name, "1", names[0]).parent)
+    real = pictures_of(benchmark.pairs[0].hr.parent, list(fake)) if benchmark.pairs[0].hr else {}
+    return accuracies([real[name] for name in fake], list(fake.values()))
+
+
+def what_went_wrong(run: Run) -> list[str]:
+    """Name what makes a training's values meaningless: losses that are no numbers, a discriminator that has won."""
+    log = [entry for entry in run.stage("perceptual").read_log() if entry["kind"] == "loss"]
+    last = log[-max(1, len(log) // 5) :]
+    found = []
+    if any(value != value for entry in log for value in entry.values() if isinstance(value, float)):
+        found.append("a loss is not a number")
+    if last and sum(entry.get("discriminator", 1.0) for entry in last) / len(last) < 0.02:
+        found.append("the discriminator won (its loss is below 0.02)")
+    return found
+
+
+if __name__ == "__main__":
+    main()

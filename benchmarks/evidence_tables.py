@@ -1,0 +1,208 @@
+"""Tables and figure of docs/evidence.md, from the JSON files that `evidence.py measure` wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from aesop.errors import AesopError
+from aesop.evaluation.intervals import mean_interval
+from aesop.files import atomic_path, write_atomically
+from aesop.metrics import METRICS
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, FIGURE = DOCS / "evidence.md", DOCS / "evidence.png"
+#: Columns of the main table, and scores at which PSNR is compared.
+COLUMNS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "lpips-proxy", "niqe", "spectrum", "grid")
+SCORES = ("lpips-proxy", "niqe", "spectrum")
+CONTROLS = ("ldl", "lr-consistency")
+ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+#: Values by (metric, alpha): one for each picture of all benchmarks, in one order.
+Values = dict[tuple[str, float], np.ndarray]
+
+
+class Study:
+    """What was measured: the start, and for every method its seeds' values."""
+
+    def __init__(self, folder: Path, titles: Mapping[str, str]) -> None:
+        """Read a folder of results. Raises AesopError where they are not of one protocol, or the start is missing."""
+        documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+        if "start" not in documents:
+            raise AesopError(f"{folder}: holds no start.json; call `evidence.py measure` first.")
+        self.titles = titles
+        self.pictures = sorted(_by_picture(documents["start"], "psnr", 1.0))
+        start = self._values(documents.pop("start"), (1.0,), "start")
+        self.start: Values = {(metric, 0.0): values for (metric, _), values in start.items()}
+        self.seeds: dict[str, dict[str, Values]] = {}
+        self.wrong: dict[str, dict[str, str]] = {}
+        self.real_or_fake: dict[str, list[float]] = {}
+        protocol: tuple[str, Any] | None = None
+        for name, document in documents.items():
+            method, _, seed = name.rpartition("-")
+            if method not in titles:
+                raise AesopError(f"{folder / name}.json: is no method of this study; remove it.")
+            settings = _protocol(document["recipe"])
+            if protocol is not None and settings != protocol[1]:
+                raise AesopError(f"{folder / name}.json: was trained by another protocol than {protocol[0]}.json.")
+            protocol = protocol or (name, settings)
+            if document["wrong"]:
+                self.wrong.setdefault(method, {})[seed] = "; ".join(document["wrong"])
+                continue
+            self.seeds.setdefault(method, {})[seed] = self.start | self._values(document, ALPHAS[1:], name)
+            accuracies = [value for values in document["real-or-fake"].values() for value in values]
+            self.real_or_fake.setdefault(method, []).extend(accuracies)
+        self.methods = [method for method in titles if method in self.seeds]
+
+    def _values(self, document: dict[str, Any], alphas: tuple[float, ...], name: str) -> Values:
+        found: Values = {}
+        for metric in COLUMNS:
+            for alpha in alphas:
+                values = _by_picture(document, metric, alpha)
+                if sorted(values) != self.pictures:
+                    raise AesopError(f"{name}.json: {metric} was measured on other pictures than the start's PSNR.")
+                found[metric, alpha] = np.array([values[key] for key in self.pictures], float)
+        return found
+
+    def mean(self, method: str, metric: str, alpha: float = 1.0) -> np.ndarray:
+        """Values of every picture, the mean over the seeds."""
+        return np.mean([values[metric, alpha] for values in self.seeds[method].values()], axis=0)
+
+
+def _by_picture(document: dict[str, Any], metric: str, alpha: float) -> dict[str, float]:
+    """Values of one metric by `BENCHMARK/PICTURE`; those that could not be measured are NaN."""
+    found = {}
+    for key, pictures in document["values"].items():
+        benchmark, of, model = key.rsplit(" ", 2)
+        if (of, float(model)) == (metric, alpha):
+            found |= {f"{benchmark}/{name}": np.nan if value is None else value for name, value in pictures.items()}
+    return found
+
+
+def _protocol(recipe: str) -> dict[str, Any]:
+    """What all methods of a study share."""
+    settings = yaml.safe_load(recipe)
+    perceptual = {key: value for key, value in settings["perceptual"].items() if key != "fidelity_loss"}
+    return {"perceptual": perceptual, **{key: settings[key] for key in ("generator", "data", "precision")}}
+
+
+def _number(metric: str, value: float) -> str:
+    return f"{value:.{METRICS[metric].digits}f}"
+
+
+def _difference(metric: str, gaps: np.ndarray) -> str:
+    gaps = gaps[np.isfinite(gaps)]
+    interval = mean_interval(list(gaps))
+    digits = METRICS[metric].digits
+    text = f"{gaps.mean():+.{digits}f}"
+    if interval is None:
+        return text
+    low, high = interval
+    strong = "" if low <= 0 <= high else "**"
+    return f"{strong}{text}{strong} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def means(study: Study) -> str:
+    """Every method's means over pictures and seeds, and the classifiers' accuracy."""
+    heads = ["", *(f"{METRICS[name].title} {METRICS[name].arrow}".strip() for name in COLUMNS), "real or fake ↓"]
+    rows = [["fidelity network", *(_number(m, float(np.nanmean(study.start[m, 0.0]))) for m in COLUMNS), ""]]
+    for method in study.methods:
+        cells = [_number(metric, float(np.nanmean(study.mean(method, metric)))) for metric in COLUMNS]
+        found = study.real_or_fake[method]
+        told = f"{np.mean(found):.3f} ({min(found):.2f} to {max(found):.2f})"
+        mark = "".join(f"; seed {seed} left out: {why}" for seed, why in study.wrong.get(method, {}).items())
+        rows.append([study.titles[method] + mark, *cells, told])
+    left = [method for method in study.wrong if method not in study.seeds]
+    rows += [[f"{study.titles[m]}: {'; '.join(study.wrong[m].values())}", *[""] * len(COLUMNS), ""] for m in left]
+    return _table(heads, rows)
+
+
+def differences(study: Study, control: str) -> str:
+    """Every method less a control, picture by picture: mean and 95 % interval; bold where it excludes 0."""
+    heads = [f"less {study.titles[control]}", *(METRICS[name].title for name in COLUMNS)]
+    rows = []
+    for method in study.methods:
+        if method != control:
+            gaps = [study.mean(method, metric) - study.mean(control, metric) for metric in COLUMNS]
+            cells = [_difference(metric, gap) for metric, gap in zip(COLUMNS, gaps, strict=True)]
+            rows.append([study.titles[method], *cells])
+    return _table(heads, rows)
+
+
+def at_equal_score(study: Study, control: str) -> str:
+    """PSNR of each method less the control's, at that alpha where its perceptual score is the control's own."""
+    heads = [f"PSNR less {study.titles[control]}", *(f"at its {METRICS[score].title}" for score in SCORES)]
+    rows = []
+    for method in study.methods:
+        if method == control:
+            continue
+        cells = []
+        for score in SCORES:
+            gaps = []
+            for seed, values in study.seeds[method].items():
+                theirs = study.seeds[control].get(seed)
+                found = None if theirs is None else _psnr_where(values, score, float(np.nanmean(theirs[score, 1.0])))
+                if found is not None and theirs is not None:
+                    gaps.append(found - theirs["psnr", 1.0])
+            cells.append(_difference("psnr", np.mean(gaps, axis=0)) if gaps else "not reached")
+        rows.append([study.titles[method], *cells])
+    return _table(heads, rows)
+
+
+def _psnr_where(values: Values, score: str, wanted: float) -> np.ndarray | None:
+    """PSNR of every picture at the first alpha where the mean score is `wanted`, between alphas in a straight line."""
+    curve = [float(np.nanmean(values[score, alpha])) for alpha in ALPHAS]
+    for i in range(len(ALPHAS) - 1):
+        low, high = curve[i], curve[i + 1]
+        if low != high and min(low, high) <= wanted <= max(low, high):
+            part = (wanted - low) / (high - low)
+            return (1 - part) * values["psnr", ALPHAS[i]] + part * values["psnr", ALPHAS[i + 1]]
+    return None
+
+
+def draw(study: Study, path: Path) -> None:
+    """PSNR against each perceptual score, one line a method from the fidelity network to its perceptual network."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    axes = figure.subplots(1, len(SCORES))
+    for score, plot in zip(SCORES, axes, strict=True):
+        for method in study.methods:
+            x, y = ([float(np.nanmean(study.mean(method, m, alpha))) for alpha in ALPHAS] for m in (score, "psnr"))
+            plot.plot(x, y, marker="o", markersize=3, label=study.titles[method])
+        plot.set_xlabel(f"{METRICS[score].title} (less is better)")
+        plot.grid(alpha=0.3)
+    axes[0].set_ylabel("PSNR, dB")
+    axes[-1].legend(fontsize=7)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+
+def write_page(folder: Path, titles: Mapping[str, str]) -> None:
+    """Put the tables between their marks in docs/evidence.md, and the figure beside it."""
+    study = Study(folder, titles)
+    tables = {"means": means(study)}
+    for control in CONTROLS:
+        if control in study.seeds:
+            tables[f"against-{control}"] = differences(study, control)
+            tables[f"equal-{control}"] = at_equal_score(study, control)
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->", "<!-- end -->"
+        pattern = re.compile(f"{re.escape(begin)}.*?{end}", re.DOTALL)
+        if not pattern.search(text):
+            raise AesopError(f"{PAGE}: has no place for the table `{name}`; write {begin} and {end} there.")
+        text = pattern.sub(lambda _: f"{begin}\n\n{table}\n\n{end}", text)  # noqa: B023 - used at once
+    write_atomically(PAGE, text)
+    draw(study, FIGURE)

@@ -1,0 +1,116 @@
+"""The real-or-fake test: how well small classifiers, trained from scratch, tell SR pictures from HR pictures.
+
+    python benchmarks/real_or_fake.py HR_DIR SR_DIR [SR_DIR ...]
+
+Perceptual quality is, by definition, the distance between the distributions of SR and of real images; the success of
+the best classifier measures it (Blau and Michaeli 2018). Crops of half of the pictures train a classifier, crops of the
+other half test it, and the other way round, several times. 0.5 is perfect, 1 means that every crop is found out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesop.data.pictures import read_picture
+from aesop.progress import progress
+
+#: Side of the crops, at any place: not aligned with LR's pixels.
+CROP = 48
+ITERATIONS, BATCH, LEARNING_RATE = 300, 32, 2e-3
+#: Crops of each picture that a classifier is tested on.
+TESTED = 8
+
+
+class Classifier(nn.Sequential):
+    """Crops (N, 3, h, w) in [0, 1] to logits (N,), positive for real: 26,000 parameters, no norm across the batch."""
+
+    def __init__(self) -> None:
+        layers: list[nn.Module] = []
+        for inputs, outputs, stride in ((3, 16, 1), (16, 32, 2), (32, 48, 2), (48, 48, 1)):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(4, outputs), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 1))
+
+
+def accuracies(real: Sequence[Tensor], fake: Sequence[Tensor], *, classifiers: int = 3, seed: int = 0) -> list[float]:
+    """Accuracy of each classifier on the pictures that it was not trained with.
+
+    `real` and `fake` are pictures (3, H, W) in [0, 1] in the same order; the first half of a random order trains, the
+    second tests, and then the other way round: `classifiers` times two values.
+    """
+    if len(real) != len(fake) or len(real) < 2:
+        raise ValueError(f"{len(real)} real and {len(fake)} fake pictures; as many of each, two or more, are needed")
+    found = []
+    for number in range(classifiers):
+        rng = np.random.default_rng([seed, number])
+        order = rng.permutation(len(real))
+        halves = order[: len(order) // 2], order[len(order) // 2 :]
+        for train, test in (halves, halves[::-1]):
+            torch.manual_seed(int(rng.integers(2**31)))
+            network = _trained([real[i] for i in train], [fake[i] for i in train], rng)
+            found.append(_accuracy(network, [real[i] for i in test], [fake[i] for i in test], rng))
+    return found
+
+
+def _crop(picture: Tensor, rng: np.random.Generator) -> Tensor:
+    top, left = (int(rng.integers(size - CROP + 1)) for size in picture.shape[1:])
+    crop = picture[:, top : top + CROP, left : left + CROP]
+    return crop.flip(2) if rng.integers(2) else crop
+
+
+def _trained(real: Sequence[Tensor], fake: Sequence[Tensor], rng: np.random.Generator) -> nn.Module:
+    network = Classifier()
+    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ITERATIONS)
+    labels = torch.cat([torch.ones(BATCH // 2), torch.zeros(BATCH // 2)])
+    for _ in range(ITERATIONS):
+        chosen = rng.integers(len(real), size=BATCH // 2)
+        crops = [_crop(pictures[i], rng) for pictures in (real, fake) for i in chosen]
+        loss = F.binary_cross_entropy_with_logits(network(torch.stack(crops)).squeeze(1), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return network.eval()
+
+
+@torch.inference_mode()
+def _accuracy(network: nn.Module, real: Sequence[Tensor], fake: Sequence[Tensor], rng: np.random.Generator) -> float:
+    right = 0
+    for pictures, is_real in ((real, True), (fake, False)):
+        for picture in pictures:
+            logits = network(torch.stack([_crop(picture, rng) for _ in range(TESTED)])).squeeze(1)
+            right += int(((logits > 0) == is_real).sum())
+    return right / (TESTED * (len(real) + len(fake)))
+
+
+def pictures_of(folder: Path, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """Read a folder's pictures, (3, H, W) in [0, 1], by name; those of `names` alone where given."""
+    files = sorted(path for path in folder.iterdir() if names is None or path.stem in names)
+    return {path.stem: torch.from_numpy(read_picture(path)).permute(2, 0, 1) / 255.0 for path in files}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("hr", type=Path)
+    parser.add_argument("sr", type=Path, nargs="+")
+    parser.add_argument("--classifiers", type=int, default=3)
+    asked = parser.parse_args()
+    real = pictures_of(asked.hr)
+    with progress("classifiers", len(asked.sr), unit="folders") as advance:
+        for folder in asked.sr:
+            fake = pictures_of(folder, list(real))
+            values = accuracies([real[name] for name in fake], list(fake.values()), classifiers=asked.classifiers)
+            advance(1, folder.name)
+            mean = sum(values) / len(values)
+            print(f"{folder}: accuracy {mean:.3f} ({min(values):.3f} to {max(values):.3f}), {len(fake)} pictures")
+
+
+if __name__ == "__main__":
+    main()
