@@ -26,13 +26,12 @@ from aesop.networks.interpolate import interpolate_to_files
 from aesop.run import Run
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
-from evidence_tables import write_page
+from evidence_tables import ALPHAS, SCORES, write_page
 from real_or_fake import accuracies, pictures_of
 
 HERE = Path(__file__).parent / "evidence"
 RESULTS = HERE / "results"
 SEEDS = (0, 1)
-ALPHAS = (0.2, 0.4, 0.6, 0.8, 1.0)
 METRICS = (
     "psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "ve-hr", "niqe", "lpips-proxy", "spectrum", "grid", "grid-hr",
 )  # fmt: skip
@@ -142,7 +141,7 @@ def stages(overrides: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def measure_all(work: Path, benchmarks: list[Path]) -> None:
-    """Measure the start and every finished network, at several alphas, and whether its training went wrong."""
+    """Measure the start and every finished network, those between the two, and whether its training went wrong."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     start, judge = Run(work / "start").stage("fidelity").network, work / "ae-judge"
     names = [f"{name}-{seed}" for seed in SEEDS for name in METHODS]
@@ -151,24 +150,24 @@ def measure_all(work: Path, benchmarks: list[Path]) -> None:
         raise AesopError(f"{work}: holds no finished networks; call `evidence.py train` first.")
     for name in ["start", *finished]:
         run = Run(work / name)
-        models = {"1": start if name == "start" else run.stage("perceptual").network}
-        if name != "start":
-            between = {work / "between" / name / f"{alpha:g}.safetensors": alpha for alpha in ALPHAS if alpha < 1}
-            for path in between:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            interpolate_to_files(start, models["1"], between)
-            models |= {f"{alpha:g}": path for path, alpha in between.items()}
+        network = start if name == "start" else run.stage("perceptual").network
         pictures = work / "sr" / name
         found = evaluate(
-            models, benchmarks, metrics=METRICS, autoencoder=judge, processes=1, sr_folder=pictures, device="cpu"
+            {"1": network}, benchmarks, metrics=METRICS, autoencoder=judge, sr_folder=pictures, device="cpu"
         )
+        results = list(found.results)
+        if name != "start":
+            between = {work / "between" / name / f"{alpha:g}.safetensors": alpha for alpha in ALPHAS if 0 < alpha < 1}
+            for path in between:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            interpolate_to_files(start, network, between)
+            models = {f"{alpha:g}": path for path, alpha in between.items()}
+            results += evaluate(models, benchmarks, metrics=("psnr", *SCORES), device="cpu").results
         document = {
             "recipe": run.recipe_file.read_text(encoding="utf-8"),
             "versions": found.versions,
             "wrong": [] if name == "start" else what_went_wrong(run),
-            "values": {
-                f"{result.benchmark} {result.metric} {result.model}": result.pictures for result in found.results
-            },
+            "values": {f"{result.benchmark} {result.metric} {result.model}": result.pictures for result in results},
             "real-or-fake": {benchmark.name: real_or_fake(benchmark, pictures) for benchmark in benchmarks},
         }
         write_atomically(RESULTS / f"{name}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -22,7 +22,7 @@ PAGE, FIGURE = DOCS / "evidence.md", DOCS / "evidence.png"
 COLUMNS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "lpips-proxy", "niqe", "spectrum", "grid")
 SCORES = ("lpips-proxy", "niqe", "spectrum")
 CONTROLS = ("ldl", "lr-consistency")
-ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 #: Values by (metric, alpha): one for each picture of all benchmarks, in one order.
 Values = dict[tuple[str, float], np.ndarray]
@@ -55,14 +55,17 @@ class Study:
             if document["wrong"]:
                 self.wrong.setdefault(method, {})[seed] = "; ".join(document["wrong"])
                 continue
-            self.seeds.setdefault(method, {})[seed] = self.start | self._values(document, ALPHAS[1:], name)
+            between = self._values(document, ALPHAS[1:-1], name, ("psnr", *SCORES))
+            self.seeds.setdefault(method, {})[seed] = self.start | between | self._values(document, (1.0,), name)
             accuracies = [value for values in document["real-or-fake"].values() for value in values]
             self.real_or_fake.setdefault(method, []).extend(accuracies)
         self.methods = [method for method in titles if method in self.seeds]
 
-    def _values(self, document: dict[str, Any], alphas: tuple[float, ...], name: str) -> Values:
+    def _values(
+        self, document: dict[str, Any], alphas: tuple[float, ...], name: str, metrics: tuple[str, ...] = COLUMNS
+    ) -> Values:
         found: Values = {}
-        for metric in COLUMNS:
+        for metric in metrics:
             for alpha in alphas:
                 values = _by_picture(document, metric, alpha)
                 if sorted(values) != self.pictures:

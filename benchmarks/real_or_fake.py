@@ -23,7 +23,7 @@ from aesop.progress import progress
 
 #: Side of the crops, at any place: not aligned with LR's pixels.
 CROP = 48
-ITERATIONS, BATCH, LEARNING_RATE = 300, 32, 2e-3
+BATCH, LEARNING_RATE = 32, 2e-3
 #: Crops of each picture that a classifier is tested on.
 TESTED = 8
 
@@ -38,7 +38,9 @@ class Classifier(nn.Sequential):
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 1))
 
 
-def accuracies(real: Sequence[Tensor], fake: Sequence[Tensor], *, classifiers: int = 3, seed: int = 0) -> list[float]:
+def accuracies(
+    real: Sequence[Tensor], fake: Sequence[Tensor], *, classifiers: int = 3, iterations: int = 300
+) -> list[float]:
     """Accuracy of each classifier on the pictures that it was not trained with.
 
     `real` and `fake` are pictures (3, H, W) in [0, 1] in the same order; the first half of a random order trains, the
@@ -48,12 +50,12 @@ def accuracies(real: Sequence[Tensor], fake: Sequence[Tensor], *, classifiers: i
         raise ValueError(f"{len(real)} real and {len(fake)} fake pictures; as many of each, two or more, are needed")
     found = []
     for number in range(classifiers):
-        rng = np.random.default_rng([seed, number])
+        rng = np.random.default_rng(number)
         order = rng.permutation(len(real))
         halves = order[: len(order) // 2], order[len(order) // 2 :]
         for train, test in (halves, halves[::-1]):
             torch.manual_seed(int(rng.integers(2**31)))
-            network = _trained([real[i] for i in train], [fake[i] for i in train], rng)
+            network = _trained([real[i] for i in train], [fake[i] for i in train], rng, iterations)
             found.append(_accuracy(network, [real[i] for i in test], [fake[i] for i in test], rng))
     return found
 
@@ -64,12 +66,12 @@ def _crop(picture: Tensor, rng: np.random.Generator) -> Tensor:
     return crop.flip(2) if rng.integers(2) else crop
 
 
-def _trained(real: Sequence[Tensor], fake: Sequence[Tensor], rng: np.random.Generator) -> nn.Module:
+def _trained(real: Sequence[Tensor], fake: Sequence[Tensor], rng: np.random.Generator, iterations: int) -> nn.Module:
     network = Classifier()
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ITERATIONS)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations)
     labels = torch.cat([torch.ones(BATCH // 2), torch.zeros(BATCH // 2)])
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         chosen = rng.integers(len(real), size=BATCH // 2)
         crops = [_crop(pictures[i], rng) for pictures in (real, fake) for i in chosen]
         loss = F.binary_cross_entropy_with_logits(network(torch.stack(crops)).squeeze(1), labels)

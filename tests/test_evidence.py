@@ -1,0 +1,115 @@
+"""The tables of the evidence page, from made-up results whose answers are known."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aesop.errors import AesopError
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+TITLES = {"ldl": "LDL", "aesop": "AESOP"}
+PICTURES = [f"img_{number}" for number in range(6)]
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.delitem(sys.modules, "evidence_tables", raising=False)
+    import evidence_tables
+
+    return evidence_tables
+
+
+def result(
+    tables: Any, psnr_lost: float, score_gained: float, *, alphas: tuple[float, ...], **more: Any
+) -> dict[str, Any]:
+    """PSNR falls from 30 + k dB for picture k, the perceptual scores from 5, in a straight line with alpha."""
+    values = {}
+    for alpha in alphas:
+        for metric in {*tables.COLUMNS, "psnr"}:
+            start, change = (30.0, -psnr_lost) if metric == "psnr" else (5.0, -score_gained)
+            found = {name: start + k * (metric == "psnr") + change * alpha for k, name in enumerate(PICTURES)}
+            values[f"Set {metric} {1 if alphas == (0.0,) else alpha:g}"] = found
+    recipe = "{perceptual: {iterations: 5, fidelity_loss: x}, generator: g, data: d, precision: 32}"
+    return {"recipe": recipe, "values": values, "wrong": [], "real-or-fake": {"Set": [0.9, 0.7]}} | more
+
+
+@pytest.fixture
+def folder(tables: Any, tmp_path: Path) -> Path:
+    inner = tables.ALPHAS[1:]
+    for seed in (0, 1):
+        write(tmp_path, f"ldl-{seed}", result(tables, 1.0, 2.0, alphas=inner))
+        write(tmp_path, f"aesop-{seed}", result(tables, 1.2, 4.0, alphas=inner))
+    write(tmp_path, "start", result(tables, 0, 0, alphas=(0.0,)))
+    return tmp_path
+
+
+def write(folder: Path, name: str, document: dict[str, Any]) -> None:
+    (folder / f"{name}.json").write_text(json.dumps(document))
+
+
+def test_differences_and_psnr_at_an_equal_score(tables: Any, folder: Path) -> None:
+    study = tables.Study(folder, TITLES)
+    assert study.methods == ["ldl", "aesop"]
+    row = tables.differences(study, "ldl").splitlines()[-1]
+    assert row.startswith("| AESOP | **-0.200** (-0.200 to -0.200) |")
+    # AESOP has LDL's score half-way, where it has lost 0.6 dB and LDL 1.
+    assert "| **+0.400** (+0.400 to +0.400) |" in tables.at_equal_score(study, "ldl").splitlines()[-1]
+    # LDL never has AESOP's score.
+    assert "not reached" in tables.at_equal_score(study, "aesop").splitlines()[-1]
+    means = tables.means(study).splitlines()
+    assert means[2].startswith("| fidelity network | 32.500 |")
+    assert means[-1].startswith("| AESOP | 31.300 |")
+    assert means[-1].endswith("| 0.800 (0.70 to 0.90) |")
+
+
+def test_a_seed_that_went_wrong_is_left_out_and_named(tables: Any, folder: Path) -> None:
+    bad = result(tables, 9.0, 2.0, alphas=tables.ALPHAS[1:], wrong=["the discriminator won"])
+    write(folder, "aesop-1", bad)
+    rows = tables.means(tables.Study(folder, TITLES)).splitlines()
+    assert rows[-1].startswith("| AESOP; seed 1 left out: the discriminator won | 31.300 |")
+    write(folder, "aesop-0", bad)
+    rows = tables.means(tables.Study(folder, TITLES)).splitlines()
+    assert rows[-1].startswith("| AESOP: the discriminator won; the discriminator won |")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "aesop-1",
+            {"recipe": "{perceptual: {iterations: 6}, generator: g, data: d, precision: 32}"},
+            "another protocol",
+        ),
+        ("other-1", {}, "no method of this study"),
+        ("aesop-1", {"values": {"Set psnr 1": {"img_0": 1.0}}}, "other pictures"),
+    ],
+)
+def test_results_of_another_study_are_named(
+    tables: Any, folder: Path, name: str, change: dict[str, Any], message: str
+) -> None:
+    write(folder, name, result(tables, 1.0, 1.0, alphas=tables.ALPHAS[1:]) | change)
+    with pytest.raises(AesopError, match=rf"{name}\.json: .*{message}"):
+        tables.Study(folder, TITLES)
+    (folder / "start.json").unlink()
+    with pytest.raises(AesopError, match=r"holds no start\.json"):
+        tables.Study(folder, TITLES)
+
+
+def test_classifiers_tell_noise_from_shading_and_cannot_tell_like_from_like(tables: Any) -> None:
+    from real_or_fake import accuracies
+
+    generator = torch.Generator().manual_seed(0)
+    smooth = [torch.rand(3, 8, 8, generator=generator) for _ in range(8)]
+    smooth = [torch.nn.functional.interpolate(p[None], (64, 64), mode="bilinear")[0] for p in smooth]
+    noisy = [p + 0.1 * torch.randn(p.shape, generator=generator) for p in smooth]
+    assert min(accuracies(smooth, noisy, classifiers=1, iterations=150)) > 0.9
+    assert max(accuracies(smooth[:4], smooth[4:], classifiers=1, iterations=40)) < 0.8
+    with pytest.raises(ValueError, match="as many of each"):
+        accuracies(smooth, noisy[:3])
