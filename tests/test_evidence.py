@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import evidence_tables as tables
 from aesop.errors import AesopError
+from real_or_fake import accuracies
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TITLES = {"ldl": "LDL", "aesop": "AESOP"}
 PICTURES = [f"img_{number}" for number in range(6)]
 
 
-@pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.delitem(sys.modules, "evidence_tables", raising=False)
-    import evidence_tables
-
-    return evidence_tables
-
-
-def result(
-    tables: Any, psnr_lost: float, score_gained: float, *, alphas: tuple[float, ...], **more: Any
-) -> dict[str, Any]:
+def result(psnr_lost: float, score_gained: float, *, alphas: tuple[float, ...], **more: Any) -> dict[str, Any]:
     """PSNR falls from 30 + k dB for picture k, the perceptual scores from 5, in a straight line with alpha."""
     values = {}
     for alpha in alphas:
@@ -41,12 +30,12 @@ def result(
 
 
 @pytest.fixture
-def folder(tables: Any, tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     inner = tables.ALPHAS[1:]
     for seed in (0, 1):
-        write(tmp_path, f"ldl-{seed}", result(tables, 1.0, 2.0, alphas=inner))
-        write(tmp_path, f"aesop-{seed}", result(tables, 1.2, 4.0, alphas=inner))
-    write(tmp_path, "start", result(tables, 0, 0, alphas=(0.0,)))
+        write(tmp_path, f"ldl-{seed}", result(1.0, 2.0, alphas=inner))
+        write(tmp_path, f"aesop-{seed}", result(1.2, 4.0, alphas=inner))
+    write(tmp_path, "start", result(0, 0, alphas=(0.0,)))
     return tmp_path
 
 
@@ -54,7 +43,7 @@ def write(folder: Path, name: str, document: dict[str, Any]) -> None:
     (folder / f"{name}.json").write_text(json.dumps(document))
 
 
-def test_differences_and_psnr_at_an_equal_score(tables: Any, folder: Path) -> None:
+def test_differences_and_psnr_at_an_equal_score(folder: Path) -> None:
     study = tables.Study(folder, TITLES)
     assert study.methods == ["ldl", "aesop"]
     row = tables.differences(study, "ldl").splitlines()[-1]
@@ -69,8 +58,8 @@ def test_differences_and_psnr_at_an_equal_score(tables: Any, folder: Path) -> No
     assert means[-1].endswith("| 0.800 (0.70 to 0.90) |")
 
 
-def test_a_seed_that_went_wrong_is_left_out_and_named(tables: Any, folder: Path) -> None:
-    bad = result(tables, 9.0, 2.0, alphas=tables.ALPHAS[1:], wrong=["the discriminator won"])
+def test_a_seed_that_went_wrong_is_left_out_and_named(folder: Path) -> None:
+    bad = result(9.0, 2.0, alphas=tables.ALPHAS[1:], wrong=["the discriminator won"])
     write(folder, "aesop-1", bad)
     rows = tables.means(tables.Study(folder, TITLES)).splitlines()
     assert rows[-1].startswith("| AESOP; seed 1 left out: the discriminator won | 31.300 |")
@@ -91,10 +80,8 @@ def test_a_seed_that_went_wrong_is_left_out_and_named(tables: Any, folder: Path)
         ("aesop-1", {"values": {"Set psnr 1": {"img_0": 1.0}}}, "other pictures"),
     ],
 )
-def test_results_of_another_study_are_named(
-    tables: Any, folder: Path, name: str, change: dict[str, Any], message: str
-) -> None:
-    write(folder, name, result(tables, 1.0, 1.0, alphas=tables.ALPHAS[1:]) | change)
+def test_results_of_another_study_are_named(folder: Path, name: str, change: dict[str, Any], message: str) -> None:
+    write(folder, name, result(1.0, 1.0, alphas=tables.ALPHAS[1:]) | change)
     with pytest.raises(AesopError, match=rf"{name}\.json: .*{message}"):
         tables.Study(folder, TITLES)
     (folder / "start.json").unlink()
@@ -102,9 +89,7 @@ def test_results_of_another_study_are_named(
         tables.Study(folder, TITLES)
 
 
-def test_classifiers_tell_noise_from_shading_and_cannot_tell_like_from_like(tables: Any) -> None:
-    from real_or_fake import accuracies
-
+def test_classifiers_tell_noise_from_shading_and_cannot_tell_like_from_like() -> None:
     generator = torch.Generator().manual_seed(0)
     smooth = [torch.rand(3, 8, 8, generator=generator) for _ in range(8)]
     smooth = [torch.nn.functional.interpolate(p[None], (64, 64), mode="bilinear")[0] for p in smooth]
