@@ -1,0 +1,183 @@
+"""What `known_posterior.py` measures on pictures of the known world, picture by picture, and how it tabulates it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from aesop.autoencoder import AutoEncoder
+from aesop.evaluation.intervals import mean_interval
+from known_world import Pictures, Scene, deviation, pictures, seen, shapes, stripes, unseen, upscale
+
+#: A measure's values, one a scene.
+Values = dict[str, list[float]]
+WINDOW = 16
+
+
+class TestSet:
+    """Each scene `grains` times, with grain and texture drawn; `deviations` is the texture's, exact."""
+
+    __test__ = False  # not for pytest
+
+    def __init__(self, scenes: int, grains: int, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.scenes = [Scene.draw(generator) for _ in range(scenes)]
+        self.pictures = [pictures([scene] * grains, generator) for scene in self.scenes]
+        self.redrawn = [found.redrawn(generator) for found in self.pictures]
+        self.deviations = [deviation(found.strength[:1]) for found in self.pictures]
+        spectra = [spectrum(found.hr - found.mean, found.zones.texture) for found in self.pictures]
+        self.spectrum = torch.stack([found for found in spectra if found is not None]).mean(dim=0)
+
+
+def levels(errors: Tensor, mask: Tensor | None = None) -> float:
+    """Root mean square of errors (N, 3, H, W) where `mask` (N, 1, H, W) is set, in 8-bit levels."""
+    squares = errors.square().mean(dim=1, keepdim=True)
+    return 255 * (squares if mask is None else squares[mask]).mean().sqrt().item()
+
+
+def spectrum(errors: Tensor, zone: Tensor) -> Tensor | None:
+    """Mean power of the grey of `errors` in Hann-windowed squares that lie in `zone`, None if there are none."""
+    squares = [images.unfold(2, WINDOW, 4).unfold(3, WINDOW, 4) for images in (unseen(errors).mean(1, True), zone)]
+    inside = squares[1].all(dim=-1).all(dim=-1)
+    if not inside.any():
+        return None
+    hann = torch.hann_window(WINDOW, periodic=False)
+    return torch.fft.rfft2(squares[0][inside] * hann[:, None] * hann).abs().square().mean(dim=0)
+
+
+@torch.no_grad()
+def measure_images(upscaled: Callable[[Pictures], Tensor], test: TestSet) -> Values:
+    """What is wrong with SR images, in levels, and what their texture is, by ratios to HR's.
+
+    SE and VE are those of eq. 2, over draws of one scene: E|SR - HR|^2 = SE^2 + VE(SR)^2 + VE(HR)^2.
+    """
+    values: Values = {}
+    for found, exact in zip(test.pictures, test.deviations, strict=True):
+        error, zones, count = upscaled(found) - found.mean, found.zones, len(found.lr)
+        hidden = unseen(error)
+        centre, variance = error.mean(dim=0, keepdim=True), error.var(dim=0, keepdim=True)
+        fixed, free = hidden.mean(dim=0, keepdim=True).square(), hidden.var(dim=0, keepdim=True)
+        area = zones.texture[:1].expand_as(fixed)
+        stays = (fixed - free / count)[area].mean()
+        power = spectrum(error, zones.texture)
+        band = test.spectrum > 0.1 * test.spectrum.max()
+        ratio = None if power is None else (power / test.spectrum)[band].log10()
+        measured = {
+            "lr": levels(seen(error)),
+            "edges": levels(hidden, zones.edge),
+            "stripes": levels(hidden, zones.stripes),
+            "energy": (hidden.square()[area.expand_as(hidden)].mean() / exact.square()[area[:, :1]].mean()).item(),
+            "fixed": (stays / (stays + free[area].mean())).item(),
+            "spectrum": math.nan if ratio is None else 10 * ratio.abs().mean().item(),
+            "se": 255 * (centre.square() - variance / count).mean().clamp_min(0).sqrt().item(),
+            "ve": 255 * variance.mean().sqrt().item(),
+            "ve_hr": 255 * exact.square().mean().sqrt().item(),
+            "rmse": levels(error + found.mean - found.hr),
+        }
+        for name, value in measured.items():
+            values.setdefault(name, []).append(value)
+    return values
+
+
+@torch.no_grad()
+def measure_autoencoder(autoencoder: AutoEncoder, test: TestSet) -> Values:
+    """What AE(HR) has lost of the texture and kept of E[HR | LR]; errors in levels."""
+    values: Values = {}
+    for found, other in zip(test.pictures, test.redrawn, strict=True):
+        bottleneck, output = autoencoder.bottleneck_and_output(found.hr)
+        error = output - found.mean
+        drawn, kept = ((images * found.zones.texture) for images in (found.hr - found.mean, unseen(error)))
+        measured = {
+            "variance": ((autoencoder(other) - output).abs().mean() / (other - found.hr).abs().mean()).item(),
+            "texture": ((kept * drawn).sum() / drawn.square().sum()).item(),
+            "lr": levels(seen(error)),
+            "edges": levels(unseen(error), found.zones.edge),
+            "stripes": levels(unseen(error), found.zones.stripes),
+            "rmse": levels(output - found.hr),
+            "bottleneck": levels(bottleneck - found.lr),
+        }
+        for name, value in measured.items():
+            values.setdefault(name, []).append(value)
+    return values
+
+
+def wrong_pictures(scene: Scene, found: Pictures, other: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    """HR pictures with one thing changed: the texture, of which no loss should say a word, or what LR tells.
+
+    LR sees nothing of the first three; edges are moved by a pixel, in what LR does not see of them.
+    """
+    moved = scene._replace(
+        offset=scene.offset + (1 if scene.offset < 0 else -1), x=scene.x + (1 if scene.x < 24 else -1)
+    )
+    bias = upscale(0.02 * torch.randn(found.lr.shape, generator=generator))
+    return {
+        "texture": other,
+        "edges": found.hr + unseen(shapes(moved) - shapes(scene)).float(),
+        "stripes": found.hr - 2 * stripes(scene).float(),
+        "lr": found.hr + bias,
+    }
+
+
+@torch.no_grad()
+def measure_sight(loss: Callable[[Tensor, Tensor], Tensor], test: TestSet) -> Values:
+    """How much of each error a loss sees: its value by the pixel loss's."""
+    generator = torch.Generator().manual_seed(0)
+    values: Values = {}
+    for scene, found, other in zip(test.scenes, test.pictures, test.redrawn, strict=True):
+        for name, wrong in wrong_pictures(scene, found, other, generator).items():
+            ratio = loss(wrong, found.hr) / (wrong - found.hr).abs().mean()
+            values.setdefault(name, []).append(ratio.item())
+    return values
+
+
+def mean_over(values: Sequence[Values]) -> Values:
+    """The mean over seeds, scene by scene."""
+    return {
+        name: [sum(found) / len(values) for found in zip(*(each[name] for each in values), strict=True)]
+        for name in values[0]
+    }
+
+
+def summary(values: Sequence[Values]) -> dict[str, dict[str, object]]:
+    """For JSON: each measure's mean, its interval over scenes and, where there are several, each seed's mean."""
+    result: dict[str, dict[str, object]] = {}
+    for name, own in mean_over(values).items():
+        found = [value for value in own if not math.isnan(value)]
+        result[name] = {"mean": _mean(found), "interval": mean_interval(found)}
+        if len(values) > 1:
+            result[name]["seeds"] = [_mean([value for value in each[name] if value == value]) for each in values]
+    return result
+
+
+def differences(first: Sequence[Values], second: Sequence[Values]) -> dict[str, dict[str, object]]:
+    """Summarise first minus second, seed by seed and scene by scene."""
+    return summary(
+        [
+            {name: [a - b for a, b in zip(one[name], two[name], strict=True)] for name in one}
+            for one, two in zip(first, second, strict=True)
+        ]
+    )
+
+
+def table(title: str, rows: Mapping[str, Mapping[str, Mapping[str, object]]], columns: Mapping[str, int]) -> str:
+    """A Markdown table of summaries: a mean and half its interval; `columns` gives each measure's digits."""
+    lines = [f"| {title} | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for name, measures in rows.items():
+        cells = [_cell(measures[column], digits) for column, digits in columns.items()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(measured: Mapping[str, object], digits: int) -> str:
+    mean, interval = measured["mean"], measured["interval"]
+    if not isinstance(mean, float):
+        return "-"
+    half = f" ± {(interval[1] - interval[0]) / 2:.{digits}f}" if isinstance(interval, tuple) else ""
+    return f"{mean:.{digits}f}{half}"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values and all(map(math.isfinite, values)) else None
