@@ -153,11 +153,11 @@ def summary(values: Sequence[Values]) -> dict[str, dict[str, object]]:
 
 
 def differences(first: Sequence[Values], second: Sequence[Values]) -> dict[str, dict[str, object]]:
-    """Summarise first minus second, seed by seed and scene by scene."""
+    """Summarise first minus second, scene by scene, over the seeds that both have."""
     return summary(
         [
             {name: [a - b for a, b in zip(one[name], two[name], strict=True)] for name in one}
-            for one, two in zip(first, second, strict=True)
+            for one, two in zip(first, second, strict=False)
         ]
     )
 

@@ -1,6 +1,6 @@
 """Which loss leaves which bias and which texture, in a world whose E[HR | LR] is known (`known_world.py`).
 
-    python benchmarks/known_posterior.py [--out JSON] [--figure PNG] [--seeds N] [--quick]
+    python benchmarks/known_posterior.py [--out JSON] [--figure PNG] [--seeds N] [--work DIR] [--quick]
 
 A fidelity network, auto-encoders with it as decoder, and perceptual networks that differ in their fidelity loss alone:
 the package's own stages and losses, one start, one data order, one adversary. The bias is measured against E[HR | LR]
@@ -14,7 +14,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ from aesop.losses.lr_consistency import LRConsistencyLoss
 from aesop.losses.pixel import PixelLoss
 from aesop.networks.discriminators.patchgan import PatchGANDiscriminator
 from aesop.networks.srresnet import ResidualBlock
+from aesop.networks.state_dicts import read_state, write_state
 from aesop.training.autoencoder import AutoEncoderStage
 from aesop.training.fidelity import FidelityStage
 from aesop.training.perceptual import PerceptualStage
@@ -52,7 +53,7 @@ from known_world import SCALE, SIDE, draw, seen, unseen
 class Sizes(NamedTuple):
     """How much is trained and measured."""
 
-    fidelity: int = 900
+    fidelity: int = 700
     #: A short and a long training of an auto-encoder.
     autoencoder: tuple[int, int] = (150, 450)
     perceptual: int = 300
@@ -102,6 +103,13 @@ class OracleLoss(nn.Module):
         return (seen(error) + (self.strength == 0) * unseen(error)).abs().mean()
 
 
+def new_autoencoder(decoder: nn.Module) -> AutoEncoder:
+    """Build an auto-encoder that begins as the downscaler and the decoder."""
+    autoencoder = AutoEncoder(decoder, SCALE, growth=8, blocks=1)
+    initialise_as_downscaler(autoencoder.encoder, SCALE)
+    return autoencoder
+
+
 class Trainer:
     """Trains stages on a pool of pictures, whose texture is drawn anew each time."""
 
@@ -128,18 +136,14 @@ class Trainer:
         self.train(stage, self.sizes.fidelity, 2, RATES["fidelity"])
         return stage.result
 
-    def autoencoders(self, fidelity: nn.Module, lr_weight: float) -> Iterator[tuple[int, AutoEncoder]]:
-        """Train an auto-encoder whose decoder starts as the fidelity network; yield it after either training."""
+    def autoencoder(self, fidelity: nn.Module, lr_weight: float, iterations: int) -> AutoEncoder:
+        """Train an auto-encoder whose decoder starts as the fidelity network."""
         torch.manual_seed(0)
-        decoder = copy.deepcopy(fidelity).requires_grad_(True)
-        autoencoder = AutoEncoder(decoder, SCALE, growth=8, blocks=1)
-        initialise_as_downscaler(autoencoder.encoder, SCALE)
+        autoencoder = new_autoencoder(copy.deepcopy(fidelity).requires_grad_(True))
         config = AutoEncoderConfig(lr_weight=lr_weight, ema=0.99, learning_rate=RATES["autoencoder"])
-        stage, done = AutoEncoderStage(autoencoder, config), 0
-        for iterations in self.sizes.autoencoder:
-            self.train(stage, iterations - done, 3 + done)
-            done = iterations
-            yield done, copy.deepcopy(stage.result)
+        stage = AutoEncoderStage(autoencoder, config)
+        self.train(stage, iterations, 3)
+        return stage.result
 
     def perceptual(self, fidelity: nn.Module, loss: nn.Module, weight: float, seed: int) -> nn.Module:
         """Train a perceptual network from the fidelity network: a fidelity loss and the adversary, nothing else."""
@@ -157,11 +161,78 @@ class Trainer:
         return stage.result
 
 
+class Study:
+    """Networks by name, trained when asked for, or found in the folder `work` if they were before."""
+
+    def __init__(self, sizes: Sizes, work: Path | None) -> None:
+        self.trainer, self.work = Trainer(sizes), work
+        self.networks: dict[str, nn.Module] = {}
+        if work:
+            protocol = json.dumps({"sizes": sizes, "batch": BATCH, "rates": RATES, "adversary": ADVERSARY})
+            file = work / "protocol.json"
+            if file.exists() and file.read_text(encoding="utf-8") != protocol:
+                raise SystemExit(f"{work} holds networks of another protocol; name an empty folder")
+            write_atomically(file, protocol)
+
+    def known(self, name: str, empty: Callable[[], nn.Module], train: Callable[[], nn.Module]) -> nn.Module:
+        """Return the network of this name: kept, read into an `empty` one, or trained."""
+        file = self.work and self.work / f"{name.replace(' ', '_').replace(',', '')}.safetensors"
+        if name not in self.networks and file and file.exists():
+            network = empty()
+            network.load_state_dict(read_state(file))
+            self.networks[name] = network.requires_grad_(False).eval()
+        if name not in self.networks:
+            say(name)
+            self.networks[name] = train()
+            if file:
+                write_state(file, self.networks[name].state_dict(), {})
+        return self.networks[name]
+
+    def fidelity(self) -> nn.Module:
+        """Return the fidelity network."""
+        return self.known("fidelity network", Upscaler, self.trainer.fidelity)
+
+    def autoencoder(self, lr_weight: float, iterations: int) -> AutoEncoder:
+        """Return an auto-encoder of this training."""
+
+        def train() -> AutoEncoder:
+            return self.trainer.autoencoder(self.fidelity(), lr_weight, iterations)
+
+        found = self.known(f"LR term {lr_weight:g}, {iterations}", lambda: new_autoencoder(Upscaler()), train)
+        assert isinstance(found, AutoEncoder)
+        return found
+
+    def fidelity_loss(self, name: str) -> tuple[nn.Module, float]:
+        """Return a fidelity loss and its weight."""
+        if name.startswith("AESOP"):
+            long = self.trainer.sizes.autoencoder[1]
+            return AESOPLoss(self.autoencoder(float(name.removeprefix("AESOP, LR term ")), long)), 1.0
+        return {
+            CONSISTENCY: (LRConsistencyLoss(SCALE), 1.0), "pixel 0.01": (PixelLoss(), 0.01),
+            "pixel 1": (PixelLoss(), 1.0), "low-pass 1": (LowPassLoss(1.5), 1.0), ORACLE: (OracleLoss(), 1.0),
+        }[name]  # fmt: skip
+
+    def perceptual(self, name: str, seed: int) -> nn.Module:
+        """Return the perceptual network of a fidelity loss."""
+
+        def train() -> nn.Module:
+            return self.trainer.perceptual(self.fidelity(), *self.fidelity_loss(name), seed)
+
+        return self.known(f"{name}, seed {seed}", Upscaler, train)
+
+
+#: LR consistency first: all others are compared with it.
+LOSSES = (
+    CONSISTENCY, "pixel 0.01", "pixel 1", "AESOP, LR term 1", ORACLE, "low-pass 1", "AESOP, LR term 0.02"
+)  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("known_posterior.json"), help="all numbers, as JSON")
     parser.add_argument("--figure", type=Path, help="figure to draw, .png, .svg or .pdf")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each perceptual network")
+    parser.add_argument("--work", type=Path, help="folder of trained networks, to go on after an interruption")
     parser.add_argument("--quick", action="store_true", help="a few iterations of everything")
     asked = parser.parse_args()
     if asked.seeds < 1:
@@ -170,32 +241,26 @@ def main() -> None:
     if asked.figure:
         require_drawable(asked.figure)
     torch.set_num_threads(1)
-    started, used = time.perf_counter(), time.process_time()
-    sizes = QUICK if asked.quick else Sizes()
-    trainer, test = Trainer(sizes), TestSet(sizes.scenes, sizes.grains, seed=0)
-    fidelity = trainer.fidelity()
-    autoencoders = {"(a) bicubic encoder": AutoEncoder.collapsed(fidelity, SCALE)}
-    for weight in LR_WEIGHTS:
-        for iterations, autoencoder in trainer.autoencoders(fidelity, weight):
-            say(f"auto-encoder, LR term {weight:g}, {iterations} iterations")
-            autoencoders[f"LR term {weight:g}, {iterations}"] = autoencoder
-    losses = fidelity_losses(autoencoders, sizes.autoencoder[1])
-    results = measured(test, autoencoders, losses)
-    images = {"HR": [measure_images(lambda found: found.hr, test)], "fidelity network": [of_network(fidelity, test)]}
-    shown = {"fidelity network": fidelity}
-    for seed in range(asked.seeds):
-        for name, (loss, weight) in losses.items():
-            say(f"{name}, seed {seed}")
-            network = trainer.perceptual(fidelity, loss, weight, seed)
-            shown.setdefault(name, network)
-            images.setdefault(name, []).append(of_network(network, test))
-        # After every seed, so that work already done is never lost.
-        results |= compared(images)
-        results["setting"] = {"sizes": sizes._asdict(), "batch": BATCH, "adversary": ADVERSARY, "seeds": seed + 1}
-        results["seconds"] = {"wall": time.perf_counter() - started, "processor": time.process_time() - used}
+    used, sizes = time.process_time(), QUICK if asked.quick else Sizes()
+    study, test = Study(sizes, asked.work), TestSet(sizes.scenes, sizes.grains, seed=0)
+    results: dict[str, Any] = {"setting": {"sizes": sizes._asdict(), "batch": BATCH, "adversary": ADVERSARY}}
+    images = {"HR": [measure_images(lambda found: found.hr, test)]}
+    images["fidelity network"] = [of_network(study.fidelity(), test)]
+
+    def write() -> None:  # after every part, so that an interruption loses one network
+        results["processor seconds"] = time.process_time() - used
         write_atomically(asked.out, json.dumps(rounded(results), indent=1) + "\n")
-        if asked.figure and not seed:
-            draw_figure(test, autoencoders[f"LR term 1, {sizes.autoencoder[1]}"], shown, asked.figure)
+
+    for seed in range(asked.seeds):
+        for name in LOSSES:
+            images.setdefault(name, []).append(of_network(study.perceptual(name, seed), test))
+            results |= compared(images)
+            write()
+        if not seed:
+            results |= measured_autoencoders(study, test)
+            write()
+            if asked.figure:
+                draw_figure(study, test, asked.figure)
     print(tables(results))
 
 
@@ -203,33 +268,22 @@ def say(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
 
-def fidelity_losses(autoencoders: dict[str, AutoEncoder], iterations: int) -> dict[str, tuple[nn.Module, float]]:
-    """The fidelity losses that are compared, each with its weight."""
-    return {
-        "pixel 0.01": (PixelLoss(), 0.01),
-        "pixel 1": (PixelLoss(), 1.0),
-        "low-pass 1": (LowPassLoss(1.5), 1.0),
-        CONSISTENCY: (LRConsistencyLoss(SCALE), 1.0),
-        "AESOP, LR term 1": (AESOPLoss(autoencoders[f"LR term 1, {iterations}"]), 1.0),
-        "AESOP, LR term 0.02": (AESOPLoss(autoencoders[f"LR term 0.02, {iterations}"]), 1.0),
-        ORACLE: (OracleLoss(), 1.0),
-    }
-
-
 def of_network(network: nn.Module, test: TestSet) -> Values:
     """Measure a network's SR."""
     return measure_images(lambda found: network(found.lr), test)
 
 
-def measured(
-    test: TestSet, autoencoders: dict[str, AutoEncoder], losses: dict[str, tuple[nn.Module, float]]
-) -> dict[str, Any]:
+def measured_autoencoders(study: Study, test: TestSet) -> dict[str, Any]:
     """Measure auto-encoders, and what losses see: summaries by section and row."""
-    plain = {name: loss for name, (loss, _) in losses.items() if not isinstance(loss, AESOPLoss | OracleLoss)}
-    plain |= {f"AESOP, {name}": AESOPLoss(found) for name, found in autoencoders.items()}
+    found = {"(a) bicubic encoder": AutoEncoder.collapsed(study.fidelity(), SCALE)}
+    for weight in LR_WEIGHTS:
+        for iterations in study.trainer.sizes.autoencoder:
+            found[f"LR term {weight:g}, {iterations}"] = study.autoencoder(weight, iterations)
+    losses = {name: study.fidelity_loss(name)[0] for name in ("pixel 1", "low-pass 1", CONSISTENCY)}
+    losses |= {f"AESOP, {name}": AESOPLoss(autoencoder) for name, autoencoder in found.items()}
     return {
-        "auto-encoders": {name: summary([measure_autoencoder(found, test)]) for name, found in autoencoders.items()},
-        "sight": {name: summary([measure_sight(loss, test)]) for name, loss in plain.items()},
+        "auto-encoders": {name: summary([measure_autoencoder(own, test)]) for name, own in found.items()},
+        "sight": {name: summary([measure_sight(loss, test)]) for name, loss in losses.items()},
     }
 
 
@@ -264,20 +318,21 @@ def rounded(found: Any) -> Any:
 
 
 @torch.no_grad()
-def draw_figure(test: TestSet, autoencoder: AutoEncoder, networks: dict[str, nn.Module], path: Path) -> None:
-    """Draw LR, two HR pictures of it, their mean, AE(HR) and every network's SR, three scenes."""
-    with drawn(path, 7.5, 7.6) as figure:
-        for row, (found, other) in enumerate(zip(test.pictures[:3], test.redrawn, strict=False)):
-            panels = {
-                "LR": found.lr, "HR": found.hr, "HR, another": other, "E[HR | LR]": found.mean,
-                "AE(HR), LR term 1": autoencoder(found.hr),
-            }  # fmt: skip
-            panels |= {name: network(found.lr) for name, network in networks.items()}
-            for column, (title, images) in enumerate(panels.items()):
-                across = 5
-                down = math.ceil(len(panels) / across)
-                axes = figure.add_subplot(3 * down, across, row * down * across + column + 1)
-                show(axes, images[0], title)
+def draw_figure(study: Study, test: TestSet, path: Path) -> None:
+    """Draw LR, two HR pictures of it, their mean, AE(HR) and every network's SR; three scenes, one above the other."""
+    shown = [
+        torch.cat([found[:1] for found in images]) for images in zip(*(p[:3] for p in test.pictures[:3]), strict=True)
+    ]
+    lr, hr, mean = shown
+    other = torch.cat([found[:1] for found in test.redrawn[:3]])
+    panels = {"LR": F.interpolate(lr, scale_factor=float(SCALE)), "HR": hr, "HR of the same LR": other}
+    panels |= {"E[HR | LR]": mean, "AE(HR), LR term 1": study.autoencoder(1, study.trainer.sizes.autoencoder[1])(hr)}
+    panels["fidelity network"] = study.fidelity()(lr)
+    panels |= {name: study.perceptual(name, 0)(lr) for name in LOSSES}
+    across = math.ceil(len(panels) / 2)
+    with drawn(path, 7.5, 6.6) as figure:
+        for number, (title, images) in enumerate(panels.items(), 1):
+            show(figure.add_subplot(2, across, number), torch.cat(list(images), dim=1), title.replace(", ", "\n"))
 
 
 if __name__ == "__main__":
