@@ -14,7 +14,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +70,8 @@ RATES = {"fidelity": 3e-3, "autoencoder": 1e-3}
 ADVERSARY: dict[str, Any] = {"features": 24, "layers": 1, "rate": 3e-4, "weight": 0.005}
 #: Weights of the auto-encoder's LR term; 0 is config (b) of the paper's table 3.
 LR_WEIGHTS = (1.0, 0.1, 0.02, 0.0)
-CONSISTENCY, ORACLE = "LR consistency 1", "oracle 1"
+#: Nothing in LR consistency bounds what LR does not see; so it is trained with the range that AESOPLoss keeps as well.
+CONSISTENCY, IN_RANGE, ORACLE = "LR consistency 1", "LR consistency 1 in range", "oracle 1"
 
 
 class Upscaler(nn.Module):
@@ -89,6 +90,18 @@ class Upscaler(nn.Module):
             x = F.leaky_relu(layer(F.interpolate(x, scale_factor=2.0)), 0.2)
         x = self.last(F.leaky_relu(self.hr(x), 0.2))
         return x + F.interpolate(lr, scale_factor=float(SCALE), mode="bilinear", align_corners=False)
+
+
+class InRangeLoss(nn.Module):
+    """A loss of SR clamped to [0, 1], and the distance of what was cut off, as AESOPLoss has it."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Loss of images (N, 3, H, W), a scalar."""
+        return self.loss(sr.clamp(0, 1), hr) + F.l1_loss(sr, sr.detach().clamp(0, 1))
 
 
 class OracleLoss(nn.Module):
@@ -125,7 +138,8 @@ class Trainer:
                 stage.optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * iteration / iterations)) / 2
             chosen = torch.randint(len(self.pool.lr), (BATCH,), generator=generator)
             lr, _, mean, strength = (images[chosen] for images in self.pool[:4])
-            if isinstance(loss := getattr(stage, "fidelity_loss", None), OracleLoss):
+            loss = getattr(getattr(stage, "fidelity_loss", None), "loss", None)
+            if isinstance(loss, OracleLoss):
                 loss.strength = strength
             stage.step(lr, self.pool._replace(lr=lr, mean=mean, strength=strength).redrawn(generator))
 
@@ -208,8 +222,10 @@ class Study:
             long = self.trainer.sizes.autoencoder[1]
             return AESOPLoss(self.autoencoder(float(name.removeprefix("AESOP, LR term ")), long)), 1.0
         return {
-            CONSISTENCY: (LRConsistencyLoss(SCALE), 1.0), "pixel 0.01": (PixelLoss(), 0.01),
-            "pixel 1": (PixelLoss(), 1.0), "low-pass 1": (LowPassLoss(1.5), 1.0), ORACLE: (OracleLoss(), 1.0),
+            CONSISTENCY: (LRConsistencyLoss(SCALE), 1.0),
+            IN_RANGE: (InRangeLoss(LRConsistencyLoss(SCALE)), 1.0), "pixel 0.01": (PixelLoss(), 0.01),
+            "pixel 1": (PixelLoss(), 1.0), "low-pass 1": (LowPassLoss(1.5), 1.0),
+            ORACLE: (InRangeLoss(OracleLoss()), 1.0),
         }[name]  # fmt: skip
 
     def perceptual(self, name: str, seed: int) -> nn.Module:
@@ -221,9 +237,9 @@ class Study:
         return self.known(f"{name}, seed {seed}", Upscaler, train)
 
 
-#: LR consistency first: all others are compared with it.
+#: First what all others are compared with.
 LOSSES = (
-    CONSISTENCY, "pixel 0.01", "pixel 1", "AESOP, LR term 1", ORACLE, "low-pass 1", "AESOP, LR term 0.02"
+    IN_RANGE, CONSISTENCY, "pixel 0.01", "pixel 1", "AESOP, LR term 1", ORACLE, "low-pass 1", "AESOP, LR term 0.02"
 )  # fmt: skip
 
 
@@ -243,7 +259,8 @@ def main() -> None:
     torch.set_num_threads(1)
     used, sizes = time.process_time(), QUICK if asked.quick else Sizes()
     study, test = Study(sizes, asked.work), TestSet(sizes.scenes, sizes.grains, seed=0)
-    results: dict[str, Any] = {"setting": {"sizes": sizes._asdict(), "batch": BATCH, "adversary": ADVERSARY}}
+    setting = {"sizes": sizes._asdict(), "batch": BATCH, "adversary": ADVERSARY}
+    results: dict[str, Any] = {"setting": setting, "auto-encoders": {}, "sight": {}}
     images = {"HR": [measure_images(lambda found: found.hr, test)]}
     images["fidelity network"] = [of_network(study.fidelity(), test)]
 
@@ -256,11 +273,16 @@ def main() -> None:
             images.setdefault(name, []).append(of_network(study.perceptual(name, seed), test))
             results |= compared(images)
             write()
-        if not seed:
-            results |= measured_autoencoders(study, test)
+        if seed:
+            continue
+        if asked.figure:
+            draw_figure(study, test, asked.figure)
+        for name in ("pixel 1", "low-pass 1", CONSISTENCY):
+            results["sight"][name] = summary([measure_sight(study.fidelity_loss(name)[0], test)])
+        for name, found in autoencoders(study):
+            results["auto-encoders"][name] = summary([measure_autoencoder(found, test)])
+            results["sight"][f"AESOP, {name}"] = summary([measure_sight(AESOPLoss(found), test)])
             write()
-            if asked.figure:
-                draw_figure(study, test, asked.figure)
     print(tables(results))
 
 
@@ -273,26 +295,20 @@ def of_network(network: nn.Module, test: TestSet) -> Values:
     return measure_images(lambda found: network(found.lr), test)
 
 
-def measured_autoencoders(study: Study, test: TestSet) -> dict[str, Any]:
-    """Measure auto-encoders, and what losses see: summaries by section and row."""
-    found = {"(a) bicubic encoder": AutoEncoder.collapsed(study.fidelity(), SCALE)}
-    for weight in LR_WEIGHTS:
-        for iterations in study.trainer.sizes.autoencoder:
-            found[f"LR term {weight:g}, {iterations}"] = study.autoencoder(weight, iterations)
-    losses = {name: study.fidelity_loss(name)[0] for name in ("pixel 1", "low-pass 1", CONSISTENCY)}
-    losses |= {f"AESOP, {name}": AESOPLoss(autoencoder) for name, autoencoder in found.items()}
-    return {
-        "auto-encoders": {name: summary([measure_autoencoder(own, test)]) for name, own in found.items()},
-        "sight": {name: summary([measure_sight(loss, test)]) for name, loss in losses.items()},
-    }
+def autoencoders(study: Study) -> Iterator[tuple[str, AutoEncoder]]:
+    """Yield every auto-encoder by its name."""
+    yield "(a) bicubic encoder", AutoEncoder.collapsed(study.fidelity(), SCALE)
+    for iterations in reversed(study.trainer.sizes.autoencoder):
+        for weight in LR_WEIGHTS:
+            yield f"LR term {weight:g}, {iterations}", study.autoencoder(weight, iterations)
 
 
 def compared(images: dict[str, list[Values]]) -> dict[str, Any]:
     """Summaries of SR by row, and of its paired differences to LR consistency's."""
-    own = {name: found for name, found in images.items() if name not in ("HR", "fidelity network", CONSISTENCY)}
+    own = {name: found for name, found in images.items() if name not in ("HR", "fidelity network", IN_RANGE)}
     return {
         "images": {name: summary(values) for name, values in images.items()},
-        "minus LR consistency": {name: differences(found, images[CONSISTENCY]) for name, found in own.items()},
+        "minus LR consistency": {name: differences(found, images[IN_RANGE]) for name, found in own.items()},
     }
 
 

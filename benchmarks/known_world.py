@@ -40,6 +40,13 @@ DISC = ((0.35, 0.45, 0.70), (0.70, 0.40, 0.65))
 REACH = 4
 
 
+#: From and below what the parts of a scene lie.
+RANGES = {
+    "angle": (0, 16), "offset": (-9, 10), "plain": (0, 2), "textured": (0, 2),
+    "x": (14, 35), "y": (14, 35), "radius": (8, 12), "disc": (0, 2),
+}  # fmt: skip
+
+
 class Scene(NamedTuple):
     """What LR tells: the edge's angle (of 16) and offset, which materials, the disc's place, radius and kind."""
 
@@ -55,10 +62,7 @@ class Scene(NamedTuple):
     @classmethod
     def draw(cls, generator: torch.Generator) -> Scene:
         """Draw one of all scenes, each as likely."""
-        return cls(*(int(torch.randint(low, high, (), generator=generator)) for low, high in RANGES))
-
-
-RANGES = Scene(*((0, 16), (-9, 10), (0, 2), (0, 2), (14, 35), (14, 35), (8, 12), (0, 2)))  # type: ignore[arg-type]
+        return cls(*(int(torch.randint(low, high, (), generator=generator)) for low, high in RANGES.values()))
 
 
 class Zones(NamedTuple):

@@ -67,7 +67,7 @@ def neighbours(scene: Scene) -> list[Scene]:
     ]
     kinds = [scene._replace(**{name: 1 - getattr(scene, name)}) for name in ("plain", "textured", "disc")]
     inside = (
-        all(low <= value < high for value, (low, high) in zip(near, RANGES, strict=True))
+        all(low <= value < high for value, (low, high) in zip(near, RANGES.values(), strict=True))
         for near in edges + discs + kinds
     )
     return [near for near, kept in zip(edges + discs + kinds, inside, strict=True) if kept and near != scene]
@@ -127,6 +127,6 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
     assert found["images"].keys() - found["minus LR consistency"].keys() == {
         "HR",
         "fidelity network",
-        "LR consistency 1",
+        "LR consistency 1 in range",
     }
     assert all(f"| {name} |" in done.stdout for name in [*found["images"], *found["auto-encoders"]])
