@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -181,3 +182,24 @@ def _cell(measured: Mapping[str, object], digits: int) -> str:
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values and all(map(math.isfinite, values)) else None
+
+
+def tables(results: dict[str, Any]) -> str:
+    """All tables, in Markdown."""
+    errors = {"lr": 2, "edges": 2, "stripes": 2}
+    kinds = {
+        "auto-encoders": {"variance": 3, "texture": 3, **errors, "rmse": 2, "bottleneck": 2},
+        "sight": {"texture": 3, "edges": 3, "stripes": 3, "lr": 3},
+        "images": {**errors, "energy": 3, "fixed": 2, "spectrum": 2, "se": 2, "ve": 2, "ve_hr": 2, "rmse": 2},
+        "minus LR consistency": {**errors, "energy": 3, "fixed": 3, "spectrum": 2, "se": 2, "ve": 2},
+    }
+    return "\n\n".join(table(name, results[name], columns) for name, columns in kinds.items())
+
+
+def rounded(found: Any) -> Any:
+    """The same with all floats at four digits behind the point."""
+    if isinstance(found, dict):
+        return {name: rounded(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [rounded(value) for value in found]
+    return round(found, 4) if isinstance(found, float) else found

@@ -44,8 +44,9 @@ from known_measures import (
     measure_autoencoder,
     measure_images,
     measure_sight,
+    rounded,
     summary,
-    table,
+    tables,
 )
 from known_world import SCALE, SIDE, draw, seen, unseen
 
@@ -310,27 +311,6 @@ def compared(images: dict[str, list[Values]]) -> dict[str, Any]:
         "images": {name: summary(values) for name, values in images.items()},
         "minus LR consistency": {name: differences(found, images[IN_RANGE]) for name, found in own.items()},
     }
-
-
-def tables(results: dict[str, Any]) -> str:
-    """All tables, in Markdown."""
-    errors = {"lr": 2, "edges": 2, "stripes": 2}
-    kinds = {
-        "auto-encoders": {"variance": 3, "texture": 3, **errors, "rmse": 2, "bottleneck": 2},
-        "sight": {"texture": 3, "edges": 3, "stripes": 3, "lr": 3},
-        "images": {**errors, "energy": 3, "fixed": 2, "spectrum": 2, "se": 2, "ve": 2, "ve_hr": 2, "rmse": 2},
-        "minus LR consistency": {**errors, "energy": 3, "fixed": 3, "spectrum": 2, "se": 2, "ve": 2},
-    }
-    return "\n\n".join(table(name, results[name], columns) for name, columns in kinds.items())
-
-
-def rounded(found: Any) -> Any:
-    """The same with all floats at four digits behind the point."""
-    if isinstance(found, dict):
-        return {name: rounded(value) for name, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [rounded(value) for value in found]
-    return round(found, 4) if isinstance(found, float) else found
 
 
 @torch.no_grad()
