@@ -66,8 +66,9 @@ class Sizes(NamedTuple):
 QUICK = Sizes(fidelity=20, autoencoder=(3, 6), perceptual=4, pool=32, scenes=6, grains=3)
 BATCH = 8
 RATES = {"fidelity": 3e-3, "autoencoder": 1e-3}
-#: Balanced on `pixel 0.01` alone, until its texture had eight tenths of HR's energy, then frozen for all. A
-#: discriminator of two levels (24 features at 5e-4, 12 at 2e-4, 16 at 3e-4) lost texture or colours.
+#: Balanced on `pixel 0.01` alone, from a fidelity network of 1,200 iterations, until its texture had eight tenths of
+#: HR's energy. From 700 iterations it makes none (docs/known_posterior.md). A discriminator of two levels (24 features
+#: at 5e-4, 12 at 2e-4, 16 at 3e-4) lost texture or colours.
 ADVERSARY: dict[str, Any] = {"features": 24, "layers": 1, "rate": 3e-4, "weight": 0.005}
 #: Weights of the auto-encoder's LR term; 0 is config (b) of the paper's table 3.
 LR_WEIGHTS = (1.0, 0.1, 0.02, 0.0)
@@ -328,7 +329,8 @@ def draw_figure(study: Study, test: TestSet, path: Path) -> None:
     across = math.ceil(len(panels) / 2)
     with drawn(path, 7.5, 6.6) as figure:
         for number, (title, images) in enumerate(panels.items(), 1):
-            show(figure.add_subplot(2, across, number), torch.cat(list(images), dim=1), title.replace(", ", "\n"))
+            title = title.replace(", ", "\n").replace(" in ", "\nin ")
+            show(figure.add_subplot(2, across, number), torch.cat(list(images), dim=1), title)
 
 
 if __name__ == "__main__":
