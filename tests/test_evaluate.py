@@ -28,8 +28,8 @@ from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import titled_models
 from aesop.evaluation.terminal import print_tables
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
-from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Measure
+from aesop.metrics.protocol import eight_bit
 from aesop.metrics.psnr import psnr
 from aesop.networks.generators import SRVGGConfig
 from aesop.networks.state_dicts import write_state

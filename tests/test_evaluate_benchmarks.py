@@ -10,7 +10,7 @@ from PIL import Image
 
 from aesop.data.benchmarks import look_at, open_benchmark, open_sets
 from aesop.data.known_benchmarks import KNOWN, recognise
-from aesop.data.pairs import named_folders
+from aesop.data.layouts import named_folders
 from aesop.data.pictures import write_picture
 from aesop.errors import DataError
 from aesop.evaluation.evaluate import evaluate

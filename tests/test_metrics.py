@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from aesop.data.bicubic import resize
 from aesop.errors import DataError, ModelError
 from aesop.metrics import METRICS, MetricUnavailable, Sample, SetMeasure, Settings
-from aesop.metrics.luma import eight_bit, luma, rounded
 from aesop.metrics.metric import Measure
 from aesop.metrics.perceptual import feature_distance
+from aesop.metrics.protocol import eight_bit, luma, rounded
 from aesop.metrics.psnr import lr_psnr, psnr
 from aesop.metrics.ssim import ssim
 from aesop.networks import downloads

@@ -17,8 +17,8 @@ from aesop.cli import app
 from aesop.data.pictures import read_picture
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.metrics import METRICS, MetricUnavailable, Sample, SetMeasure, Settings, metric_named
-from aesop.metrics.luma import eight_bit, luma
 from aesop.metrics.niqe import niqe, pristine, unnaturalness
+from aesop.metrics.protocol import eight_bit, luma
 from aesop.networks.downloads import fetch
 from helpers import no_network, synthetic_picture
 

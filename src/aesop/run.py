@@ -1,4 +1,4 @@
-"""How a run folder is laid out: no other file spells these names.
+"""How a run folder is laid out: no other file of the package spells these names.
 
 recipe.yaml   the resolved recipe
 run.json      versions, seed, data and command

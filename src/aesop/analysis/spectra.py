@@ -20,8 +20,8 @@ from aesop.data.pairs import Pair
 from aesop.data.pictures import to_float
 from aesop.errors import DataError
 from aesop.losses.low_pass import LowPassLoss
-from aesop.metrics.luma import luma
 from aesop.metrics.metric import auto_encoded
+from aesop.metrics.protocol import luma
 from aesop.metrics.psnr import psnr
 
 

@@ -81,7 +81,7 @@ def evaluate(
     hold the rest.
     """
     options.share_cores()
-    from aesop.data.pairs import named_folders
+    from aesop.data.layouts import named_folders
     from aesop.errors import AesopError, RunError
     from aesop.evaluation.curves import MeasuredCurve, evaluate_curves, open_curves
     from aesop.evaluation.evaluate import evaluate as run

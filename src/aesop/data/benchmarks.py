@@ -10,7 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from aesop.data.known_benchmarks import KNOWN, KnownBenchmark, recognise
-from aesop.data.pairs import Folders, Pair, find_folders, find_lr, find_pairs, is_lr_side, subfolders
+from aesop.data.layouts import Folders, find_folders, find_lr, is_lr_side, subfolders
+from aesop.data.pairs import Pair, find_pairs
 from aesop.data.pictures import Header, find_pictures, read_header, read_picture, to_planes
 from aesop.errors import DataError
 from aesop.files import printable
@@ -62,7 +63,7 @@ def open_sets(
     """Open all benchmarks that `given` names.
 
     Each is the folder of a benchmark or of several known ones, the name of a known one in `folder`, a pair of folders
-    from `aesop.data.pairs.named_folders`, or a benchmark for any scale.
+    from `aesop.data.layouts.named_folders`, or a benchmark for any scale.
     Raises DataError where one is missing, as `open_benchmark` does, and where two have one name.
     """
     unique = {str(one): one for one in given}.values()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aesop.data.pairs import Layout
+from aesop.data.layouts import Layout
 
 #: HR pictures are cropped to multiples of the scale, or of 12 or 16, by at most so many pixels a side.
 CROP = 15

@@ -22,7 +22,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from aesop.data.pairs import Pair, find_folders, find_pairs, named_folders
+from aesop.data.layouts import find_folders, named_folders
+from aesop.data.pairs import Pair, find_pairs
 from aesop.data.pictures import PictureAccessError, is_transparent, read_header, to_picture
 from aesop.data.prepared import Entry, PreparedData
 from aesop.errors import DataError

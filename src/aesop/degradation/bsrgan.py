@@ -15,12 +15,12 @@ from pydantic import Field
 from torch import Tensor
 
 from aesop.data import bicubic
-from aesop.degradation.degradation import Chance, Degradation, DegradationSection, QualityRange, Range
 from aesop.degradation.draws import Draws
 from aesop.degradation.filtering import blur, resize_randomly
 from aesop.degradation.jpeg import compress_randomly
 from aesop.degradation.kernels import gaussian_kernel, shifted_gaussian
 from aesop.degradation.noise import add_correlated, add_gaussian
+from aesop.degradation.section import Chance, Degradation, DegradationSection, QualityRange, Range
 
 STEPS = ("blur", "blur", "downscale", "fit", "noise", "jpeg")
 

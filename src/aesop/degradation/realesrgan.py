@@ -20,12 +20,12 @@ from torch import Tensor
 
 from aesop.config import Config
 from aesop.data.pictures import to_float, to_levels
-from aesop.degradation.degradation import Chance, Degradation, DegradationSection, QualityRange, Range
 from aesop.degradation.draws import Draws
 from aesop.degradation.filtering import blur, resize_randomly
 from aesop.degradation.jpeg import compress_randomly
 from aesop.degradation.kernels import draw_blur, draw_final_sinc
 from aesop.degradation.noise import add_gaussian, add_poisson
+from aesop.degradation.section import Chance, Degradation, DegradationSection, QualityRange, Range
 
 _Weight = Annotated[float, Field(ge=0)]
 

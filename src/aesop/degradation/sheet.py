@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aesop.data import bicubic
 from aesop.data.pictures import read_picture, to_float, to_levels, to_picture, to_planes, write_picture
-from aesop.degradation.degradation import DegradationSection
+from aesop.degradation.section import DegradationSection
 from aesop.errors import DataError
 from aesop.files import require_writable
 

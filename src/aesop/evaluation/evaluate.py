@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aesop.data.benchmarks import Benchmark, look_at, open_sets
-from aesop.data.pairs import Folders
+from aesop.data.layouts import Folders
 from aesop.device import choose_device
 from aesop.errors import AesopError, ModelError
 from aesop.evaluation.cache import Cache, cache_file
@@ -52,7 +52,7 @@ def evaluate(
     Args:
         models: `bicubic`, run folders or model files, also as `TITLE=MODEL`, or by title; all of one scale.
         benchmarks: folders; a folder of known benchmarks stands for all of them, the name of a known one for the folder
-            of this name in `benchmarks_folder`, `aesop.data.pairs.named_folders` for one of any other layout. Or
+            of this name in `benchmarks_folder`, `aesop.data.layouts.named_folders` for one of any other layout. Or
             pictures, as a `Benchmark`.
         scale: None for the models', or 4 for bicubic alone.
         metrics: names of `aesop.metrics.METRICS` or `module:Class`; None for all (those of an auto-encoder only with

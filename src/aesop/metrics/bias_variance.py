@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from aesop.metrics.luma import require_same_size, rounded
 from aesop.metrics.metric import Measure, Metric, Sample, Settings
+from aesop.metrics.protocol import require_same_size, rounded
 
 
 def pixel_distance(first: Tensor, second: Tensor) -> float:

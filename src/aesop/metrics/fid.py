@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aesop.errors import DataError
-from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import SetMeasure, SetMetric, Settings
+from aesop.metrics.protocol import eight_bit
 from aesop.networks.downloads import fetch
 
 #: Side of the pictures that Inception sees.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from aesop.errors import DataError
-from aesop.metrics.luma import eight_bit, require_sides
 from aesop.metrics.metric import Metric, Sample
+from aesop.metrics.protocol import eight_bit, require_sides
 
 #: Periods of the grid in a square, so that its frequencies lie on multiples of this one.
 PERIODS = 32

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from aesop.errors import AesopError, MissingExtraError, ModelError
-from aesop.metrics.luma import require_same_size, require_sides, rounded
+from aesop.metrics.protocol import require_same_size, require_sides, rounded
 
 
 class MetricUnavailable(AesopError):  # noqa: N818 - a state that a table shows, not a failure

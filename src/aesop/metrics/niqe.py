@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from aesop.data.bicubic import resize
 from aesop.errors import DataError
-from aesop.metrics.luma import eight_bit
 from aesop.metrics.metric import Metric, Sample
+from aesop.metrics.protocol import eight_bit
 from aesop.metrics.ssim import smoothed
 
 #: Side of the blocks whose statistics are taken, at full size.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from aesop.data.bicubic import resize
-from aesop.metrics.luma import comparable_luma, eight_bit, luma, require_same_size
 from aesop.metrics.metric import Measure, Metric, Sample, Settings
+from aesop.metrics.protocol import cropped_luma, eight_bit, luma, require_same_size
 
 
 def psnr(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
@@ -16,7 +16,7 @@ def psnr(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
     equal images. Raises DataError where sizes differ or nothing is left of the images.
     """
     require_same_size(sr, hr)
-    return _peak_ratio(comparable_luma(sr, scale), comparable_luma(hr, scale))
+    return _peak_ratio(cropped_luma(sr, scale), cropped_luma(hr, scale))
 
 
 def lr_psnr(sr: Tensor, lr: Tensor, scale: int) -> Tensor:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from aesop.errors import DataError
 from aesop.metrics.grid import grey_levels
-from aesop.metrics.luma import require_same_size
 from aesop.metrics.metric import Metric, Sample
+from aesop.metrics.protocol import require_same_size
 
 #: Rings a cycle per pixel.
 RINGS = 64

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aesop.errors import DataError
-from aesop.metrics.luma import comparable_luma, require_same_size
 from aesop.metrics.metric import Metric, Sample
+from aesop.metrics.protocol import cropped_luma, require_same_size
 
 WINDOW = 11
 SIGMA = 1.5
@@ -24,7 +24,7 @@ def ssim(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
     sizes differ or the cropped images are smaller than the window.
     """
     require_same_size(sr, hr)
-    x, y = comparable_luma(sr, scale), comparable_luma(hr, scale)
+    x, y = cropped_luma(sr, scale), cropped_luma(hr, scale)
     height, width = x.shape[-2:]
     if min(height, width) < WINDOW:
         raise DataError(f"SSIM needs {WINDOW} pixels a side after cropping {scale}; this picture has {width}x{height}")

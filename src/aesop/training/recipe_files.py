@@ -1,4 +1,4 @@
-"""Recipes from YAML files: inheritance, overrides, and errors that name the key and its nearest neighbour."""
+"""Recipes from YAML files: inheritance, overrides, errors by `aesop.config.complaint`."""
 
 from __future__ import annotations
 

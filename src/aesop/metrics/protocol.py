@@ -1,4 +1,4 @@
-"""What the fidelity metrics see of a picture: 8-bit RGB, its BT.601 luma, without the border."""
+"""What the metrics see of a picture: 8-bit RGB, its BT.601 luma, without the border, of equal sizes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def luma(images: Tensor) -> Tensor:
     return torch.einsum("nchw,c->nhw", images, weights).unsqueeze(1) + 16
 
 
-def comparable_luma(images: Tensor, scale: int) -> Tensor:
+def cropped_luma(images: Tensor, scale: int) -> Tensor:
     """Y, 16..235, of `images` (N, 3, H, W) in [0, 1] after rounding to 8 bit, without their border.
 
     That is as many pixels on every side as the scale (the paper's protocol).
