@@ -43,7 +43,7 @@ OVERHEAD = 45.0
 #: Overrides that make the demo a trial of a minute; what it then measures means nothing.
 QUICK = ("steps=4", *(f"{stage}.{change}" for stage in STAGES for change in ("batch=2", "log_every=1")))
 
-METRICS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "lpips-proxy")
+METRICS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "lpips-proxy", "grid", "grid-hr")
 
 #: The models in tables, bicubic aside.
 FIDELITY, PIXEL, AESOP = "fidelity", "pixel", "aesop"
