@@ -33,6 +33,12 @@ class TestSet:
         self.spectrum = torch.stack([found for found in spectra if found is not None]).mean(dim=0)
 
 
+def add(measured: dict[str, float], values: Values) -> None:
+    """Append a scene's values."""
+    for name, value in measured.items():
+        values.setdefault(name, []).append(value)
+
+
 def levels(errors: Tensor, mask: Tensor | None = None) -> float:
     """Root mean square of errors (N, 3, H, W) where `mask` (N, 1, H, W) is set, in 8-bit levels."""
     squares = errors.square().mean(dim=1, keepdim=True)
@@ -78,8 +84,7 @@ def measure_images(upscaled: Callable[[Pictures], Tensor], test: TestSet) -> Val
             "ve_hr": 255 * exact.square().mean().sqrt().item(),
             "rmse": levels(error + found.mean - found.hr),
         }
-        for name, value in measured.items():
-            values.setdefault(name, []).append(value)
+        add(measured, values)
     return values
 
 
@@ -100,8 +105,7 @@ def measure_autoencoder(autoencoder: AutoEncoder, test: TestSet) -> Values:
             "rmse": levels(output - found.hr),
             "bottleneck": levels(bottleneck - found.lr),
         }
-        for name, value in measured.items():
-            values.setdefault(name, []).append(value)
+        add(measured, values)
     return values
 
 
@@ -128,9 +132,8 @@ def measure_sight(loss: Callable[[Tensor, Tensor], Tensor], test: TestSet) -> Va
     generator = torch.Generator().manual_seed(0)
     values: Values = {}
     for scene, found, other in zip(test.scenes, test.pictures, test.redrawn, strict=True):
-        for name, wrong in wrong_pictures(scene, found, other, generator).items():
-            ratio = loss(wrong, found.hr) / (wrong - found.hr).abs().mean()
-            values.setdefault(name, []).append(ratio.item())
+        wrong = wrong_pictures(scene, found, other, generator)
+        add({n: (loss(w, found.hr) / (w - found.hr).abs().mean()).item() for n, w in wrong.items()}, values)
     return values
 
 
@@ -194,12 +197,3 @@ def tables(results: dict[str, Any]) -> str:
         "minus LR consistency": {**errors, "band": 2, "spectrum": 1, "se": 2, "ve": 2, "rmse": 2},
     }
     return "\n\n".join(table(name, results[name], columns) for name, columns in kinds.items())
-
-
-def rounded(found: Any) -> Any:
-    """The same with all floats at four digits behind the point."""
-    if isinstance(found, dict):
-        return {name: rounded(value) for name, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [rounded(value) for value in found]
-    return round(found, 4) if isinstance(found, float) else found

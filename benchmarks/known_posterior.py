@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import known_measures as measures
 from aesop.analysis.drawing import drawn, require_drawable, show
 from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
 from aesop.files import require_writable, write_atomically
@@ -37,17 +38,7 @@ from aesop.training.fidelity import FidelityStage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import AutoEncoderConfig, FidelityConfig, PerceptualConfig
 from aesop.training.stage import Stage
-from known_measures import (
-    TestSet,
-    Values,
-    differences,
-    measure_autoencoder,
-    measure_images,
-    measure_sight,
-    rounded,
-    summary,
-    tables,
-)
+from known_measures import TestSet, Values, measure_images, summary
 from known_world import SCALE, SIDE, draw, seen, unseen
 
 
@@ -69,10 +60,8 @@ BATCH = 8
 RATES = {"fidelity": 3e-3, "autoencoder": 1e-3}
 #: Balanced on `pixel 0.01` alone, seed 0, on ten other scenes: their texture had 1.16 of HR's energy in its band.
 #: Weight 0.005 left more errors; so did a discriminator of two levels (16 features), with 1.7 of HR's energy.
-#: Without NOISE neither made texture in 300 to 500 iterations: outlines around the shapes came instead.
-ADVERSARY: dict[str, Any] = {"features": 24, "layers": 1, "rate": 3e-4, "weight": 0.002}
-#: Where the noise's learnt strengths start.
-NOISE = 0.1
+#: Without noise neither made texture in 300 to 500 iterations: outlines around the shapes came instead.
+ADVERSARY: dict[str, Any] = {"features": 24, "layers": 1, "rate": 3e-4, "weight": 0.002, "noise": 0.1}
 
 
 class Upscaler(nn.Module):
@@ -88,7 +77,7 @@ class Upscaler(nn.Module):
         self.first, self.up1, self.up2, self.hr, self.last = (nn.Conv2d(*pair, 3, padding=1) for pair in widths)
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
         sizes = (features, narrow) if draws else ()
-        self.noise = nn.ParameterList(nn.Parameter(torch.full((1, size, 1, 1), NOISE)) for size in sizes)
+        self.noise = nn.ParameterList(nn.Parameter(torch.full((1, size, 1, 1), ADVERSARY["noise"])) for size in sizes)
         self.to(memory_format=torch.channels_last)  # half the time of such narrow layers on a CPU
 
     def forward(self, lr: Tensor) -> Tensor:
@@ -141,115 +130,66 @@ LOSSES: dict[str, tuple[nn.Module, float]] = {
 ROWS = (*LOSSES, *(f"AESOP {name}" for name in AUTOENCODERS if name != "LR term 0.02"))
 
 
-def new_autoencoder(decoder: nn.Module) -> AutoEncoder:
-    """Build an auto-encoder that begins as the downscaler and the decoder."""
-    autoencoder = AutoEncoder(decoder, SCALE, growth=8, blocks=1)
-    initialise_as_downscaler(autoencoder.encoder, SCALE)
-    return autoencoder.to(memory_format=torch.channels_last)
-
-
-class Trainer:
-    """Trains stages on a pool of pictures, whose texture is drawn anew each time."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        self.sizes = sizes
-        self.pool = draw(sizes.pool, torch.Generator().manual_seed(1))
-
-    def train(self, stage: Stage[Any], iterations: int, seed: int, rate: float | None = None) -> None:
-        """Train a stage, its learning rate falling from `rate` along half a cosine or as it is."""
-        generator = torch.Generator().manual_seed(seed)
-        for iteration in range(iterations):
-            if rate is not None:
-                for optimizer in stage.optimizers:
-                    optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * iteration / iterations)) / 2
-            chosen = torch.randint(len(self.pool.lr), (BATCH,), generator=generator)
-            lr, _, mean, strength = (images[chosen] for images in self.pool[:4])
-            loss = getattr(getattr(stage, "fidelity_loss", None), "loss", None)
-            if isinstance(loss, OracleLoss):
-                loss.strength = strength
-            stage.step(lr, self.pool._replace(lr=lr, mean=mean, strength=strength).redrawn(generator))
-
-    def fidelity(self) -> nn.Module:
-        """Train the fidelity network."""
-        torch.manual_seed(0)
-        stage = FidelityStage(Upscaler(), FidelityConfig(ema=0.99))
-        self.train(stage, self.sizes.fidelity, 2, RATES["fidelity"])
-        return stage.result
-
-    def autoencoder(self, fidelity: nn.Module, lr_weight: float, iterations: int) -> AutoEncoder:
-        """Train an auto-encoder whose decoder starts as the fidelity network."""
-        torch.manual_seed(0)
-        autoencoder = new_autoencoder(copy.deepcopy(fidelity).requires_grad_(True))
-        config = AutoEncoderConfig(lr_weight=lr_weight, ema=0.99, learning_rate=RATES["autoencoder"])
-        stage = AutoEncoderStage(autoencoder, config)
-        self.train(stage, iterations, 3)
-        return stage.result
-
-    def perceptual(self, fidelity: nn.Module, loss: nn.Module, seed: int) -> nn.Module:
-        """Train a perceptual network from the fidelity network: a fidelity loss and the adversary, nothing else."""
-        torch.manual_seed(seed)
-        config = PerceptualConfig.model_validate({
-            "crop": SIDE, "batch": BATCH, "learning_rate": ADVERSARY["rate"], "ema": 0.98,
-            "fidelity_loss": {"type": "pixel", "weight": 1}, "artifact_loss": {"weight": 0},
-            "perceptual_loss": {"weight": 0, "features": {"type": "efficientnet-lite0"}},  # not run
-            "adversarial_loss": {"type": "relativistic", "weight": ADVERSARY["weight"]},
-        })  # fmt: skip
-        discriminator = PatchGANDiscriminator(ADVERSARY["features"], ADVERSARY["layers"])
-        generator = Upscaler(draws=True)
-        generator.load_state_dict(fidelity.state_dict(), strict=False)
-        discriminator.to(memory_format=torch.channels_last)
-        stage = PerceptualStage(generator, discriminator, loss, None, config)
-        self.train(stage, self.sizes.perceptual, 10 + seed, ADVERSARY["rate"])
-        return stage.result
-
-
 class Study:
     """Networks by name, trained when asked for, or found in the folder `work` if they were before."""
 
     def __init__(self, sizes: Sizes, work: Path | None) -> None:
-        self.trainer, self.work = Trainer(sizes), work
-        self.networks: dict[str, nn.Module] = {}
+        self.sizes, self.work = sizes, work
+        self.pool = draw(sizes.pool, torch.Generator().manual_seed(1))
+        self.networks: dict[str, Any] = {}
+        self.protocol = {"sizes": sizes._asdict(), "batch": BATCH, "rates": RATES, "adversary": ADVERSARY}
         if work:
-            protocol = json.dumps(
-                {"sizes": sizes, "batch": BATCH, "rates": RATES, "adversary": ADVERSARY, "noise": NOISE}
-            )
-            file = work / "protocol.json"
+            protocol, file = json.dumps(self.protocol), work / "protocol.json"
             if file.exists() and file.read_text(encoding="utf-8") != protocol:
                 raise SystemExit(f"{work} holds networks of another protocol; name an empty folder")
             write_atomically(file, protocol)
 
-    def known(self, name: str, empty: Callable[[], nn.Module], train: Callable[[], nn.Module]) -> nn.Module:
-        """Return the network of this name: kept, read into an `empty` one, or trained."""
-        file = self.work and self.work / f"{name.replace(' ', '_').replace(',', '')}.safetensors"
-        if name not in self.networks and file and file.exists():
-            network = empty()
-            network.load_state_dict(read_state(file))
-            self.networks[name] = network.requires_grad_(False).eval()
+    def known(self, name: str, build: Callable[[], Stage[Any]], iterations: int, seeds: tuple[int, int]) -> Any:
+        """Return what a stage trains: kept, read or trained; `seeds` are its start's and its data's."""
         if name not in self.networks:
-            say(name)
-            self.networks[name] = train()
-            if file:
-                write_state(file, self.networks[name].state_dict(), {})
+            torch.manual_seed(seeds[0])
+            stage = build()
+            file = self.work and self.work / f"{name.replace(' ', '_').replace(',', '')}.safetensors"
+            if file and file.exists():
+                stage.result.load_state_dict(read_state(file))
+            else:
+                print(time.strftime("%H:%M:%S"), name, flush=True)
+                self.train(stage, iterations, seeds[1])
+                if file:
+                    write_state(file, stage.result.state_dict(), {})
+            self.networks[name] = stage.result
         return self.networks[name]
+
+    def train(self, stage: Stage[Any], iterations: int, seed: int) -> None:
+        """Train a stage on pictures of the pool, their texture drawn anew each time."""
+        generator = torch.Generator().manual_seed(seed)
+        for iteration in range(iterations):
+            for optimizer in stage.optimizers if stage.name != "autoencoder" else ():
+                fall = (1 + math.cos(math.pi * iteration / iterations)) / 2
+                optimizer.param_groups[0]["lr"] = stage.config.learning_rate * fall
+            chosen = torch.randint(len(self.pool.lr), (BATCH,), generator=generator)
+            lr, _, mean, strength = (images[chosen] for images in self.pool[:4])
+            LOSSES["oracle"][0].strength = strength
+            stage.step(lr, self.pool._replace(lr=lr, mean=mean, strength=strength).redrawn(generator))
 
     def fidelity(self) -> nn.Module:
         """Return the fidelity network."""
-        return self.known("fidelity network", Upscaler, self.trainer.fidelity)
+        config = FidelityConfig(ema=0.99, learning_rate=RATES["fidelity"])
+        return self.known("fidelity network", lambda: FidelityStage(Upscaler(), config), self.sizes.fidelity, (0, 2))
 
     def autoencoder(self, name: str) -> AutoEncoder:
-        """Return an auto-encoder of `AUTOENCODERS`."""
-        weight = AUTOENCODERS[name]
+        """Return an auto-encoder of `AUTOENCODERS`; it begins as the downscaler and the fidelity network."""
+        weight, decoder = AUTOENCODERS[name], copy.deepcopy(self.fidelity())
         if weight is None:
-            return AutoEncoder.collapsed(self.fidelity(), SCALE)
-        sizes = self.trainer.sizes
-        iterations = sizes.long if name.endswith("long") else sizes.autoencoder
+            return AutoEncoder.collapsed(decoder, SCALE)
+        config = AutoEncoderConfig(lr_weight=weight, ema=0.99, learning_rate=RATES["autoencoder"])
 
-        def train() -> AutoEncoder:
-            return self.trainer.autoencoder(self.fidelity(), weight, iterations)
+        def build() -> AutoEncoderStage:
+            autoencoder = AutoEncoder(decoder.requires_grad_(True), SCALE, growth=8, blocks=1)
+            initialise_as_downscaler(autoencoder.encoder, SCALE)
+            return AutoEncoderStage(autoencoder.to(memory_format=torch.channels_last), config)
 
-        found = self.known(name, lambda: new_autoencoder(Upscaler()), train)
-        assert isinstance(found, AutoEncoder)
-        return found
+        return self.known(name, build, self.sizes.long if "long" in name else self.sizes.autoencoder, (0, 3))
 
     def fidelity_loss(self, name: str) -> nn.Module:
         """Return a fidelity loss; every one draws pixels outside [0, 1] back alike."""
@@ -258,12 +198,22 @@ class Study:
         return InRangeLoss(*LOSSES[name])
 
     def perceptual(self, name: str, seed: int) -> nn.Module:
-        """Return the perceptual network of a fidelity loss."""
+        """Return the perceptual network of a row: its fidelity loss and the adversary, nothing else."""
+        start, loss = self.fidelity().state_dict(), self.fidelity_loss(name)
+        config = PerceptualConfig.model_validate({
+            "crop": SIDE, "batch": BATCH, "learning_rate": ADVERSARY["rate"], "ema": 0.98,
+            "fidelity_loss": {"type": "pixel", "weight": 1}, "artifact_loss": {"weight": 0},
+            "perceptual_loss": {"weight": 0, "features": {"type": "efficientnet-lite0"}},  # not run
+            "adversarial_loss": {"type": "relativistic", "weight": ADVERSARY["weight"]},
+        })  # fmt: skip
 
-        def train() -> nn.Module:
-            return self.trainer.perceptual(self.fidelity(), self.fidelity_loss(name), seed)
+        def build() -> PerceptualStage:
+            discriminator = PatchGANDiscriminator(ADVERSARY["features"], ADVERSARY["layers"])
+            generator = Upscaler(draws=True)
+            generator.load_state_dict(start, strict=False)
+            return PerceptualStage(generator, discriminator.to(memory_format=torch.channels_last), loss, None, config)
 
-        return self.known(f"{name}, seed {seed}", lambda: Upscaler(draws=True), train)
+        return self.known(f"{name}, seed {seed}", build, self.sizes.perceptual, (seed, 10 + seed))
 
 
 def main() -> None:
@@ -282,23 +232,22 @@ def main() -> None:
     torch.set_num_threads(1)
     used, sizes = time.process_time(), QUICK if asked.quick else Sizes()
     study, test = Study(sizes, asked.work), TestSet(sizes.scenes, sizes.grains, seed=0)
-    adversary = {**ADVERSARY, "noise": NOISE}
-    setting = {"sizes": sizes._asdict(), "batch": BATCH, "rates": RATES, "adversary": adversary}
-    results: dict[str, Any] = {"setting": setting, "auto-encoders": {}, "sight": {}}
+    results: dict[str, Any] = {"setting": study.protocol, "auto-encoders": {}, "sight": {}}
     images = {"HR": [measure_images(lambda found: found.hr, test)]}
     images["fidelity network"] = [of_network(study.fidelity(), test)]
 
     def write() -> None:  # after every part, so that an interruption loses one network
         results["processor seconds"] = time.process_time() - used
-        write_atomically(asked.out, json.dumps(rounded(results), indent=1) + "\n")
+        rounded = json.loads(json.dumps(results), parse_float=lambda text: round(float(text), 4))
+        write_atomically(asked.out, json.dumps(rounded, indent=1) + "\n")
 
     for name in LOSSES:
         if name != "oracle":
-            results["sight"][name] = summary([measure_sight(LOSSES[name][0], test)])
+            results["sight"][name] = summary([measures.measure_sight(LOSSES[name][0], test)])
     for name in AUTOENCODERS:
         autoencoder = study.autoencoder(name)
-        results["auto-encoders"][name] = summary([measure_autoencoder(autoencoder, test)])
-        results["sight"][f"AESOP {name}"] = summary([measure_sight(AESOPLoss(autoencoder), test)])
+        results["auto-encoders"][name] = summary([measures.measure_autoencoder(autoencoder, test)])
+        results["sight"][f"AESOP {name}"] = summary([measures.measure_sight(AESOPLoss(autoencoder), test)])
         write()
     for seed in range(asked.seeds):
         for name in ROWS:
@@ -307,11 +256,7 @@ def main() -> None:
             write()
         if asked.figure and not seed:
             draw_figure(study, test, asked.figure)
-    print(tables(results))
-
-
-def say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+    print(measures.tables(results))
 
 
 def of_network(network: nn.Module, test: TestSet) -> Values:
@@ -326,17 +271,14 @@ def compared(images: dict[str, list[Values]]) -> dict[str, Any]:
     base = images.get(CONSISTENCY, [])
     return {
         "images": {name: summary(values) for name, values in images.items()},
-        "minus LR consistency": {name: differences(found, base) for name, found in others.items() if base},
+        "minus LR consistency": {name: measures.differences(found, base) for name, found in others.items() if base},
     }
 
 
 @torch.no_grad()
 def draw_figure(study: Study, test: TestSet, path: Path) -> None:
     """Draw LR, two HR pictures of it, their mean, AE(HR) and every network's SR; three scenes, one above the other."""
-    shown = [
-        torch.cat([found[:1] for found in images]) for images in zip(*(p[:3] for p in test.pictures[:3]), strict=True)
-    ]
-    lr, hr, mean = shown
+    lr, hr, mean = (torch.cat([getattr(p, part)[:1] for p in test.pictures[:3]]) for part in ("lr", "hr", "mean"))
     other = torch.cat([found[:1] for found in test.redrawn[:3]])
     panels = {"LR": F.interpolate(lr, scale_factor=float(SCALE)), "HR": hr, "HR of the same LR": other}
     panels["E[HR | LR]"] = mean
