@@ -71,20 +71,18 @@ def measure_images(upscaled: Callable[[Pictures], Tensor], test: TestSet) -> Val
         stays = (fixed - free / count)[area].mean()
         power = spectrum(error, zones.texture)
         band = test.spectrum > 0.1 * test.spectrum.max()
-        ratio = None if power is None else (power / test.spectrum)[band].log10()
-        measured = {
+        add({
             "lr": levels(seen(error)),
             "edges": levels(hidden, zones.edge),
             "stripes": levels(hidden, zones.stripes),
             "band": math.nan if power is None else (power[band].sum() / test.spectrum[band].sum()).item(),
             "fixed": (stays / (stays + free[area].mean())).item(),
-            "spectrum": math.nan if ratio is None else 10 * ratio.abs().mean().item(),
+            "spectrum": math.nan if power is None else 10 * (power / test.spectrum)[band].log10().abs().mean().item(),
             "se": 255 * (centre.square() - variance / count).mean().clamp_min(0).sqrt().item(),
             "ve": 255 * variance.mean().sqrt().item(),
             "ve_hr": 255 * exact.square().mean().sqrt().item(),
             "rmse": levels(error + found.mean - found.hr),
-        }
-        add(measured, values)
+        }, values)  # fmt: skip
     return values
 
 
@@ -96,7 +94,7 @@ def measure_autoencoder(autoencoder: AutoEncoder, test: TestSet) -> Values:
         bottleneck, output = autoencoder.bottleneck_and_output(found.hr)
         error = output - found.mean
         drawn, kept = ((images * found.zones.texture) for images in (found.hr - found.mean, unseen(error)))
-        measured = {
+        add({
             "variance": ((autoencoder(other) - output).abs().mean() / (other - found.hr).abs().mean()).item(),
             "texture": ((kept * drawn).sum() / drawn.square().sum()).item(),
             "lr": levels(seen(error)),
@@ -104,8 +102,7 @@ def measure_autoencoder(autoencoder: AutoEncoder, test: TestSet) -> Values:
             "stripes": levels(unseen(error), found.zones.stripes),
             "rmse": levels(output - found.hr),
             "bottleneck": levels(bottleneck - found.lr),
-        }
-        add(measured, values)
+        }, values)  # fmt: skip
     return values
 
 
@@ -137,19 +134,12 @@ def measure_sight(loss: Callable[[Tensor, Tensor], Tensor], test: TestSet) -> Va
     return values
 
 
-def mean_over(values: Sequence[Values]) -> Values:
-    """The mean over seeds, scene by scene."""
-    return {
-        name: [sum(found) / len(values) for found in zip(*(each[name] for each in values), strict=True)]
-        for name in values[0]
-    }
-
-
 def summary(values: Sequence[Values]) -> dict[str, dict[str, object]]:
     """For JSON: each measure's mean, its interval over scenes and, where there are several, each seed's mean."""
     result: dict[str, dict[str, object]] = {}
-    for name, own in mean_over(values).items():
-        found = [value for value in own if not math.isnan(value)]
+    for name in values[0]:
+        over_seeds = (sum(own) / len(values) for own in zip(*(each[name] for each in values), strict=True))
+        found = [value for value in over_seeds if not math.isnan(value)]
         result[name] = {"mean": _mean(found), "interval": mean_interval(found)}
         if len(values) > 1:
             result[name]["seeds"] = [_mean([value for value in each[name] if value == value]) for each in values]

@@ -58,11 +58,10 @@ class Sizes(NamedTuple):
 QUICK = Sizes(fidelity=20, autoencoder=3, long=6, perceptual=4, pool=32, scenes=6, grains=3)
 BATCH = 8
 RATES = {"fidelity": 3e-3, "autoencoder": 1e-3}
-#: All of it was balanced by the texture's energy in its band on ten other scenes, seed 0. WEAK is that of `pixel 0.01`:
-#: 1.16 of HR's. (0.005 left more errors; so did a discriminator of two levels, with 1.7 of HR's. Without noise no
-#: adversary made texture in 300 to 500 iterations: outlines around the shapes came instead.) Under it nothing of weight
-#: 1 makes texture, not even the oracle, which has nothing against it. So STRONG is balanced on the oracle: 1.21 of
-#: HR's; 0.025 and 0.05 gave 1.6 and 1.4.
+#: Balanced by the texture's energy in its band on ten other scenes, seed 0. WEAK is balanced on `pixel 0.01`: 1.16 of
+#: HR's. (0.005 left more errors; so did a discriminator of two levels, with 1.7 of HR's. Without noise there came no
+#: texture in 300 to 500 iterations, but outlines around the shapes.) Under it no loss of weight 1 makes HR's texture,
+#: not even the oracle, which has nothing against it. So STRONG is balanced on the oracle: 1.21 of HR's.
 ADVERSARY: dict[str, Any] = {"features": 24, "layers": 1, "rate": 3e-4, "noise": 0.1}
 WEAK, STRONG = 0.002, 0.01
 
@@ -110,8 +109,7 @@ class InRangeLoss(nn.Module):
 class OracleLoss(nn.Module):
     """What only this world has: the pixel loss of all but what LR does not see of textured areas."""
 
-    #: Of the present batch.
-    strength: Tensor
+    strength: Tensor  # of the present batch
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Loss of images (N, 3, H, W), a scalar."""
@@ -132,7 +130,8 @@ LOSSES: dict[str, tuple[nn.Module, float]] = {
 }  # fmt: skip
 NAMES = (*LOSSES, *(f"AESOP {name}" for name in AUTOENCODERS if name != "LR term 0.02"))
 #: Fidelity loss and the adversary's weight.
-ROWS = [(name, weight) for weight in (STRONG, WEAK) for name in NAMES if (name, weight) != ("pixel 0.01", STRONG)]
+ROWS = {f"{name}, adversary {weight:g}": (name, weight) for weight in (STRONG, WEAK) for name in NAMES}
+del ROWS[f"pixel 0.01, adversary {STRONG:g}"]
 
 
 class Study:
@@ -208,8 +207,9 @@ class Study:
             return AESOPLoss(self.autoencoder(name.removeprefix("AESOP ")))
         return InRangeLoss(*LOSSES[name])
 
-    def perceptual(self, name: str, weight: float, seed: int) -> nn.Module:
-        """Return the perceptual network of a row: its fidelity loss and the adversary of this weight, nothing else."""
+    def perceptual(self, row: str, seed: int) -> nn.Module:
+        """Return the perceptual network of a row: its fidelity loss and its adversary, nothing else."""
+        name, weight = ROWS[row]
         start, loss = self.fidelity().state_dict(), self.fidelity_loss(name)
         config = PerceptualConfig.model_validate({
             "crop": SIDE, "batch": BATCH, "learning_rate": ADVERSARY["rate"], "ema": 0.98,
@@ -224,7 +224,7 @@ class Study:
             generator.load_state_dict(start, strict=False)
             return PerceptualStage(generator, discriminator.to(memory_format=torch.channels_last), loss, None, config)
 
-        return self.known(f"{label(name, weight)}, seed {seed}", build, self.sizes.perceptual, (seed, 10 + seed))
+        return self.known(f"{row}, seed {seed}", build, self.sizes.perceptual, (seed, 10 + seed))
 
 
 def main() -> None:
@@ -261,18 +261,13 @@ def main() -> None:
         results["sight"][f"AESOP {name}"] = summary([measures.measure_sight(AESOPLoss(autoencoder), test)])
         write()
     for seed in range(asked.seeds):
-        for name, weight in ROWS:
-            images.setdefault(label(name, weight), []).append(of_network(study.perceptual(name, weight, seed), test))
+        for row in ROWS:
+            images.setdefault(row, []).append(of_network(study.perceptual(row, seed), test))
             results |= compared(images)
             write()
         if asked.figure and not seed:
             draw_figure(study, test, asked.figure)
     print(measures.tables(results))
-
-
-def label(name: str, weight: float) -> str:
-    """Name a row."""
-    return f"{name}, adversary {weight:g}"
 
 
 def of_network(network: nn.Module, test: TestSet) -> Values:
@@ -284,10 +279,10 @@ def of_network(network: nn.Module, test: TestSet) -> Values:
 def compared(images: dict[str, list[Values]]) -> dict[str, Any]:
     """Summaries of SR by row, and of its paired differences to LR consistency's."""
     minus: dict[str, Any] = {}
-    for name, weight in ROWS:
-        own, base = images.get(label(name, weight)), images.get(label(CONSISTENCY, weight))
+    for row, (name, weight) in ROWS.items():
+        own, base = images.get(row), images.get(f"{CONSISTENCY}, adversary {weight:g}")
         if own and base and name != CONSISTENCY:
-            minus[label(name, weight)] = measures.differences(own, base)
+            minus[row] = measures.differences(own, base)
     return {"images": {name: summary(values) for name, values in images.items()}, "minus LR consistency": minus}
 
 
@@ -301,8 +296,8 @@ def draw_figure(study: Study, test: TestSet, path: Path) -> None:
     panels |= {f"AE(HR) {name}": study.autoencoder(name)(hr) for name in ("LR term 1", "LR term 0.02, long")}
     panels["fidelity network"] = study.fidelity()(lr)
     torch.manual_seed(0)
-    panels["pixel 0.01"] = study.perceptual("pixel 0.01", WEAK, 0)(lr)
-    panels |= {name: study.perceptual(name, weight, 0)(lr) for name, weight in ROWS if weight == STRONG}
+    panels["pixel 0.01"] = study.perceptual(f"pixel 0.01, adversary {WEAK:g}", 0)(lr)
+    panels |= {name: study.perceptual(row, 0)(lr) for row, (name, weight) in ROWS.items() if weight == STRONG}
     across = math.ceil(len(panels) / 2)
     with drawn(path, 7.5, 6.6) as figure:
         for number, (title, images) in enumerate(panels.items(), 1):

@@ -38,8 +38,6 @@ TEXTURED = ((0.38, 0.58, 0.40), (0.62, 0.40, 0.34))
 DISC = ((0.35, 0.45, 0.70), (0.70, 0.40, 0.65))
 #: k is 9 x 9.
 REACH = 4
-
-
 #: From and below what the parts of a scene lie.
 RANGES = {
     "angle": (0, 16), "offset": (-9, 10), "plain": (0, 2), "textured": (0, 2),

@@ -127,6 +127,7 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
     assert found["images"].keys() - found["minus LR consistency"].keys() == {
         "HR",
         "fidelity network",
-        "LR consistency",
+        "LR consistency, adversary 0.01",
+        "LR consistency, adversary 0.002",
     }
     assert all(f"| {name} |" in done.stdout for name in [*found["images"], *found["auto-encoders"]])
