@@ -291,7 +291,7 @@ def draw_figure(study: Study, test: TestSet, path: Path) -> None:
     """Draw LR, two HR pictures of it, their mean, AE(HR) and every network's SR; three scenes, one above the other."""
     lr, hr, mean = (torch.cat([getattr(p, part)[:1] for p in test.pictures[:3]]) for part in ("lr", "hr", "mean"))
     other = torch.cat([found[:1] for found in test.redrawn[:3]])
-    panels = {"LR": F.interpolate(lr, scale_factor=float(SCALE)), "HR": hr, "HR of the same LR": other}
+    panels = {"LR": F.interpolate(lr, scale_factor=float(SCALE)), "HR": hr, "HR, same LR": other}
     panels["E[HR | LR]"] = mean
     panels |= {f"AE(HR) {name}": study.autoencoder(name)(hr) for name in ("LR term 1", "LR term 0.02, long")}
     panels["fidelity network"] = study.fidelity()(lr)
@@ -299,7 +299,7 @@ def draw_figure(study: Study, test: TestSet, path: Path) -> None:
     panels["pixel 0.01"] = study.perceptual(f"pixel 0.01, adversary {WEAK:g}", 0)(lr)
     panels |= {name: study.perceptual(row, 0)(lr) for row, (name, weight) in ROWS.items() if weight == STRONG}
     across = math.ceil(len(panels) / 2)
-    with drawn(path, 7.5, 6.6) as figure:
+    with drawn(path, 7.5, 5.6) as figure:
         for number, (title, images) in enumerate(panels.items(), 1):
             title = title.replace(", ", "\n").replace(") L", ")\nL").replace("P L", "P\nL")
             show(figure.add_subplot(2, across, number), torch.cat(list(images), dim=1), title)
