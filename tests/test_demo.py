@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 from aesop.data.pictures import find_pictures, read_picture, write_picture
+from aesop.demo.demo import METRICS as MEASURED
 from aesop.demo.demo import PACKAGES, PIXEL, QUICK, demo, seconds
 from aesop.demo.photos import FEWEST, HELD_OUT, LONGEST, MOST, gather
 from aesop.errors import AesopError, DataError, MissingExtraError, RunError
 from aesop.evaluation.intervals import FEWEST as FEWEST_FOR_INTERVALS
+from aesop.metrics import METRICS
 from aesop.training.recipe_files import load_recipe
 from helpers import synthetic_picture, synthetic_pictures
 from sections import perceptual_of
@@ -124,11 +126,11 @@ def test_from_pictures_to_a_report(tmp_path: Path):
     page = (run / "report.html").read_text(encoding="utf-8")
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     shown = [r for r in results["results"] if r["model"] in ("bicubic", "fidelity", "pixel", "aesop")]
-    assert len(shown) == 4 * 5
+    assert len(shown) == 4 * len(MEASURED)
     for result in shown:
-        digits = 4 if result["metric"] in ("ssim", "lpips-proxy") else 3
-        assert f">{result['mean']:.{digits}f}<" in page
-        assert f"{result['mean']:.{digits}f}" in first.stdout
+        value = f"{result['mean']:.{METRICS[result['metric']].digits}f}"
+        assert f">{value}<".replace("-", "\N{MINUS SIGN}") in page
+        assert value in first.stdout
     assert all(difference["interval"] for difference in results["differences"])
     assert results["models"] == ["bicubic", "fidelity", "pixel", "aesop"]
     for path in find_pictures(run / "photos/validation"):

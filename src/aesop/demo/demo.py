@@ -24,6 +24,7 @@ from aesop.evaluation.curves import Curve, between, evaluate_curves
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import pictures
+from aesop.metrics.grid import PERIODS
 from aesop.progress import duration
 from aesop.reports.report import write_report
 from aesop.reports.training import TrainingSection
@@ -68,7 +69,8 @@ def demo(
         raise MissingExtraError("aesop demo", "demo")
     given, run = run, run.resolve()
     recipe = load_recipe("laptop", overrides)
-    found = gather(run, photos, max(recipe.stage(name).crop for name in recipe.stages()), say)
+    smallest = max(PERIODS * recipe.scale, *(recipe.stage(name).crop for name in recipe.stages()))
+    found = gather(run, photos, smallest, say)
     ours, twin = Run(run / "aesop"), Run(run / "pixel")
     # JSON is YAML, and quotes whatever a path may contain.
     start = f"fidelity.weights={json.dumps(str(ours.stage('fidelity').network), ensure_ascii=False)}"
