@@ -44,18 +44,20 @@ def grid(images: Tensor, scale: int) -> Tensor:
     windowed = (squares - squares.mean(dim=(2, 3), keepdim=True)) * window * window[:, None]
     energy = torch.fft.fft2(windowed, norm="ortho").abs().square()
     steps = [(dy, dx) for dy in (-OFFSET, 0, OFFSET) for dx in (-OFFSET, 0, OFFSET) if dy or dx]
-    neighbours = torch.stack([energy.roll(step, dims=(2, 3)) for step in steps]).mean(dim=0)
-    on, beside = (_at_multiples(values) for values in (energy, neighbours))
+    on = _beside_grid(energy, 0, 0)
+    beside = torch.stack([_beside_grid(energy, *step) for step in steps]).mean(dim=0)
+    on, beside = (values.sum(dim=(2, 3)) - values[..., 0, 0] for values in (on, beside))
     ratio = torch.where(beside > FLAT, on / beside, torch.nan)
     if ratio.isnan().all(dim=1).any():
         raise DataError("the grid metric needs a picture that is not flat")
     return 10 * ratio.nanquantile(0.5, dim=1).log10()
 
 
-def _at_multiples(energy: Tensor) -> Tensor:
-    """The sum of (N, squares, side, side) at the grid's frequencies, without the mean's: (N, squares)."""
-    at_grid = energy[..., ::PERIODS, ::PERIODS]
-    return at_grid.sum(dim=(2, 3)) - at_grid[..., 0, 0]
+def _beside_grid(energy: Tensor, dy: int, dx: int) -> Tensor:
+    """Of (N, squares, side, side) what lies (dy, dx) from each of the grid's frequencies, the mean's first."""
+    side = energy.shape[-1]
+    multiples = torch.arange(0, side, PERIODS, device=energy.device)
+    return energy[..., ((multiples + dy) % side)[:, None], (multiples + dx) % side]
 
 
 class Grid(Metric):
