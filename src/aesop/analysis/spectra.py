@@ -23,6 +23,7 @@ from aesop.losses.low_pass import LowPassLoss
 from aesop.metrics.metric import auto_encoded
 from aesop.metrics.protocol import luma
 from aesop.metrics.psnr import psnr
+from aesop.metrics.spectrum import hann_window
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,6 @@ def draw_spectra(found: Spectra, path: Path) -> None:
 def _transform(image: Tensor) -> Tensor:
     """F of `log_spectrum`, (H, W) complex."""
     levels = luma(image.double().unsqueeze(0) * 255)[0, 0]
-    rows, columns = (torch.hann_window(length, periodic=True, dtype=torch.float64) for length in levels.shape)
-    window = rows[:, None] * columns
-    window /= window.square().mean().sqrt()
+    window = hann_window(levels)
     mean = (levels * window).sum() / window.sum()
     return torch.fft.fft2((levels - mean) * window)

@@ -16,18 +16,22 @@ RINGS = 64
 ROUNDING = 1 / 12
 
 
+def hann_window(images: Tensor) -> Tensor:
+    """The Hann window, (H, W), along either axis of images (..., H, W); of mean square 1: noise keeps its energy."""
+    rows, columns = (torch.hann_window(size, dtype=images.dtype, device=images.device) for size in images.shape[-2:])
+    window = rows[:, None] * columns
+    return window / window.square().mean().sqrt()
+
+
 def radial_spectrum(images: Tensor) -> Tensor:
     """Mean energy of grey images (N, 3, H, W) in [0, 1], rounded to 8 bit, by frequency: (N, 32) float64.
 
     Ring k has the frequencies from k/64 to (k + 1)/64 cycles a pixel, in any direction, under a Hann window.
     """
     grey = grey_levels(images)
-    height, width = grey.shape[-2:]
-    rows, columns = (torch.hann_window(size, dtype=grey.dtype, device=grey.device) for size in (height, width))
-    window = rows[:, None] * columns
-    window = window / window.square().mean().sqrt()
-    energy = torch.fft.fft2((grey - grey.mean(dim=(1, 2), keepdim=True)) * window, norm="ortho").abs().square()
-    y, x = (torch.fft.fftfreq(size, dtype=grey.dtype, device=grey.device) for size in (height, width))
+    levels = grey - grey.mean(dim=(1, 2), keepdim=True)
+    energy = torch.fft.fft2(levels * hann_window(grey), norm="ortho").abs().square()
+    y, x = (torch.fft.fftfreq(size, dtype=grey.dtype, device=grey.device) for size in grey.shape[-2:])
     ring = ((y[:, None] ** 2 + x**2).sqrt() * RINGS).long().clamp(max=RINGS).flatten()
     sums = energy.new_zeros(len(energy), RINGS + 1).index_add_(1, ring, energy.flatten(1))
     counts = ring.bincount(minlength=RINGS + 1).clamp(min=1)
