@@ -22,14 +22,23 @@ from aesop.training.stage import WAITS
 class SPSRStage(PerceptualStage):
     """The perceptual stage of a recipe with a section `gradient_loss`."""
 
-    def __init__(self, *networks: Any, gradient_discriminator: nn.Module | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module | None,
+        fidelity_loss: nn.Module,
+        perceptual_loss: nn.Module | None,
+        config: PerceptualConfig,
+        *,
+        gradient_discriminator: nn.Module | None = None,
+        **options: Any,
+    ) -> None:
         """Take what `PerceptualStage` takes, and the discriminator of gradient maps."""
-        super().__init__(*networks, **options)
-        assert isinstance(self.config, PerceptualConfig)
-        weights = self.config.gradient_loss or GradientLossConfig()
+        super().__init__(generator, discriminator, fidelity_loss, perceptual_loss, config, **options)
+        weights = config.gradient_loss or GradientLossConfig()
         self.branch_weight = weights.branch_weight
-        self._add_adversary("gradient_", gradient_discriminator, weights.adversarial_weight, self.config)
-        if isinstance(self.network, SPSRNet):
+        self._add_adversary("gradient_", gradient_discriminator, weights.adversarial_weight, config)
+        if isinstance(generator, SPSRNet):
             self.trained.mark_forward_method("sr_and_gradient")
         *others, adversarial = self.terms
         self.terms = [
