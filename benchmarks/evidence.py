@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aesop.data.benchmarks import open_benchmark
+from aesop.data.pictures import to_float
 from aesop.errors import AesopError
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.pictures import sr_path
 from aesop.files import write_atomically
 from aesop.networks.interpolate import interpolate_to_files
+from aesop.networks.loading import generator_section
 from aesop.run import Run
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
@@ -102,42 +104,33 @@ def main() -> None:
 def train_all(asked: argparse.Namespace) -> None:
     """Train the start, the auto-encoders and all methods, seed by seed."""
     work: Path = asked.work
-    preset = [] if asked.preset == "cpu" else (HERE / "gpu.txt").read_text().split()
+    ending = ".yaml" if asked.preset == "cpu" else f"-{asked.preset}.yaml"
     device = "cpu" if asked.preset == "cpu" else "auto"
     steps = [f"steps={asked.steps}"] if asked.steps else []
     released = str(asked.weights.resolve())
 
     def run(name: str, recipe: str, *overrides: str) -> None:
         if asked.only is None or name in asked.only:
-            chosen = [value for value in preset if value.split(".")[0] in ("precision", *stages(overrides))]
-            loaded = load_recipe(str(HERE / recipe), [*chosen, *overrides, *steps])
+            loaded = load_recipe(str(HERE / f"{recipe}{ending}"), [*overrides, *steps])
             train(loaded, asked.data, work / name, store=work / "store", device=device)
 
-    run("start", "study.yaml", f"fidelity.body_weights={released}", "perceptual=null")
+    run("start", "study", f"fidelity.body_weights={released}", "perceptual=null")
     for name, settings in AUTOENCODERS.items():
-        run(name, "autoencoder.yaml", f"fidelity.weights={released}", *settings)
+        run(name, "autoencoder", f"fidelity.weights={released}", *settings)
     start = f"fidelity.weights={work / 'start'}"
     for seed in SEEDS:
         for name, method in METHODS.items():
             overrides = [start, f"seed={seed}", f"perceptual.fidelity_loss={method.fidelity_loss}"]
             if method.autoencoder == "bicubic":
-                section = load_recipe(str(HERE / "autoencoder.yaml"), [f"fidelity.weights={released}"]).generator
                 overrides += [
                     "autoencoder.encoder=bicubic",
-                    f"autoencoder.decoder={section.model_dump_json()}",
+                    f"autoencoder.decoder={json.dumps(generator_section(released))}",
                     f"autoencoder.decoder_weights={released}",
                 ]
             elif method.autoencoder is not None:
                 file = Run(work / method.autoencoder).stage("autoencoder").network
                 overrides += [f"autoencoder.weights={file}"]
-            run(f"{name}-{seed}", "study.yaml", *overrides)
-
-
-def stages(overrides: tuple[str, ...]) -> tuple[str, ...]:
-    """The stages that a run of these overrides trains."""
-    if "perceptual=null" in overrides:
-        return ("fidelity",)
-    return ("perceptual",) if any(text.startswith("perceptual.") for text in overrides) else ("autoencoder",)
+            run(f"{name}-{seed}", "study", *overrides)
 
 
 def measure_all(work: Path, benchmarks: list[Path]) -> None:
@@ -176,9 +169,8 @@ def measure_all(work: Path, benchmarks: list[Path]) -> None:
 def real_or_fake(folder: Path, pictures: Path) -> list[float]:
     """Accuracies of the classifiers on a benchmark's HR pictures and a network's SR pictures of them."""
     benchmark = open_benchmark(folder, 4)
-    names = [pair.name for pair in benchmark.pairs]
-    fake = pictures_of(sr_path(pictures, benchmark.name, "1", names[0]).parent)
-    real = pictures_of(benchmark.pairs[0].hr.parent, list(fake)) if benchmark.pairs[0].hr else {}
+    real = {pair.name: to_float(pair.read(4)[0]) for pair in benchmark.pairs}
+    fake = pictures_of(sr_path(pictures, benchmark.name, "1", benchmark.pairs[0].name).parent)
     return accuracies([real[name] for name in fake], list(fake.values()))
 
 
