@@ -23,6 +23,7 @@ from aesop.networks.state_dicts import write_state
 from aesop.networks.upconv import UpConvConfig
 from aesop.upscaling.tiles import upscale_tiled
 from helpers import randomise
+from tiny_systems import DAT
 
 Section = TypeVar("Section", bound=GeneratorSection)
 
@@ -41,13 +42,6 @@ HAT = section(SpandrelConfig, type="spandrel",
     },
 )  # fmt: skip
 SAFMN = section(SpandrelConfig, type="spandrel", architecture="SAFMN", arguments={"dim": 8, "n_blocks": 1})
-DAT = section(SpandrelConfig, type="spandrel",
-    architecture="DAT",
-    arguments={
-        "depth": [2], "embed_dim": 32, "num_heads": [2], "expansion_factor": 2.0, "resi_connection": "3conv",
-        "split_size": [2, 4], "upsampler": "pixelshuffledirect",
-    },
-)  # fmt: skip
 RCAN = section(
     SpandrelConfig, type="spandrel", architecture="RCAN", arguments={"n_resgroups": 1, "n_resblocks": 1, "n_feats": 16}
 )
@@ -64,7 +58,7 @@ TINY: dict[str, GeneratorSection] = {
     "span": section(SPANConfig, type="span", features=8),
     "span-norm": section(SPANConfig, type="span", features=8, norm=True),
     "hat": HAT,
-    "dat": DAT,
+    "dat": section(SpandrelConfig, type="spandrel", architecture="DAT", arguments=DAT),
     "rcan": RCAN,
     "safmn": SAFMN,
 }

@@ -17,15 +17,9 @@ from aesop.run import Run
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
 from helpers import synthetic_pictures
+from tiny_systems import DAT
 
-BODY = SpandrelConfig(
-    type="spandrel",
-    architecture="DAT",
-    arguments={
-        "depth": [2], "embed_dim": 32, "num_heads": [2], "expansion_factor": 2.0, "resi_connection": "3conv",
-        "split_size": [2, 4], "upsampler": "pixelshuffledirect",
-    },
-)  # fmt: skip
+BODY = SpandrelConfig(type="spandrel", architecture="DAT", arguments=DAT)
 SECTION = UpConvHeadConfig(type="upconv-head", body=BODY, width=4)
 
 

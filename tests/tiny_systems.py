@@ -8,6 +8,11 @@ from typing import Any
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
 
+#: Arguments of a DAT whose files spandrel reads as they are.
+DAT = {
+    "depth": [2], "embed_dim": 32, "num_heads": [2], "expansion_factor": 2.0, "resi_connection": "3conv",
+    "split_size": [2, 4], "upsampler": "pixelshuffledirect",
+}  # fmt: skip
 #: The smallest arguments of each generator, and of each discriminator.
 GENERATORS: dict[str, dict[str, Any]] = {
     "rrdb": {"features": 4, "blocks": 1, "growth": 4},
@@ -19,15 +24,7 @@ GENERATORS: dict[str, dict[str, Any]] = {
     "upconv": {"features": 4, "blocks": 1, "head": 4},
     "upconv-head": {
         "width": 4,
-        "body.arguments": {
-            "depth": [2],
-            "embed_dim": 32,
-            "num_heads": [2],
-            "expansion_factor": 2.0,
-            "resi_connection": "3conv",
-            "split_size": [2, 4],
-            "upsampler": "pixelshuffledirect",
-        },
+        "body.arguments": DAT,
     },
     "spsr": {"features": 4, "blocks": 4, "growth": 4},
 }
