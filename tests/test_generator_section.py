@@ -13,9 +13,10 @@ from aesop.errors import ModelError, RecipeError
 from aesop.networks.generators import GeneratorConfig
 from aesop.networks.loading import generator_section
 from aesop.training.recipe_files import load_recipe
-from tiny_systems import DAT
 
 SECTION: TypeAdapter[GeneratorConfig] = TypeAdapter(GeneratorConfig)
+#: Nothing as by default, which the section would leave out.
+DAT = {"depth": [1], "embed_dim": 32, "num_heads": [2], "split_size": [4, 4], "upsampler": "pixelshuffledirect"}
 
 
 def bare_file(folder: Path, section: dict[str, object], scale: int = 4) -> Path:
