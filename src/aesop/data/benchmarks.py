@@ -105,7 +105,7 @@ def _open_each(given: Path | str | Folders | Benchmark, scale: int, folder: Path
 
 
 def open_benchmark(folder: Path, scale: int) -> Benchmark:
-    """Find the pictures of the benchmark in `folder` by `aesop.data.pairs.LAYOUTS`; none is read yet.
+    """Find the pictures of the benchmark in `folder` by `aesop.data.layouts.LAYOUTS`; none is read yet.
 
     An LR folder without an HR folder is a set without ground truth; pictures without any folder are HR. An HR picture
     without LR, where others have theirs, is there and cannot be read.

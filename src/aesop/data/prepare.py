@@ -55,7 +55,7 @@ def prepare(
     that do not pair are left out, with the reason.
 
     Args:
-        source: folder of HR pictures, or of folders of HR and LR pictures in one of `aesop.data.pairs.LAYOUTS`.
+        source: folder of HR pictures, or of folders of HR and LR pictures in one of `aesop.data.layouts.LAYOUTS`.
         store: `default_store`, for instance.
         scale: HR pictures are cropped to a multiple of it, bottom and right.
         minimum: HR pixels a side that a picture must have, the largest crop.

@@ -47,7 +47,7 @@ class AESOPLoss(nn.Module):
         return self
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """L_AESOP of SR and HR images, (N, 3, H, W), H and W multiples of the scale: a scalar, float32.
+        """L_AESOP of SR and HR images, (N, 3, H, W), H and W multiples of the scale: a scalar of AE's type.
 
         Raises ValueError if the sizes differ or are not a multiple of the scale.
         """
