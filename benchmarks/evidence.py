@@ -1,19 +1,23 @@
 """The study of docs/evidence.md: does the AESOP loss do what the paper says?
 
-    python benchmarks/evidence.py train --weights DAT_light_x4.pth --data DIR --work DIR [--only NAME] [--preset gpu]
-    python benchmarks/evidence.py measure --benchmark DIR [--benchmark DIR] --work DIR
+    python benchmarks/evidence.py train --preset box --weights clean-x4.safetensors --data DIR --work DIR [--only NAME]
+    python benchmarks/evidence.py train --preset dat|gpu --weights DAT_light_x4.pth --data DIR --work DIR [--only NAME]
+    python benchmarks/evidence.py measure --preset NAME --benchmark DIR [--benchmark DIR] --work DIR
     python benchmarks/evidence.py tables
 
-`train` makes the start, the auto-encoders and every method's perceptual network from it, a run folder each; what is
-finished is skipped, what was interrupted goes on. `measure` writes a JSON file of each finished network's values
-to benchmarks/evidence/results. `tables` puts them into docs/evidence.md, with the figure; it needs nothing else, and a
-second call changes nothing. `--only` names run folders, to share the work among processes.
+Presets: `box` starts from the small network in the box, `dat` from DAT-light with another head, both on a CPU; `gpu` is
+`dat` at the paper's crops on an accelerator. `train` makes the start, the auto-encoders and every method's perceptual
+network from it, a run folder each; what is finished is skipped, what was interrupted is resumed. `measure` writes a
+JSON file of each finished network's values to benchmarks/evidence/results. `tables` puts them into docs/evidence.md,
+with the figures; it needs nothing else, and a second call changes nothing. `--only` names run folders, to share the
+work among processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +26,7 @@ from aesop.data.pictures import to_float
 from aesop.errors import AesopError
 from aesop.evaluation.evaluate import evaluate
 from aesop.evaluation.pictures import sr_path
-from aesop.files import write_atomically
+from aesop.files import atomic_path, write_atomically
 from aesop.networks.interpolate import interpolate_to_files
 from aesop.networks.loading import generator_section
 from aesop.run import Run
@@ -33,6 +37,7 @@ from real_or_fake import accuracies, pictures_of
 
 HERE = Path(__file__).parent / "evidence"
 RESULTS = HERE / "results"
+PRESETS = ("box", "dat", "gpu")
 SEEDS = (0, 1)
 METRICS = (
     "psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "ve-hr", "niqe", "lpips-proxy", "spectrum", "grid", "grid-hr",
@@ -81,22 +86,23 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     training, measuring = commands.add_parser("train"), commands.add_parser("measure")
     commands.add_parser("tables")
-    training.add_argument("--weights", type=Path, required=True, help="the released DAT_light_x4.pth")
+    training.add_argument("--weights", type=Path, required=True, help="the fidelity network that the preset names")
     training.add_argument("--data", type=Path, required=True, help="pictures to train on")
-    training.add_argument("--preset", choices=("cpu", "gpu"), default="cpu")
     training.add_argument("--only", action="append", help="a run folder's name, repeatable; unset, all")
     training.add_argument("--steps", type=int, help="cut every stage to so many iterations, to try the script")
     measuring.add_argument("--benchmark", type=Path, action="append", required=True, help="repeatable")
     for command in (training, measuring):
-        command.add_argument("--work", type=Path, required=True, help="folder for all runs")
+        command.add_argument("--preset", choices=PRESETS, required=True)
+        command.add_argument("--work", type=Path, required=True, help="folder for all runs of the preset")
     asked = parser.parse_args()
     try:
         if asked.command == "train":
             train_all(asked)
         elif asked.command == "measure":
-            measure_all(asked.work, asked.benchmark)
+            measure_all(asked.work, asked.benchmark, RESULTS / asked.preset)
         else:
-            write_page(RESULTS, {name: method.title for name, method in METHODS.items()})
+            measured = {preset: RESULTS / preset for preset in PRESETS if (RESULTS / preset).is_dir()}
+            write_page(measured, {name: method.title for name, method in METHODS.items()})
     except AesopError as error:
         parser.exit(2, f"evidence.py: {error}\n")
 
@@ -104,17 +110,21 @@ def main() -> None:
 def train_all(asked: argparse.Namespace) -> None:
     """Train the start, the auto-encoders and all methods, seed by seed."""
     work: Path = asked.work
-    ending = ".yaml" if asked.preset == "cpu" else f"-{asked.preset}.yaml"
-    device = "cpu" if asked.preset == "cpu" else "auto"
+    device = "auto" if asked.preset == "gpu" else "cpu"
     steps = [f"steps={asked.steps}"] if asked.steps else []
     released = str(asked.weights.resolve())
 
     def run(name: str, recipe: str, *overrides: str) -> None:
         if asked.only is None or name in asked.only:
-            loaded = load_recipe(str(HERE / f"{recipe}{ending}"), [*overrides, *steps])
+            loaded = load_recipe(str(HERE / f"{recipe}-{asked.preset}.yaml"), [*overrides, *steps])
             train(loaded, asked.data, work / name, store=work / "store", device=device)
 
-    run("start", "study", f"fidelity.body_weights={released}", "perceptual=null")
+    if asked.preset == "box":
+        start_file = Run(work / "start").stage("fidelity").network
+        with atomic_path(start_file) as temporary:
+            shutil.copyfile(released, temporary)
+    else:
+        run("start", "study", f"fidelity.body_weights={released}", "perceptual=null")
     for name, settings in AUTOENCODERS.items():
         run(name, "autoencoder", f"fidelity.weights={released}", *settings)
     start = f"fidelity.weights={work / 'start'}"
@@ -133,9 +143,9 @@ def train_all(asked: argparse.Namespace) -> None:
             run(f"{name}-{seed}", "study", *overrides)
 
 
-def measure_all(work: Path, benchmarks: list[Path]) -> None:
+def measure_all(work: Path, benchmarks: list[Path], results_folder: Path) -> None:
     """Measure the start and every finished network, those between the two, and whether its training went wrong."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    results_folder.mkdir(parents=True, exist_ok=True)
     start, judge = Run(work / "start").stage("fidelity").network, work / "ae-judge"
     names = [f"{name}-{seed}" for seed in SEEDS for name in METHODS]
     finished = [name for name in names if Run(work / name).stage("perceptual").network.is_file()]
@@ -157,13 +167,13 @@ def measure_all(work: Path, benchmarks: list[Path]) -> None:
             models = {f"{alpha:g}": path for path, alpha in between.items()}
             results += evaluate(models, benchmarks, metrics=("psnr", *SCORES), device="cpu").results
         document = {
-            "recipe": run.recipe_file.read_text(encoding="utf-8"),
+            "recipe": "" if name == "start" else run.recipe_file.read_text(encoding="utf-8"),
             "versions": found.versions,
             "wrong": [] if name == "start" else what_went_wrong(run),
             "values": {f"{result.benchmark} {result.metric} {result.model}": result.pictures for result in results},
             "real-or-fake": {benchmark.name: real_or_fake(benchmark, pictures) for benchmark in benchmarks},
         }
-        write_atomically(RESULTS / f"{name}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_atomically(results_folder / f"{name}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def real_or_fake(folder: Path, pictures: Path) -> list[float]:

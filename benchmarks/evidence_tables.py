@@ -17,7 +17,7 @@ from aesop.files import atomic_path, write_atomically
 from aesop.metrics import METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE, FIGURE = DOCS / "evidence.md", DOCS / "evidence.png"
+PAGE, FIGURES = DOCS / "evidence.md", DOCS / "images"
 #: Columns of the main table, and scores at which PSNR is compared.
 COLUMNS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "lpips-proxy", "niqe", "spectrum", "grid")
 SCORES = ("lpips-proxy", "niqe", "spectrum")
@@ -192,20 +192,21 @@ def draw(study: Study, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
 
 
-def write_page(folder: Path, titles: Mapping[str, str]) -> None:
-    """Put the tables between their marks in docs/evidence.md, and the figure beside it."""
-    study = Study(folder, titles)
-    tables = {"means": means(study)}
-    for control in CONTROLS:
-        if control in study.seeds:
-            tables[f"against-{control}"] = differences(study, control)
-            tables[f"equal-{control}"] = at_equal_score(study, control)
+def write_page(folders: Mapping[str, Path], titles: Mapping[str, str]) -> None:
+    """Put the tables of every preset's folder of results between their marks in docs/evidence.md; draw the figures."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, table in tables.items():
-        begin, end = f"<!-- {name} -->", "<!-- end -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{end}", re.DOTALL)
-        if not pattern.search(text):
-            raise AesopError(f"{PAGE}: has no place for the table `{name}`; write {begin} and {end} there.")
-        text = pattern.sub(lambda _: f"{begin}\n\n{table}\n\n{end}", text)  # noqa: B023 - used at once
+    for preset, folder in folders.items():
+        study = Study(folder, titles)
+        tables = {"means": means(study)}
+        for control in CONTROLS:
+            if control in study.seeds:
+                tables[f"against {control}"] = differences(study, control)
+                tables[f"equal {control}"] = at_equal_score(study, control)
+        for name, table in tables.items():
+            begin, end = f"<!-- {preset}: {name} -->", "<!-- end -->"
+            pattern = re.compile(f"{re.escape(begin)}.*?{end}", re.DOTALL)
+            if not pattern.search(text):
+                raise AesopError(f"{PAGE}: has no place for the table `{name}`; write {begin} and {end} there.")
+            text = pattern.sub(lambda _: f"{begin}\n\n{table}\n\n{end}", text)  # noqa: B023 - used at once
+        draw(study, FIGURES / f"evidence-{preset}.png")
     write_atomically(PAGE, text)
-    draw(study, FIGURE)
