@@ -222,7 +222,9 @@ class Study:
             discriminator = PatchGANDiscriminator(ADVERSARY["features"], ADVERSARY["layers"])
             generator = Upscaler(draws=True)
             generator.load_state_dict(start, strict=False)
-            return PerceptualStage(generator, discriminator.to(memory_format=torch.channels_last), loss, None, config)
+            return PerceptualStage(
+                generator, discriminator.to(memory_format=torch.channels_last), {"pixel": loss}, config
+            )
 
         return self.known(f"{row}, seed {seed}", build, self.sizes.perceptual, (seed, 10 + seed))
 

@@ -118,19 +118,22 @@ def perceptual_stage(
     config = recipe.perceptual
     if config is None:
         raise SystemExit(f"{recipe.name} has no perceptual stage")
-    features = config.perceptual_loss.features
+    context, features = LossContext(recipe.scale, copy.deepcopy(autoencoder)), config.perceptual_loss.features
     if features.type == "vgg19":
         loss = PerceptualLoss(RandomVGG19(list(features.layers)), list(features.layers.values()))
     else:
         loss = PerceptualLoss(*features.build())
-    fidelity = config.fidelity_loss.build(LossContext(recipe.scale, copy.deepcopy(autoencoder)))
+    others = {name: section.build(context) for name, section in config.losses().items() if name != "perceptual"}
     discriminator = config.discriminator.build(config.crop)
-    return PerceptualStage(copy.deepcopy(generator), discriminator, fidelity, loss, config, fabric=fabric)
+    return PerceptualStage(
+        copy.deepcopy(generator), discriminator, {**others, "perceptual": loss}, config, fabric=fabric
+    )
 
 
 def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
     """Do the same iteration as the reference code does it."""
     adversary, weights = stage.adversaries[""], {term.name: term.weight for term in stage.terms}
+    fidelity = stage.terms[0]
     discriminator = adversary.network
     discriminator.requires_grad_(False)
     sr = stage.network(lr)
@@ -138,9 +141,9 @@ def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
         ema_sr = stage.result(lr)
     real = discriminator(hr).detach()
     total = (
-        stage.terms[0].weight * stage.fidelity_loss(sr, hr)
-        + weights["perceptual"] * stage.perceptual_loss(sr, hr)
-        + weights["artifact"] * artifact_loss(sr, hr, ema_sr)
+        fidelity.weight * stage.losses[fidelity.name](sr, hr)
+        + weights["perceptual"] * stage.losses["perceptual"](sr, hr)
+        + weights.get("artifact", 0) * artifact_loss(sr, hr, ema_sr)
         + weights["adversarial"] * RelativisticGANConfig().generator(real, discriminator(sr))
     )
     total.backward()
@@ -169,7 +172,7 @@ def autoencoder_components(fabric: Fabric, recipe: Recipe, autoencoder: AutoEnco
 def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[str, Callable[[], object]]:
     lr, hr = crops(fabric, recipe, "perceptual")
     sr = torch.rand_like(hr).requires_grad_()
-    ema_sr = torch.rand_like(hr)
+    ema_sr, fidelity = torch.rand_like(hr), stage.terms[0].name
 
     def generator() -> None:
         stage.network(lr).sum().backward()
@@ -191,8 +194,8 @@ def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[s
 
     parts: dict[str, Callable[[], object]] = {
         "generator": generator,
-        f"{stage.terms[0].name} loss (AE twice, once back)": lambda: stage.fidelity_loss(sr, hr).backward(),
-        "features (twice, once back)": lambda: stage.perceptual_loss(sr, hr).backward(),
+        f"{fidelity} loss (AE twice, once back)": lambda: stage.losses[fidelity](sr, hr).backward(),
+        "features (twice, once back)": lambda: stage.losses["perceptual"](sr, hr).backward(),
         "discriminator (twice, back to both)": discriminator,
         "artifact loss": lambda: artifact_loss(sr, hr, ema_sr).backward(),
         "EMA generator": ema,

@@ -16,6 +16,7 @@ from aesop.autoencoder import AutoEncoder
 from aesop.losses.aesop import AESOPLoss
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.losses.pixel import PixelLoss
+from aesop.losses.term import LossContext
 from aesop.networks.discriminators.vgg import VGGDiscriminator
 from aesop.networks.features import FrozenFeatures
 from aesop.networks.generators import SRVGGConfig
@@ -108,13 +109,19 @@ def stage_of(
     config: PerceptualConfig, networks: SimpleNamespace, *, sharpen: Any = None, fabric: Fabric | None = None
 ) -> PerceptualStage:
     precision = "64-true" if torch.get_default_dtype() == torch.float64 else "32-true"
-    built = networks.generator, networks.discriminators[0], networks.fidelity
     common: dict[str, Any] = {"sharpen": sharpen}
     common["fabric"] = fabric or Fabric(accelerator="cpu", devices=1, precision=precision)
-    perceptual = PerceptualLoss(networks.features, LAYERS)
+    built = networks.generator, networks.discriminators[0], losses_of(config, networks), config
     if config.gradient_loss is None:
-        return PerceptualStage(*built, perceptual, config, **common)
-    return SPSRStage(*built, perceptual, config, gradient_discriminator=networks.discriminators[1], **common)
+        return PerceptualStage(*built, **common)
+    return SPSRStage(*built, gradient_discriminator=networks.discriminators[1], **common)
+
+
+def losses_of(config: PerceptualConfig, networks: SimpleNamespace) -> dict[str, Any]:
+    silent = config.model_copy(update={"perceptual_loss": config.perceptual_loss.model_copy(update={"weight": 0})})
+    losses = silent.build_losses(LossContext(SCALE, networks.autoencoder))
+    losses[config.fidelity_loss.type] = networks.fidelity
+    return losses | {"perceptual": PerceptualLoss(networks.features, LAYERS)}
 
 
 def batches(count: int = STEPS) -> list[tuple[Tensor, Tensor]]:

@@ -81,7 +81,7 @@ def test_config_a_is_the_fidelity_network_on_bicubic_lr(tmp_path: Path, scale: i
     recipe = small_recipe(name="ablation-a", scale=scale)
     assert recipe.trained_stages() == ("fidelity", "perceptual")
     stage: PerceptualStage = stage_of(recipe, tmp_path, "perceptual")
-    loss = stage.fidelity_loss
+    loss = stage.losses["aesop"]
     assert isinstance(loss, AESOPLoss)
     _, hr = batch(recipe)
     with torch.no_grad():
@@ -210,7 +210,7 @@ def test_a_decoder_starts_as_the_file_that_is_named(tmp_path: Path, name: str, s
     check_weights(recipe)
     stage_name = "autoencoder" if name == "ablation-c" else "perceptual"
     stage = stage_of(recipe, tmp_path / "run", stage_name)
-    autoencoder = stage.network if stage_name == "autoencoder" else stage.fidelity_loss.autoencoder
+    autoencoder = stage.network if stage_name == "autoencoder" else stage.losses["aesop"].autoencoder
     assert same(autoencoder.decoder.state_dict(), network.state_dict())
 
 

@@ -19,6 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
+from aesop.losses.term import LossContext
 from aesop.run import StageFolder
 from aesop.training.loop import train_stage
 from aesop.training.perceptual import PerceptualStage
@@ -33,6 +34,7 @@ from stage_cases import (
     SeeingPixelLoss,
     batches,
     config_of,
+    losses_of,
     networks_of,
     parameters_of,
     parts_of,
@@ -158,14 +160,15 @@ def test_passes_of_an_iteration(silent: str, network: str):
 def test_what_has_a_weight_must_be_given():
     config = config_of("aesop-rrdb-128")
     nets = networks_of(config)
-    with pytest.raises(ValueError, match="perceptual loss must be given"):
-        PerceptualStage(nets.generator, nets.discriminators[0], nets.fidelity, None, config)
+    losses = losses_of(config, nets)
+    some = {name: loss for name, loss in losses.items() if name != "perceptual"}
+    with pytest.raises(ValueError, match="must be given: perceptual"):
+        PerceptualStage(nets.generator, nets.discriminators[0], some, config)
     with pytest.raises(ValueError, match="discriminator must be given"):
-        PerceptualStage(nets.generator, None, nets.fidelity, nets.features, config)
+        PerceptualStage(nets.generator, None, losses, config)
     silent = config_of("ldl-rrdb-128", *(f"perceptual.{kind}_loss.weight=0" for kind in ("perceptual", "adversarial")))
-    assert PerceptualStage(nets.generator, None, nets.fidelity, None, silent).step(*batches()[0]).keys() == {
-        "pixel", "artifact",
-    }  # fmt: skip
+    stage = PerceptualStage(nets.generator, None, silent.build_losses(LossContext(SCALE)), silent)
+    assert stage.step(*batches()[0]).keys() == {"pixel", "artifact"}
 
 
 def test_no_value_is_read_back_from_the_device(monkeypatch: pytest.MonkeyPatch):

@@ -160,6 +160,7 @@ def test_a_perceptual_stage_without_any_loss_is_refused():
     assert load_recipe("aesop-rrdb-128", silent[:3]).stages()
     with pytest.raises(RecipeError, match="all losses have weight 0; raise one of them"):
         load_recipe("aesop-rrdb-128", silent)
+    assert load_recipe("aesop-rrdb-128", [*silent, "perceptual.grid_loss.weight=1"]).stages()
 
 
 @given(st.integers(0, 999))

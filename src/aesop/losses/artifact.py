@@ -5,12 +5,13 @@ An artefact is where the residual varies wildly and the EMA generator, which is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from aesop.config import Config
+from aesop.losses.term import LossContext, LossSection, Term
 
 #: Side of the window of the local variance (LDL's code).
 WINDOW = 7
@@ -37,7 +38,13 @@ def artifact_loss(sr: Tensor, hr: Tensor, ema_sr: Tensor) -> Tensor:
     return F.l1_loss(weight * sr, weight * hr)
 
 
-class ArtifactLossConfig(Config):
+class ArtifactLossConfig(LossSection):
     """L_art of LDL."""
 
-    weight: float = Field(default=1.0, ge=0)
+    def build(self, context: LossContext) -> Callable[..., Tensor]:  # noqa: ARG002
+        """Return the loss."""
+        return artifact_loss
+
+    def term(self, name: str, loss: Callable[..., Tensor]) -> Term:
+        """Weigh the loss, which sees the EMA generator's SR too."""
+        return Term(name, self.weight, lambda sr, batch: loss(sr, batch.target, batch.ema_sr()))

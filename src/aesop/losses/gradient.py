@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from aesop.config import Config
+from aesop.losses.term import LossContext, LossSection
 from aesop.networks.spsr import gradient_map
 
 
@@ -15,7 +17,7 @@ def gradient_loss(sr: Tensor, hr: Tensor) -> Tensor:
     return F.l1_loss(gradient_map(sr), gradient_map(hr))
 
 
-class GradientLossConfig(Config):
+class GradientLossConfig(LossSection):
     """The gradient losses of SPSR; the weights are those of its code/options/train/train_spsr.json."""
 
     weight: float = Field(default=0.01, ge=0, description="of the pixel loss between gradient maps of SR and HR")
@@ -26,3 +28,7 @@ class GradientLossConfig(Config):
     fusion_iterations: int = Field(
         default=5000, ge=0, description="first iterations, in which nothing of G is trained but SPSR's fusion"
     )
+
+    def build(self, context: LossContext) -> Callable[..., Tensor]:  # noqa: ARG002
+        """Return the loss between gradient maps of SR and HR."""
+        return gradient_loss

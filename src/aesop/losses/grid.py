@@ -6,11 +6,13 @@ and a discriminator hardly tell it from texture (docs/evaluation.md, metric `gri
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from aesop.config import Config
+from aesop.losses.term import LossContext, LossSection
 
 
 def grid_loss(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
@@ -23,7 +25,9 @@ def grid_loss(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
     return (phases - phases.mean(dim=2, keepdim=True)).abs().mean()
 
 
-class GridLossConfig(Config):
+class GridLossConfig(LossSection):
     """The grid loss."""
 
-    weight: float = Field(default=1.0, ge=0)
+    def build(self, context: LossContext) -> Callable[..., Tensor]:
+        """Return the loss of the scale."""
+        return partial(grid_loss, scale=context.scale)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
+import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from aesop.autoencoder import AutoEncoder
 from aesop.config import Config
@@ -20,6 +21,13 @@ class Batch(NamedTuple):
     hr: Tensor
     #: HR, sharpened where the recipe says so.
     target: Tensor
+    #: The moving average of the generator.
+    ema: Callable[[Tensor], Tensor]
+
+    @torch.no_grad()
+    def ema_sr(self) -> Tensor:
+        """Return SR images of the moving average, without a graph."""
+        return self.ema(self.lr).to(self.hr.dtype)
 
 
 @dataclass(frozen=True)
@@ -41,17 +49,20 @@ class LossContext(NamedTuple):
 
 
 class LossSection(Config):
-    """A fidelity or perceptual loss: it maps SR and HR images, (N, 3, H, W) in [0, 1], to a scalar."""
+    """A loss of a recipe: it maps SR and HR images, (N, 3, H, W) in [0, 1], to a scalar."""
 
     #: Whether `build` needs the recipe's auto-encoder, which then is trained first.
     uses_autoencoder: ClassVar[bool] = False
 
-    type: Any
     weight: float = Field(default=1.0, ge=0)
 
     def check(self, crop: int) -> None:
         """Raise ValueError, with the mend, if the loss cannot take HR crops of `crop` pixels."""
 
-    def build(self, context: LossContext) -> nn.Module:
+    def build(self, context: LossContext) -> Callable[..., Tensor]:
         """Build the loss, unweighted."""
         raise NotImplementedError
+
+    def term(self, name: str, loss: Callable[..., Tensor]) -> Term:
+        """Weigh a loss of `build`; one that asks for more than the target overrides this."""
+        return Term(name, self.weight, lambda sr, batch: loss(sr, batch.target))

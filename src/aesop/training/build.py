@@ -64,8 +64,9 @@ def check_weights(recipe: Recipe) -> None:
     if perceptual is not None:
         if perceptual.discriminator_weights is not None:
             load_discriminator(perceptual.discriminator.build(perceptual.crop), perceptual.discriminator_weights)
-        if perceptual.perceptual_loss.weight and not perceptual.perceptual_loss.uses_autoencoder:
-            perceptual.perceptual_loss.build(LossContext(recipe.scale))
+        for section in perceptual.losses().values():
+            if section.weight and not section.uses_autoencoder:
+                section.build(LossContext(recipe.scale))
 
 
 def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str = "generator") -> nn.Module:
@@ -127,19 +128,17 @@ def _perceptual_stage(
     autoencoder = None
     if recipe.autoencoder is not None and config.uses_autoencoder:
         autoencoder = _autoencoder(run, recipe, recipe.autoencoder, fidelity)
-    context = LossContext(recipe.scale, autoencoder)
-    fidelity_loss = config.fidelity_loss.build(context)
     generator = fidelity
     if config.generator is not None:
         if not isinstance(fidelity, RRDBNet):
             raise ModelError("fidelity.weights: SPSR starts from an RRDB in its present layout; name such a file.")
         generator = config.generator.build(recipe.scale)
         generator.start_from(fidelity)
-    perceptual_loss = config.perceptual_loss.build(context) if config.perceptual_loss.weight else None
-    networks = generator, first, fidelity_loss, perceptual_loss, config
+    losses = config.build_losses(LossContext(recipe.scale, autoencoder))
     if gradient is None:
-        return PerceptualStage(*networks, sharpen=sharpen, fabric=fabric)
-    return SPSRStage(*networks, gradient_discriminator=second, sharpen=sharpen, fabric=fabric)
+        return PerceptualStage(generator, first, losses, config, sharpen=sharpen, fabric=fabric)
+    options = {"gradient_discriminator": second, "sharpen": sharpen, "fabric": fabric}
+    return SPSRStage(generator, first, losses, config, **options)
 
 
 def _decoder(recipe: Recipe, config: AutoEncoderConfig, fidelity: nn.Module) -> nn.Module:

@@ -12,15 +12,13 @@ the same two logits, each with the gradient that it would have alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.losses.artifact import artifact_loss
-from aesop.losses.grid import grid_loss
 from aesop.losses.term import Batch, Term
 from aesop.training.adversary import Adversary
 from aesop.training.recipe import PerceptualConfig
@@ -30,8 +28,8 @@ from aesop.training.stage import Sharpen, Stage
 class PerceptualStage(Stage[nn.Module]):
     """Train `generator`, which starts as the fidelity network, against `discriminator`.
 
-    `fidelity_loss` and `perceptual_loss` map (SR, HR) to a scalar; their networks are frozen. What `config` weighs at 0
-    is not run and may be None. `sharpen` makes the target of every loss but the adversarial one (Real-ESRGAN).
+    `losses` are those of `config.build_losses`, or others of the same names; what `config` weighs at 0 is not run and
+    may be missing. `sharpen` makes the target of every loss but the adversarial one (Real-ESRGAN).
     """
 
     name = "perceptual"
@@ -40,35 +38,30 @@ class PerceptualStage(Stage[nn.Module]):
         self,
         generator: nn.Module,
         discriminator: nn.Module | None,
-        fidelity_loss: nn.Module,
-        perceptual_loss: nn.Module | None,
+        losses: Mapping[str, Callable[..., Tensor]],
         config: PerceptualConfig,
         *,
         sharpen: Sharpen | None = None,
         fabric: Fabric | None = None,
     ) -> None:
         super().__init__(generator, config, fabric, self._parameters(generator, config))
-        if config.perceptual_loss.weight and perceptual_loss is None:
-            raise ValueError("perceptual_loss.weight is not 0, so a perceptual loss must be given")
+        weighed = {name: section for name, section in config.losses().items() if section.weight}
+        if missing := [name for name in weighed if name not in losses]:
+            raise ValueError(f"a loss of a weight that is not 0 must be given: {', '.join(missing)}")
         self.sharpen = sharpen
-        self.fidelity_loss = self.fabric.to_device(fidelity_loss)
-        self.perceptual_loss = self.fabric.to_device(perceptual_loss or nn.Module())
+        self.losses = {name: self.fabric.to_device(losses[name]) for name in weighed}
         self.adversaries: dict[str, Adversary] = {}
-        self._add_adversary("", discriminator, config.adversarial_loss.weight, config)
-        w_fid, w_percep = config.fidelity_loss.weight, config.perceptual_loss.weight
-        w_art, w_adv = config.artifact_loss.weight, config.adversarial_loss.weight
-        w_grid = config.grid_loss.weight
+        w_adv = config.adversarial_loss.weight
+        self._add_adversary("", discriminator, w_adv, config)
+        # The sum of eq. 9, or of eq. 3, in its order.
         self.terms = [
-            Term(config.fidelity_loss.type, w_fid, lambda sr, y: self.fidelity_loss(sr, y.target)),
-            Term("perceptual", w_percep, lambda sr, y: self.perceptual_loss(sr, y.target)),
-            Term("artifact", w_art, lambda sr, y: artifact_loss(sr, y.target, self._ema_sr(y))),
-            Term("grid", w_grid, lambda sr, y: grid_loss(sr, y.target, y.hr.shape[-1] // y.lr.shape[-1])),
+            *(section.term(name, self.losses[name]) for name, section in weighed.items()),
             Term("adversarial", w_adv, lambda sr, y: self.adversaries[""].loss(sr, y.hr), keeps_graph=True),
         ]
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Take one iteration of all networks."""
-        batch = Batch(lr, hr, hr if self.sharpen is None else self.sharpen(hr))
+        batch = Batch(lr, hr, hr if self.sharpen is None else self.sharpen(hr), self.result)
         output = self._upscale(lr)
         sr = output.detach().requires_grad_()
         # For the comparison of both losses' scales (figure 9), at the cost of one pass over the pixels.
@@ -88,10 +81,6 @@ class PerceptualStage(Stage[nn.Module]):
             loss = term.loss(sr, batch)
         self.fabric.backward(term.weight * loss, inputs=[sr], retain_graph=term.keeps_graph)
         return loss.detach()
-
-    @torch.no_grad()
-    def _ema_sr(self, batch: Batch) -> Tensor:
-        return self.result(batch.lr).to(batch.hr.dtype)
 
     def _add_adversary(
         self, prefix: str, discriminator: nn.Module | None, weight: float, config: PerceptualConfig

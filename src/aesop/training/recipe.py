@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
+from torch import Tensor
 
 from aesop.config import Config, extendable
 from aesop.degradation import BSRGANDegradationConfig, DegradationSection, RealESRGANDegradationConfig
@@ -19,7 +20,7 @@ from aesop.losses.low_pass import LowPassLossConfig
 from aesop.losses.lr_consistency import LRConsistencyLossConfig
 from aesop.losses.perceptual import PerceptualLossConfig
 from aesop.losses.pixel import PixelLossConfig
-from aesop.losses.term import LossSection
+from aesop.losses.term import LossContext, LossSection
 from aesop.networks.discriminators import DiscriminatorConfig
 from aesop.networks.discriminators.vgg import VGGDiscriminatorConfig
 from aesop.networks.generators import GeneratorConfig
@@ -113,15 +114,29 @@ class PerceptualConfig(StageConfig):
     discriminator: DiscriminatorConfig = VGGDiscriminatorConfig()
     discriminator_weights: Path | None = Field(default=None, description="file that the discriminator starts from")
 
+    def losses(self) -> dict[str, LossSection]:
+        """Return the terms of eq. 9 but L_adv, and those that are not in it, by their names in a log."""
+        sections = {
+            self.fidelity_loss.type: self.fidelity_loss,
+            "perceptual": self.perceptual_loss,
+            "artifact": self.artifact_loss,
+            "grid": self.grid_loss,
+            "gradient": self.gradient_loss,
+        }
+        return {name: section for name, section in sections.items() if section is not None}
+
+    def build_losses(self, context: LossContext) -> dict[str, Callable[..., Tensor]]:
+        """Build those of a weight, unweighted."""
+        return {name: section.build(context) for name, section in self.losses().items() if section.weight}
+
     @property
     def uses_autoencoder(self) -> bool:
         """Whether one of its losses needs the auto-encoder, which then is trained first."""
-        return self.fidelity_loss.uses_autoencoder or self.perceptual_loss.uses_autoencoder
+        return any(section.uses_autoencoder for section in self.losses().values())
 
     @model_validator(mode="after")
     def _something_is_trained(self) -> PerceptualConfig:
-        losses = self.fidelity_loss, self.perceptual_loss, self.artifact_loss, self.adversarial_loss, self.gradient_loss
-        if not any(loss is not None and loss.weight for loss in losses):
+        if not any(section.weight for section in (*self.losses().values(), self.adversarial_loss)):
             raise ValueError("all losses have weight 0; raise one of them")
         return self
 
@@ -194,8 +209,8 @@ class Recipe(Config):
 
     def _check_perceptual(self, perceptual: PerceptualConfig) -> None:
         _prefixed("perceptual.crop", perceptual.discriminator.check, perceptual.crop)
-        _prefixed("perceptual.crop", perceptual.perceptual_loss.check, perceptual.crop)
-        _prefixed("perceptual.fidelity_loss", perceptual.fidelity_loss.check, perceptual.crop)
+        for section in perceptual.losses().values():
+            _prefixed("perceptual.crop", section.check, perceptual.crop)
         if perceptual.generator is not None:
             sections = perceptual.generator, self.generator
             around, within = (section.model_dump(exclude={"type"}) for section in sections)

@@ -6,12 +6,12 @@ fusion, which starts fresh, is trained in the first iterations.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.losses.gradient import GradientLossConfig, gradient_loss
 from aesop.losses.term import Batch, Term
 from aesop.networks.spsr import SPSRNet, gradient_map
 from aesop.training.perceptual import PerceptualStage
@@ -26,27 +26,22 @@ class SPSRStage(PerceptualStage):
         self,
         generator: nn.Module,
         discriminator: nn.Module | None,
-        fidelity_loss: nn.Module,
-        perceptual_loss: nn.Module | None,
+        losses: Mapping[str, Callable[..., Tensor]],
         config: PerceptualConfig,
         *,
         gradient_discriminator: nn.Module | None = None,
         **options: Any,
     ) -> None:
         """Take what `PerceptualStage` takes, and the discriminator of gradient maps."""
-        super().__init__(generator, discriminator, fidelity_loss, perceptual_loss, config, **options)
-        weights = config.gradient_loss or GradientLossConfig()
+        super().__init__(generator, discriminator, losses, config, **options)
+        if (weights := config.gradient_loss) is None:
+            raise ValueError("SPSR's stage needs a section gradient_loss")
         self.branch_weight = weights.branch_weight
         self._add_adversary("gradient_", gradient_discriminator, weights.adversarial_weight, config)
         if isinstance(generator, SPSRNet):
             self.trained.mark_forward_method("sr_and_gradient")
-        *others, adversarial = self.terms
-        self.terms = [
-            *others,
-            Term("gradient", weights.weight, lambda sr, y: gradient_loss(sr, y.target)),
-            adversarial,
-            Term("gradient_adversarial", weights.adversarial_weight, self._gradient_adversarial, keeps_graph=True),
-        ]
+        w_adv = weights.adversarial_weight
+        self.terms.append(Term("gradient_adversarial", w_adv, self._gradient_adversarial, keeps_graph=True))
 
     def _gradient_adversarial(self, sr: Tensor, batch: Batch) -> Tensor:
         return self.adversaries["gradient_"].loss(gradient_map(sr), gradient_map(batch.hr))
