@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
 import subprocess
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
 import aesop
+
+
+def test_only_public_names_are_listed():
+    assert dir(aesop) == sorted(aesop.__all__)
+    assert not [name for name in dir(aesop) if inspect.ismodule(getattr(aesop, name))]
+    with pytest.raises(AttributeError, match="no attribute 'Any'"):
+        aesop.Any  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_editors_see_the_names_that_are_imported_on_use():
+    """The block that type checkers read, and the one that runs."""
+    tree = ast.parse(Path(aesop.__file__).read_text(encoding="utf-8"))
+    seen = {(node.module, name.name, name.asname) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+            for name in node.names if name.asname}  # fmt: skip
+    assert {name for _, _, name in seen} | {"__version__"} == set(aesop.__all__)
+    for module, name, public in seen:
+        assert name == public
+        assert getattr(importlib.import_module(str(module)), name) is getattr(aesop, name)
 
 
 @pytest.mark.parametrize("name", aesop.__all__)

@@ -15,14 +15,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from aesop.cli.degrade import degrade
+from aesop import degrade, load_recipe
+from aesop.cli.degrade import degrade as command
 from aesop.data.pictures import read_picture, write_picture
 from aesop.degradation import BSRGANDegradationConfig, DegradationSection, RealESRGANDegradationConfig
 from aesop.degradation.draws import Draws
 from aesop.degradation.filtering import sharpen
 from aesop.degradation.pool import PairPool
-from aesop.degradation.sheet import write_sheet
 from aesop.errors import AesopError, DataError
+from aesop.training.recipe import DataConfig
 from helpers import synthetic_picture
 
 #: Everything but noise and, as good as, JPEG; and nothing at all but resizing to the LR size.
@@ -260,7 +261,7 @@ def test_one_key_of_the_second_round_leaves_its_others_as_published() -> None:
 
 def run(*arguments: str) -> Any:
     app = typer.Typer()
-    app.command()(degrade)
+    app.command()(command)
     return CliRunner().invoke(app, arguments)
 
 
@@ -281,7 +282,8 @@ def test_degrade_without_a_degradation_shows_bicubic(tmp_path: Path) -> None:
 def test_sheet_shows_each_seed(tmp_path: Path) -> None:
     picture, output = tmp_path / "in.png", tmp_path / "sheet.png"
     write_picture(picture, synthetic_picture(120, 140, 0))
-    write_sheet(picture, output, real_esrgan(), 4, count=3, seed=7, shrink=1)
+    recipe = load_recipe("laptop").model_copy(update={"degradation": real_esrgan(), "data": DataConfig(shrink=1)})
+    degrade(recipe, picture, output, count=3, seed=7)
     sheet = read_picture(output)
     degradation = real_esrgan().build(4, 96)
     hr = torch.from_numpy(synthetic_picture(120, 140, 0)[12:108, 22:118]).permute(2, 0, 1)[None].float() / 255

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from aesop.data.pictures import find_pictures, read_picture, write_picture
-from aesop.demo.demo import METRICS as MEASURED
-from aesop.demo.demo import PACKAGES, PIXEL, QUICK, demo, seconds
-from aesop.demo.photos import FEWEST, HELD_OUT, LONGEST, MOST, gather
+from aesop.demos.demo import METRICS as MEASURED
+from aesop.demos.demo import PACKAGES, PIXEL, QUICK, demo, seconds
+from aesop.demos.photos import FEWEST, HELD_OUT, LONGEST, MOST, gather
 from aesop.errors import AesopError, DataError, MissingExtraError, RunError
 from aesop.evaluation.intervals import FEWEST as FEWEST_FOR_INTERVALS
 from aesop.metrics import METRICS

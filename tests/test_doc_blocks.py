@@ -32,7 +32,7 @@ CHECKED = {
     "README.md": ["shell", "shell", "python", "shell"],
     "CONTRIBUTING.md": [],
     "analysis.md": ["synopsis", "python"],
-    "evaluation.md": ["synopsis", "test_evaluate_output.py", "synopsis", "python"],
+    "evaluation.md": ["synopsis", "python", "test_evaluate_output.py", "synopsis", "python"],
     "extending.md": ["test_extending.py"] * 7,
     "known_posterior.md": [],
     "method.md": [],

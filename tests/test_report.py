@@ -14,12 +14,12 @@ import pytest
 from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.results import Evaluation, ModelFile, Result
 from aesop.reports.plots import chart, mark
-from aesop.reports.report import breakable, find_starts, report_text, short_path, write_report
+from aesop.reports.report import breakable, find_starts, report, report_text, short_path
 from report_samples import HOSTILE, Parsed, evaluated, evaluation, training
 
 
 def test_nothing_outside_the_file_is_referred_to(tmp_path: Path):
-    write_report(evaluation(), tmp_path / "r.html", [evaluated("p0")], published=True, training=training())
+    report(evaluation(), tmp_path / "r.html", [evaluated("p0")], published=True, training=training())
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     parsed = Parsed(text)
     for tag, attributes in parsed.elements:

@@ -20,7 +20,7 @@ from PIL import Image
 from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.evaluation.results import Evaluation, Result
-from aesop.reports.report import write_report
+from aesop.reports.report import report
 from report_samples import HOSTILE, evaluated, training
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -63,7 +63,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, pictures: list[EvaluatedPictu
     path = tmp_path_factory.mktemp("report") / "report.html"
     curve = MeasuredCurve("twin to net", {"alpha 0": "a", "alpha 1": "b"}, evaluation=evaluation_of({"a": 1, "b": 2}))
     evaluation = evaluation_of({"bicubic": 0, "twin": 1, "net": 2}, "twin")
-    write_report(evaluation, path, pictures, curves=[curve], training=training(facts=[("odd", HOSTILE)]))
+    report(evaluation, path, pictures, curves=[curve], training=training(facts=[("odd", HOSTILE)]))
     return path
 
 

@@ -18,10 +18,8 @@ def degrade(
     seed: Annotated[int, Option(min=0, metavar="N", help="Seed of the first one; counts up.")] = 0,
 ) -> None:
     """Show a recipe's degradation on a picture."""
-    from aesop.degradation.sheet import write_sheet
+    from aesop.analysis.degradations import degrade as run
     from aesop.files import printable
-    from aesop.training.recipe_files import load_recipe
 
-    loaded = load_recipe(recipe)
-    write_sheet(picture, output, loaded.degradation, loaded.scale, count=count, seed=seed, shrink=loaded.data.shrink)
+    run(recipe, picture, output, count=count, seed=seed)
     print(printable(output))

@@ -25,8 +25,8 @@ def demo(
     Takes some minutes on a CPU. Both networks are trained on photographs and measured on others.
     """
     share_cores()
-    from aesop.demo.demo import QUICK
-    from aesop.demo.demo import demo as run_demo
+    from aesop.demos.demo import QUICK
+    from aesop.demos.demo import demo as run_demo
     from aesop.evaluation.terminal import print_tables
 
     evaluation, report = run_demo(run, photos, overrides=QUICK if quick else (), device=device)

@@ -86,7 +86,6 @@ def evaluate(
     from aesop.evaluation.curves import MeasuredCurve, evaluate_curves, open_curves
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.export import to_csv, to_latex, to_markdown
-    from aesop.evaluation.pictures import pictures
     from aesop.evaluation.terminal import print_tables
     from aesop.files import printable, require_writable, write_atomically
     from aesop.reports.report import report_text
@@ -125,16 +124,13 @@ def evaluate(
                 failed.append(error)
             evaluation.notes += [note for one in curves for note in one.notes()]
 
-            def write_page() -> str:
-                shown = pictures(evaluation)
-                return report_text(evaluation, shown, megabytes=report_size, published=published, curves=curves)
-
+            page = partial(report_text, megabytes=report_size, published=published, curves=curves)
             writers = (
                 (json, evaluation.to_json),
                 (csv, partial(to_csv, evaluation, paper=published)),
                 (markdown, partial(to_markdown, evaluation, paper=published)),
                 (latex, partial(to_latex, evaluation, paper=published)),
-                (report, write_page),
+                (report, partial(page, evaluation)),
             )
             written = []
             for path, write in writers:

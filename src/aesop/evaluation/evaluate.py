@@ -34,14 +34,14 @@ def evaluate(
     *,
     scale: int | None = None,
     metrics: Sequence[str] | None = None,
-    autoencoder: Path | None = None,
+    autoencoder: Path | str | None = None,
     device: str = "auto",
     processes: int | None = 1,
     cache: bool = True,
-    benchmarks_folder: Path | None = None,
+    benchmarks_folder: Path | str | None = None,
     against: str | Path | None = None,
     imports: Sequence[str] = (),
-    sr_folder: Path | None = None,
+    sr_folder: Path | str | None = None,
 ) -> Evaluation:
     """Measure every model on every benchmark; what an earlier call has measured is not measured again.
 
@@ -65,7 +65,7 @@ def evaluate(
         benchmarks_folder: where benchmarks are that are given by name.
         against: the model that others are compared with; None for the first.
         imports: modules that the models' files refer to, to be imported in every process.
-        sr_folder: where SR pictures go, as `BENCHMARK/MODEL/PICTURE.png`; `pictures(evaluation)` reads them.
+        sr_folder: where SR pictures go, as `BENCHMARK/MODEL/PICTURE.png`; `aesop.report` shows them.
 
     Raises:
         AesopError: before anything is measured, for models that cannot be loaded or are of different scales, unknown
@@ -73,6 +73,8 @@ def evaluate(
         RunError: where the disk is full or a process was killed; finished pictures are kept.
 
     """
+    folders = autoencoder, benchmarks_folder, sr_folder
+    autoencoder, benchmarks_folder, sr_folder = (None if given is None else Path(given) for given in folders)
     names = _metric_names(metrics, autoencoder is not None)
     if not (models and benchmarks and names):
         raise AesopError("Nothing to evaluate: name a model, a benchmark folder and a metric.")

@@ -26,6 +26,7 @@ from aesop.errors import AesopError
 from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import EvaluatedPicture
+from aesop.evaluation.pictures import pictures as evaluated_pictures
 from aesop.evaluation.results import Evaluation, ModelFile
 from aesop.evaluation.tabulate import heading, notes, signed, tabulate
 from aesop.files import write_atomically
@@ -46,11 +47,11 @@ MEGABYTES = 25
 PLOTLY = "plotly-basic.min.js"
 
 
-def write_report(
-    evaluation: Evaluation, path: Path, pictures: Iterable[EvaluatedPicture] | None = None, **options: Any
+def report(
+    evaluation: Evaluation, path: Path | str, pictures: Iterable[EvaluatedPicture] | None = None, **options: Any
 ) -> None:
-    """Write the report to `path`, atomically; `pictures` and `options` are those of `report_text`."""
-    write_atomically(path, report_text(evaluation, pictures, **options))
+    """Write the report on what `evaluate` returned to `path`, atomically; the rest is for `report_text`."""
+    write_atomically(Path(path), report_text(evaluation, pictures, **options))
 
 
 def report_text(
@@ -66,7 +67,7 @@ def report_text(
 
     Args:
         evaluation: what was measured.
-        pictures: those of this evaluation; without them there are only their values.
+        pictures: those of this evaluation; unset, those of its `sr_folder`. Without them there are only their values.
         megabytes: what all pictures together may take.
         curves: lines in the plot.
         published: whether to show what the paper prints for the same benchmarks and metrics.
@@ -74,6 +75,8 @@ def report_text(
 
     """
     names = list(dict.fromkeys((result.benchmark, name) for result in evaluation.results for name in result.pictures))
+    if pictures is None and evaluation.sr_folder is not None:
+        pictures = evaluated_pictures(evaluation)
     shown = None if pictures is None else show(pictures, len(names), round(megabytes * 10**6))
     comparisons = compare(evaluation, find_starts(evaluation.files))
     marks = {model: mark(index) for index, model in enumerate(evaluation.models)}

@@ -18,15 +18,14 @@ from typing import Any
 from joblib import cpu_count
 
 from aesop.autoencoder import AutoEncoder
-from aesop.demo.photos import PACKAGE, Photos, gather
+from aesop.demos.photos import PACKAGE, Photos, gather
 from aesop.errors import MissingExtraError
 from aesop.evaluation.curves import Curve, between, evaluate_curves
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import BICUBIC
-from aesop.evaluation.pictures import pictures
 from aesop.metrics.grid import PERIODS
 from aesop.progress import duration
-from aesop.reports.report import write_report
+from aesop.reports.report import report
 from aesop.reports.training import TrainingSection
 from aesop.run import STAGES, Run
 from aesop.training.recipe_files import load_recipe
@@ -119,10 +118,9 @@ def _measure(folder: Path, runs: Mapping[str, Run], photos: Photos, given: Path,
         stages += [(f"perceptual stage, {name}", log) for name, log in twins.items()]
         facts = _facts(evaluation, ours, photos)
         facts += [(title, f"{log[-1]['iteration']:,} iterations, {duration(seconds(log))}") for title, log in stages]
-        write_report(
+        report(
             evaluation,
             folder / "report.html",
-            pictures(evaluation),
             curves=evaluate_curves(curves, partial(measured, metrics=("psnr", "lpips-proxy"))),
             training=TrainingSection(**logs, perceptual=twins, facts=facts, commands=_commands(given)),
         )

@@ -10,25 +10,28 @@ from torch import Tensor
 
 from aesop.data import bicubic
 from aesop.data.pictures import read_picture, to_float, to_levels, to_picture, to_planes, write_picture
-from aesop.degradation.section import DegradationSection
 from aesop.errors import DataError
-from aesop.files import require_writable
+from aesop.files import os_errors_explained, require_writable
+from aesop.training.recipe import Recipe
+from aesop.training.recipe_files import load_recipe
 
 #: Sides in pixels of what is shown without a degradation, and of the least that is.
 SHOWN, SMALLEST = 400, 64
 LABEL, GAP = 16, 4
 
 
-def write_sheet(
-    picture: Path, output: Path, section: DegradationSection | None, scale: int, *, count: int, seed: int, shrink: int
-) -> None:
+@os_errors_explained()
+def degrade(recipe: Recipe | str, picture: Path | str, output: Path | str, *, count: int = 6, seed: int = 0) -> None:
     """Write the middle of `picture` and `count` degradations of it, each LR pixel a square, side by side to `output`.
 
-    Seeds are `seed`, `seed` + 1, ...; without a `section` there is one degradation, bicubic. `shrink` downscales the
-    picture first, as training does.
-    Raises DataError where the picture is unreadable or too small or `output` has no picture's suffix, RunError where
-    `output` cannot be written.
+    Seeds are `seed`, `seed` + 1, ...; a recipe without a degradation has one, bicubic. The picture is shrunk first, as
+    for training.
+    Raises RecipeError for an unknown recipe, DataError where the picture is unreadable or too small or `output` has no
+    picture's suffix, RunError where `output` cannot be written.
     """
+    recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    section, scale, shrink = recipe.degradation, recipe.scale, recipe.data.shrink
+    picture, output = Path(picture), Path(output)
     require_writable(output)
     planes = to_planes(read_picture(picture))
     if shrink > 1:
