@@ -229,7 +229,7 @@ def test_files_that_do_not_fit_are_one_sentence(tmp_path: Path):
     for key, name, message in (
         ("fidelity.weights", "x2", r"fidelity\.weights: .*x2\.safetensors has scale 2; the recipe has 4"),
         ("fidelity.weights", "wide", r"holds .* parameters, not the recipe's generator"),
-        ("fidelity.weights", "missing", r"missing\.safetensors: no such model file"),
+        ("fidelity.weights", "missing", r"fidelity\.weights: .*missing\.safetensors: no such model file"),
         ("autoencoder.decoder_weights", "x2", r"decoder_weights: .* has scale 2; the recipe has 4"),
         ("autoencoder.decoder_weights", "rrdb", r"autoencoder\.decoder_weights: .* holds RRDB .*decoder"),
         ("autoencoder.decoder_weights", "ae", r"is an auto-encoder; a generator is expected"),

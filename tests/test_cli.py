@@ -140,3 +140,21 @@ main(warns)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert (run.stdout, run.stderr) == ("", "")
+
+
+def test_warnings_of_ones_own_modules_are_shown(tmp_path: Path):
+    """As they are imported, and when they run."""
+    (tmp_path / "mine.py").write_text("import warnings\nwarnings.warn('first')\ndef f(): warnings.warn('second')\n")
+    script = """
+import sys, warnings
+from aesop.cli import main
+from aesop.cli.options import import_modules
+def warns():
+    import_modules(["mine"])
+    sys.modules["mine"].f()
+    warnings.warn("a library's")
+main(warns)
+"""
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stderr
+    assert re.findall(r"UserWarning: (.*)", said) == ["first", "second"]

@@ -13,8 +13,9 @@ import pytest
 
 from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.results import Evaluation, ModelFile, Result
+from aesop.files import short_path
 from aesop.reports.plots import chart, mark
-from aesop.reports.report import breakable, find_starts, report, report_text, short_path
+from aesop.reports.report import breakable, find_starts, report, report_text
 from report_samples import HOSTILE, Parsed, evaluated, evaluation, training
 
 
@@ -137,6 +138,10 @@ def test_files_are_named_without_the_folders_above_them(monkeypatch: pytest.Monk
     assert str(tmp_path) not in text
     assert "/x/y" not in text
     assert short_path("../b") == "../b"
+    said = found.to_json()
+    assert "runs/net_a" in said
+    assert str(tmp_path) not in said
+    assert "/x/y" not in said
 
 
 def test_starts_are_found_in_run_folders(tmp_path: Path):

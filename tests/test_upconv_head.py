@@ -14,6 +14,7 @@ from aesop.networks.spandrel_any import SpandrelConfig
 from aesop.networks.state_dicts import write_state
 from aesop.networks.upconv import Reheaded, UpConvHeadConfig
 from aesop.run import Run
+from aesop.training.build import check_weights
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
 from helpers import synthetic_pictures
@@ -77,6 +78,8 @@ def test_what_does_not_fit_is_named(tmp_path: Path, released: Path) -> None:
     drct = DRCTConfig(type="drct", features=8, groups=1, heads=2, growth=4, window=4, mlp_ratio=2).build(4)
     with pytest.raises(ValueError, match="does not end in one convolution and a pixel shuffle"):
         Reheaded(drct, 4, 4)
+    with pytest.raises(ModelError, match=r"^fidelity\.body_weights: .*none\.pth: no such model file"):
+        check_weights(load_recipe(recipe_file(tmp_path, tmp_path / "none.pth")))
     other = tmp_path / "other.safetensors"
     write_state(other, drct.state_dict(), {})
     synthetic_pictures(tmp_path / "pictures", 3, 64)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import re
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -66,9 +68,13 @@ def complaint(error: ErrorDetails, key: str) -> str:
         return f"unknown key `{key and f'{key}.'}{context['key']}`; {context['hint']}"
     if error["type"] == "missing":
         return f"{named} is missing; set it"
+    if key.endswith(".[key]"):
+        named = f"a key of `{key.rpartition('.')[0].rpartition('.')[0]}`"
     given = "" if isinstance(error["input"], dict) else f" (it is {_as_yaml(error['input'])})"
     if error["type"] == "union_tag_invalid":
         tags = context["expected_tags"].replace("'", "")
+        if error["input"].get("type") is None:
+            return f"`{key}.type` is missing; set it to one of {tags}"
         return f"`{key}.type` must be one of {tags} (it is {_as_yaml(error['input'].get('type'))})"
     if (expected := _EXPECTED.get(error["type"])) is not None:
         return f"{named} must be {expected.format(**context).replace(chr(39), '')}{given}"
@@ -110,6 +116,8 @@ def named_class(text: str, base: type[Class]) -> type[Class]:
 
 def import_here(module: str) -> ModuleType:
     """Import a user's module, from the present folder or wherever Python looks; raises ValueError if that fails."""
+    if ("ignore", None, Warning, None, 0) in warnings.filters:  # as commands silence libraries; not what is the user's
+        warnings.filterwarnings("default", module=rf"{re.escape(module)}(\.|$)")
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -95,6 +96,19 @@ def require_writable(path: Path) -> None:
 def printable(path: Path | str | bytes) -> str:
     r"""Return `path` as text to print and store; bytes of a name that are not UTF-8 become `\xe9` and the like."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def short_path(path: str) -> str:
+    """A path as it was named; of an absolute one, what is below the working folder, or else its last part."""
+    given = Path(path)
+    if not given.is_absolute():
+        return path
+    return str(given.relative_to(Path.cwd())) if given.is_relative_to(Path.cwd()) else given.name
+
+
+def without_folders(text: str) -> str:
+    """A sentence without the folders of absolute paths."""
+    return re.sub(r"(?<![\w.:/])/(?:[^/\s:,;'\"]+/)+", "", text.replace(f"{Path.cwd()}/", ""))
 
 
 def write_atomically(path: Path, text: str) -> None:

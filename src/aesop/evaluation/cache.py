@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from aesop.files import explained, printable
+
 #: A number, or the features of a picture, (n, d), for a metric of sets.
 Value = float | np.ndarray
 
@@ -73,8 +75,9 @@ class Cache:
         self._file.execute("CREATE TABLE IF NOT EXISTS measured (key TEXT PRIMARY KEY, value) WITHOUT ROWID")
 
     def _give_up(self, error: Exception) -> None:
+        what = explained(error, self._path) if isinstance(error, OSError) else f"{printable(str(self._path))}: {error}."
         mend = "name another folder in $AESOP_CACHE, or delete the file if it is damaged"
-        print(f"{self._path}: measuring without a cache ({error}); {mend}.", file=sys.stderr)
+        print(f"{what} Measuring without a cache; {mend}.", file=sys.stderr)
         self._open(":memory:")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aesop.evaluation.intervals import Interval, mean_interval
-from aesop.files import write_atomically
+from aesop.files import short_path, without_folders, write_atomically
 
 if TYPE_CHECKING:
     from aesop.data.benchmarks import Benchmark
@@ -175,6 +175,10 @@ class Evaluation:
             entry["interval"] = result.interval
             entry["count"] = result.count
             entry["pictures"] = {name: _json_value(value) for name, value in result.pictures.items()}
+        for file in (*document["files"].values(), document["autoencoder"] or {}):
+            file |= {name: short_path(path) for name, path in file.items() if name == "path"}
+        for entry in document["failures"]:
+            entry["reason"] = without_folders(entry["reason"])
         document["against"] = self.against or next(iter(self.models), None)
         document["differences"] = [asdict(found) | {"significant": found.significant} for found in self.differences()]
         text = json.dumps(document, indent=1, allow_nan=False) + "\n"

@@ -165,11 +165,15 @@ def load_discriminator(discriminator: nn.Module, path: Path | str) -> None:
 
     Raises ModelError if the file cannot be read, or is of another type, width or crop.
     """
-    state = read_state(path)
+    setting = "perceptual.discriminator_weights"
+    try:
+        state = read_state(path)
+    except ModelError as error:
+        raise ModelError(f"{setting}: {error}") from error
     try:
         discriminator.load_state_dict(state)
     except RuntimeError as error:
-        kind, setting = kind_of_network(state), "perceptual.discriminator_weights"
+        kind = kind_of_network(state)
         if kind.startswith(("an ", "a generator")):
             raise ModelError(f"{setting}: {path} is {kind}; a discriminator is expected here.") from error
         held, wanted = _shapes(state), _shapes(discriminator.state_dict())

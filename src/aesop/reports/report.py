@@ -29,7 +29,7 @@ from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.evaluation.pictures import pictures as evaluated_pictures
 from aesop.evaluation.results import Evaluation, ModelFile
 from aesop.evaluation.tabulate import heading, notes, signed, tabulate
-from aesop.files import write_atomically
+from aesop.files import short_path, without_folders, write_atomically
 from aesop.metrics import METRICS
 from aesop.reports.pictures import PATCH, show
 from aesop.reports.plots import COLOURS, DISTORTION, PERCEPTION, mark, plot
@@ -161,19 +161,6 @@ def _environment() -> Environment:
 def breakable(text: str) -> Markup:
     """A name, escaped, that a line may break in after _ - / and a full stop."""
     return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_\-/.])(?=[^_\-/.])", text))
-
-
-def short_path(path: str) -> str:
-    """A path as it was named; of an absolute one, what is below the working folder, or else its last part."""
-    given = Path(path)
-    if not given.is_absolute():
-        return path
-    return str(given.relative_to(Path.cwd())) if given.is_relative_to(Path.cwd()) else given.name
-
-
-def without_folders(text: str) -> str:
-    """A sentence without the folders of absolute paths."""
-    return re.sub(r"(?<![\w.:/])/(?:[^/\s:,;'\"]+/)+", "", text.replace(f"{Path.cwd()}/", ""))
 
 
 def _described(name: str) -> dict[str, Any]:

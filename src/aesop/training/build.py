@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -24,6 +26,8 @@ from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import AutoEncoderConfig, PerceptualConfig, Recipe
 from aesop.training.spsr import SPSRStage
 from aesop.training.stage import Sharpen, Stage
+
+Loaded = TypeVar("Loaded")
 
 
 def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sharpen | None = None) -> Stage:
@@ -54,10 +58,10 @@ def check_weights(recipe: Recipe) -> None:
         _keep_body(recipe.generator.build(recipe.scale), recipe)
     autoencoder, perceptual = recipe.autoencoder, recipe.perceptual
     if autoencoder is not None and "autoencoder" in recipe.stages():
-        if autoencoder.weights is not None and (scale := AutoEncoder.load(autoencoder.weights).scale) != recipe.scale:
-            raise ModelError(
-                f"autoencoder.weights: {autoencoder.weights} has scale {scale}; the recipe has {recipe.scale}."
-            )
+        if (path := autoencoder.weights) is not None:
+            scale = _loaded("autoencoder.weights", AutoEncoder.load, path).scale
+            if scale != recipe.scale:
+                raise ModelError(f"autoencoder.weights: {path} has scale {scale}; the recipe has {recipe.scale}.")
         if autoencoder.decoder_weights is not None:
             section = recipe.network("autoencoder")
             starting_network(section, recipe.scale, autoencoder.decoder_weights, "autoencoder.decoder")
@@ -77,7 +81,7 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
     weights = "fidelity.weights" if key == "generator" else f"{key}_weights"
     if path.is_dir():
         path = Run(path).stage("fidelity").network
-    loaded = load_generator(path)
+    loaded = _loaded(weights, load_generator, path)
     if loaded.scale != scale:
         raise ModelError(f"{weights}: {path} has scale {loaded.scale}; the recipe has {scale}.")
     network = section.build(scale)
@@ -107,11 +111,19 @@ def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str 
     return network.train()
 
 
+def _loaded(key: str, load: Callable[[Path], Loaded], path: Path) -> Loaded:
+    """Load the file at a key of the recipe, which its errors name."""
+    try:
+        return load(path)
+    except ModelError as error:
+        raise ModelError(f"{key}: {error}") from error
+
+
 def _keep_body(generator: nn.Module, recipe: Recipe) -> None:
     path = recipe.fidelity.body_weights
     if path is not None and isinstance(generator, Reheaded):
         try:
-            generator.keep(load_generator(path).model)
+            generator.keep(_loaded("fidelity.body_weights", load_generator, path).model)
         except ValueError as error:
             raise ModelError(f"fidelity.body_weights: {path} {error}.") from error
 
