@@ -337,7 +337,7 @@ def test_run_folders_from_training_to_pictures(
     )  # fmt: skip
     document = json.loads((tmp_path / "o.json").read_text())
     for path, found in ((stored, document["files"]["run"]), (encoded_by, document["autoencoder"])):
-        assert found == {"path": str(run), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        assert found == {"path": run.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     with pytest.raises(ModelError, match="is an auto-encoder for scale 4; one for scale 2"):
         evaluate(["bicubic"], [bench], scale=2, autoencoder=run)
     results = {entry["metric"]: entry["pictures"] for entry in document["results"]}

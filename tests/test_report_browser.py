@@ -234,6 +234,56 @@ def test_sides_swap_and_pictures_are_ordered_by_their_difference(browser: Any):
     assert "PSNR +0.500 dB from left to right" in one(browser, "article .live").text
 
 
+#: Text that is hard to read: its contrast with what lies behind it, by the WCAG's formula, and what it says.
+UNREADABLE = """
+const parsed = text => (text.match(/[\\d.]+/g) || []).map(Number);
+const over = ([r, g, b, a = 1], below) => [r, g, b].map((value, i) => a * value + (1 - a) * below[i]);
+const behind = node => {
+  if (!node) return [255, 255, 255];
+  const colour = parsed(getComputedStyle(node).backgroundColor);
+  return colour[3] === undefined ? colour : over(colour, behind(node.parentElement));
+};
+const luminance = colour => colour.map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+let count = 0;
+while (walker.nextNode()) {
+  const text = walker.currentNode.data.trim(), node = walker.currentNode.parentElement;
+  if (!text || !node.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
+  const style = getComputedStyle(node), ground = behind(node);
+  const ink = over(parsed(node instanceof SVGElement ? style.fill : style.color), ground);
+  const [low, high] = [luminance(ink), luminance(ground)].sort((a, b) => a - b);
+  const contrast = (high + 0.05) / (low + 0.05);
+  count += 1;
+  if (contrast < 4.5) found.push([contrast.toFixed(2), text.slice(0, 40), String(ink), String(ground)]);
+}
+return [count, found];
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_it_is_readable_on_narrow_and_wide_dark_and_light_windows(browser: Any, page: Path, width: int, scheme: str):
+    narrow = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": width < 400}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        browser.get(page.as_uri())
+        ground = [int(value) for value in re.findall(r"\d+", style(browser, "body", "backgroundColor"))]
+        assert (max(ground) < 64) == (scheme == "dark")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.execute_script("return innerWidth") == width
+        browser.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
+        count, found = browser.execute_script(UNREADABLE)
+        assert count > 100
+        assert found == []
+        assert browser.get_log("browser") == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
 def test_it_prints(browser: Any):
     pdf = base64.b64decode(browser.print_page())
     assert pdf.startswith(b"%PDF")
