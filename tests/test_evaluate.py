@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from torch import nn
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -25,7 +24,6 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, to_float, to_planes, write_picture
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.evaluation.evaluate import Evaluation, evaluate
-from aesop.evaluation.model_names import titled_models
 from aesop.evaluation.terminal import print_tables
 from aesop.metrics import METRICS, MetricUnavailable, Sample, Settings
 from aesop.metrics.metric import Measure
@@ -281,33 +279,6 @@ def test_a_terminal_without_arrows_costs_nothing(bench: Path, tmp_path: Path) ->
         run.stdout.close()  # as `| true` does
         assert b"Traceback" not in run.stderr.read()
     assert json.loads((tmp_path / "o.json").read_text())["metrics"] == ["psnr"]
-
-
-def test_models_are_called_by_their_titles(good: Path, bench: Path, tmp_path: Path) -> None:
-    run = tmp_path / "runs/exp_0.5"
-    for stage in ("fidelity", "perceptual"):
-        write_model(run / f"{stage}/generator.safetensors")
-    twin = good.with_suffix(".pth")
-    torch.save(nn.Identity().state_dict(), twin)
-    (tmp_path / "link").symlink_to(run)
-    fidelity = str(run / "fidelity/generator.safetensors")
-    assert titled_models([run, f"{tmp_path}/runs/../link", fidelity, f"A*={fidelity}", "bicubic"]) == {
-        "exp_0.5": str(run), "fidelity": fidelity, "A*": fidelity, "bicubic": "bicubic",
-    }  # fmt: skip
-    two = [write_model(tmp_path / name / "net.safetensors") for name in "xy"]
-    assert list(titled_models([*two, "bicubic"])) == ["x/net", "y/net", "bicubic"]
-    assert list(titled_models([good, twin])) == ["good.safetensors", "good.pth"]
-    with pytest.raises(AesopError, match="two models are called A; give them titles, as TITLE=MODEL"):
-        titled_models([f"A={good}", f"A={run}"])
-    assert list(titled_models([f" A \n B={good}"])) == ["A B"]
-    assert list(titled_models([tmp_path / "bicubic.safetensors"])) == ["bicubic.safetensors"]
-    for wrong in ("Better=bicubic", f"bicubic={good}"):
-        with pytest.raises(AesopError, match="only bicubic interpolation is called bicubic"):
-            titled_models([wrong])
-    found = evaluate([f"Ours={good}", "bicubic"], [bench], metrics=["psnr"], against=f"Ours={good}")
-    assert (found.models, found.against) == (["Ours", "bicubic"], "Ours")
-    assert evaluate([f"Ours={good}", "bicubic"], [bench], metrics=["psnr"], against=good).against == "Ours"
-    assert evaluate({"Ours": good, "bicubic": "bicubic"}, [bench, bench], metrics=["psnr"]).results == found.results
 
 
 def test_run_folders_from_training_to_pictures(
