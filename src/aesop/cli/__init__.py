@@ -115,7 +115,10 @@ def main(run: Callable[[], object] = app) -> None:
 
 
 def _silence_libraries() -> None:
-    """Keep libraries' warnings and tips from the user, in worker processes too; PYTHONWARNINGS brings them back."""
+    """Keep libraries' warnings and tips from the user, in worker processes too; PYTHONWARNINGS brings them back.
+
+    `import_here` lets the warnings of the user's own modules through.
+    """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
         os.environ["PYTHONWARNINGS"] = "ignore"
