@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from aesop.networks.discriminators import Logits
 from aesop.training.recipe import AdversarialLossConfig, StageConfig
-from aesop.training.stage import adam
+from aesop.training.stage import adam, place
 
 
 class Adversary:
@@ -17,7 +17,7 @@ class Adversary:
         self, fabric: Fabric, discriminator: nn.Module, gan: AdversarialLossConfig, config: StageConfig
     ) -> None:
         self.fabric, self.gan = fabric, gan
-        self.network = fabric.to_device(discriminator)
+        self.network = place(discriminator, fabric)
         self.discriminator, self.optimizer = fabric.setup(self.network, adam(self.network.parameters(), config))
 
     def loss(self, sr: Tensor, hr: Tensor) -> Tensor:

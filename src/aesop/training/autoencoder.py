@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from aesop.autoencoder import AutoEncoder
 from aesop.metrics.psnr import psnr
 from aesop.training.recipe import AutoEncoderConfig
-from aesop.training.stage import Pairs, Stage, validation_psnr
+from aesop.training.stage import Pairs, Stage, place, validation_psnr
 
 #: By how many dB AE(HR) must be nearer to HR than the fidelity network's G(LR) before the bottleneck can be said to
 #: carry more than LR.
@@ -47,7 +47,7 @@ class AutoEncoderStage(Stage[AutoEncoder]):
             autoencoder.decoder.eval()
         self.trained.mark_forward_method("bottleneck_and_output")
         self.scale, self.lr_weight, self.hr_weight = autoencoder.scale, config.lr_weight, config.hr_weight
-        self.fidelity = fidelity and self.fabric.to_device(fidelity).requires_grad_(False).eval()
+        self.fidelity = fidelity and place(fidelity, self.fabric).requires_grad_(False).eval()
         self.fidelity_psnr: float | None = None
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:

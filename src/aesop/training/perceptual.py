@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from aesop.losses.term import Batch, Term
 from aesop.training.adversary import Adversary
 from aesop.training.recipe import PerceptualConfig
-from aesop.training.stage import Sharpen, Stage
+from aesop.training.stage import Sharpen, Stage, place
 
 
 class PerceptualStage(Stage[nn.Module]):
@@ -49,7 +49,7 @@ class PerceptualStage(Stage[nn.Module]):
         if missing := [name for name in weighed if name not in losses]:
             raise ValueError(f"a loss of a weight that is not 0 must be given: {', '.join(missing)}")
         self.sharpen = sharpen
-        self.losses = {name: self.fabric.to_device(losses[name]) for name in weighed}
+        self.losses = {name: place(losses[name], self.fabric) for name in weighed}
         self.adversaries: dict[str, Adversary] = {}
         w_adv = config.adversarial_loss.weight
         self._add_adversary("", discriminator, w_adv, config)

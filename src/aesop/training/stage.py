@@ -15,6 +15,7 @@ from aesop.metrics.psnr import psnr
 from aesop.training.recipe import StageConfig
 
 Network = TypeVar("Network", bound=nn.Module)
+Placed = TypeVar("Placed")
 
 #: Held-out (LR, HR) pairs, (1, 3, h, w) and (1, 3, H, W) in [0, 1].
 Pairs = Sequence[tuple[Tensor, Tensor]]
@@ -44,7 +45,7 @@ class Stage(Generic[Network]):
         self.fabric = fabric
         self.config = config
         self.network = network.train()
-        self.fabric.to_device(network)
+        place(network, self.fabric)
         self.result = copy.deepcopy(network).requires_grad_(False).eval()
         optimizer = adam(network.parameters() if parameters is None else parameters, config)
         self.trained, self.optimizer = self.fabric.setup(network, optimizer)
@@ -73,6 +74,16 @@ class Stage(Generic[Network]):
             own.lerp_(new, 1 - self.config.ema)
         for own, new in zip(self.result.buffers(), self.network.buffers(), strict=True):
             own.copy_(new)
+
+
+def place(network: Placed, fabric: Fabric) -> Placed:
+    """Move a network to the device, its convolutions channels-last: CPUs and tensor cores run them faster so.
+
+    A loss that is a plain function is returned as it is.
+    """
+    if isinstance(network, nn.Module):
+        network.to(memory_format=torch.channels_last)
+    return fabric.to_device(network)
 
 
 def adam(parameters: Any, config: StageConfig) -> Adam:
