@@ -93,6 +93,12 @@ def require_writable(path: Path) -> None:
         raise RunError(explained(error, path)) from error
 
 
+def cache_folder() -> Path:
+    """Return the folder for what can be measured again: $AESOP_CACHE, else ~/.cache/aesop."""
+    folder = os.environ.get("AESOP_CACHE") or Path(os.path.expanduser("~"), ".cache", "aesop")  # noqa: PTH111
+    return Path(folder).expanduser()
+
+
 def printable(path: Path | str | bytes) -> str:
     r"""Return `path` as text to print and store; bytes of a name that are not UTF-8 become `\xe9` and the like."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,16 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from aesop.files import explained, printable
+from aesop.files import cache_folder, explained, printable
 
 #: A number, or the features of a picture, (n, d), for a metric of sets.
 Value = float | np.ndarray
 
 
 def cache_file() -> Path:
-    """Return the file of all evaluations: in $AESOP_CACHE, else in ~/.cache/aesop."""
-    folder = os.environ.get("AESOP_CACHE") or Path(os.path.expanduser("~"), ".cache", "aesop")  # noqa: PTH111
-    return Path(folder).expanduser() / "evaluations.sqlite"
+    """Return the file of all evaluations, in the cache folder."""
+    return cache_folder() / "evaluations.sqlite"
 
 
 class Cache:

@@ -92,12 +92,16 @@ def _accept_every_size(model: nn.Module, requirements: SizeRequirements, scale: 
     if requirements.none:
         return
     sizes: list[tuple[int, int]] = []
+    multiple = requirements.multiple_of
 
     def pad(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         lr, *others = inputs
         height, width = lr.shape[-2:]
         sizes.append((height, width))
-        right, below = requirements.get_padding(width, height)
+        if torch.jit.is_tracing():  # a trace, which converts networks, keeps a formula, but one branch of a condition
+            right, below = -width % multiple, -height % multiple
+        else:
+            right, below = requirements.get_padding(width, height)
         # Reflection cannot reach beyond a tiny picture; its last pixels are repeated there.
         reflected = (0, min(right, width - 1), 0, min(below, height - 1))
         lr = F.pad(lr, reflected, mode="reflect")

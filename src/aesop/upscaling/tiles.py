@@ -169,7 +169,7 @@ def measure_overlap(model: nn.Module, scale: int, *, tolerance: float = TOLERANC
     need more than `limit`: then `sufficient` is False.
     """
     weight = next(model.parameters(), torch.empty(0))
-    strip = _made_up_picture(64, limit + CUT + STEP).to(weight)
+    strip = made_up_picture(64, limit + CUT + STEP).to(weight)
     strip[..., :CUT] = 1
     needed = 0
     for probe in (strip, strip.transpose(-1, -2)):
@@ -188,7 +188,7 @@ def _without_first(probe: Tensor) -> Tensor:
     return probe.narrow(longer, CUT, probe.shape[longer] - CUT)
 
 
-def _made_up_picture(height: int, width: int) -> Tensor:
+def made_up_picture(height: int, width: int) -> Tensor:
     """Noise at several sizes, (1, 3, height, width) in [0, 1], always the same: edges, flat parts and fine texture."""
     generator = torch.Generator().manual_seed(0)
     layers = [resize(torch.rand(1, 3, height // size, width // size, generator=generator), size) for size in (1, 4, 16)]
