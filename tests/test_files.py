@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +14,14 @@ import pytest
 
 import aesop
 from aesop.errors import AesopError, RunError
-from aesop.files import atomic_path, explained, os_errors_explained, require_writable, write_atomically
+from aesop.files import (
+    atomic_path,
+    explained,
+    os_errors_explained,
+    remove_leftovers,
+    require_writable,
+    write_atomically,
+)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path):
@@ -98,3 +108,23 @@ def test_a_library_user_meets_an_aesop_error_where_the_system_refuses(photos: Pa
     ):
         with pytest.raises(AesopError, match=r"(model\.safetensors|recipe\.yaml|mem)\b"):
             call()
+
+
+def test_leftovers_of_killed_processes_are_removed_and_no_others(tmp_path: Path):
+    (tmp_path / ".name.part").touch()  # not ours
+    script = (
+        "import pathlib, sys, time\nfrom aesop.files import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1])):\n    print(flush=True)\n    time.sleep(100)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path / "target"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (leftover,) = set(tmp_path.iterdir()) - {tmp_path / ".name.part"}
+        remove_leftovers(tmp_path)
+        assert leftover.exists()
+        process.send_signal(signal.SIGKILL)
+    with atomic_path(tmp_path / "mine") as temporary:
+        remove_leftovers(tmp_path)
+        assert temporary.exists()
+    assert sorted(tmp_path.iterdir()) == [tmp_path / ".name.part", tmp_path / "mine"]
+    remove_leftovers(tmp_path / "missing")

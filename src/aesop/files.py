@@ -13,6 +13,11 @@ from uuid import uuid4
 
 from aesop.errors import AesopError, RunError
 
+try:
+    import fcntl
+except ImportError:  # Windows: no locks, and no leftovers removed
+    fcntl = None
+
 _MENDS = {
     errno.ENOSPC: "the disk is full; free some space and try again",
     errno.EDQUOT: "the disk quota is used up; free some space and try again",
@@ -51,10 +56,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises RunError where it cannot be written, `path` keeping what it held; AesopError where the name is too long.
     """
     path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{uuid4().hex}.part")
+    temporary, handle = None, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
+        temporary, handle = _claim(path.parent)
         mode = temporary.stat().st_mode
         yield temporary
         temporary.chmod(mode)  # some writers make files that only their owner may read
@@ -69,7 +74,47 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise kind(explained(error, path)) from error
     finally:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files in `folder` that `atomic_path` of a killed process left, and no living one's."""
+    for path in folder.glob(".*.part"):
+        if re.fullmatch(r"\.[0-9a-f]{32}\.part", path.name) is None:
+            continue
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                if _lock(handle):
+                    path.unlink()
+            finally:
+                os.close(handle)
+
+
+def _claim(folder: Path) -> tuple[Path, int]:
+    """Make a temporary file that is locked for as long as the returned handle is open and the process lives."""
+    while True:
+        temporary = folder / f".{uuid4().hex}.part"
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(OSError):
+            if fcntl is not None and not (_lock(handle) and temporary.exists()):  # taken for a leftover just now
+                os.close(handle)
+                continue
+        return temporary, handle
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file; False where another process has. OSError where the file system knows no locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def require_writable(path: Path) -> None:

@@ -87,7 +87,7 @@ class Header:
 
 def read_header(path: Path) -> Header:
     """Read a picture's header; its pixels may still be damaged. Raises as `read_picture` does."""
-    with _refusals(path):
+    with refusals(path):
         if path.suffix.lower() == ".bmp":
             with _open_bmp(path) as bmp:
                 return Header(bmp.height, bmp.width, bmp.mode in ("1", "L"), bmp.mode == "RGBA", False)
@@ -111,7 +111,7 @@ def read_picture(path: Path, *, alpha: bool = False) -> np.ndarray:
     Raises DataError for a file that is missing, corrupt, cut short, or of more than `PIXEL_LIMIT` pixels;
     PictureAccessError where the system does not give it.
     """
-    with _refusals(path):
+    with refusals(path):
         if path.suffix.lower() == ".bmp":
             with _open_bmp(path) as bmp:
                 return np.array(bmp.convert("RGBA" if alpha and bmp.mode == "RGBA" else "RGB"))
@@ -119,7 +119,7 @@ def read_picture(path: Path, *, alpha: bool = False) -> np.ndarray:
         has_alpha, last = image.hasalpha(), image.bands - 1
         result = _to_srgb(image[:last] if has_alpha else image)
         if alpha and has_alpha:
-            result = result.bandjoin(_to_8_bit(image[last]))
+            result = result.bandjoin(to_8_bit(image[last]))
         if _orientation(image) > 1:
             result = result.copy_memory().autorot()
         return result.numpy()
@@ -140,7 +140,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         raise ValueError(f"the picture must be H x W x (1, 3 or 4), not {picture.shape}")
     if picture.shape[2] == 4 and suffix in (".jpg", ".jpeg", ".bmp"):
         raise DataError(f"{path}: {suffix} files hold no transparency; choose a name that ends in .png.")
-    vips = _vips()
+    vips = libvips()
     with atomic_path(path) as temporary:
         if suffix == ".bmp":
             from PIL import Image
@@ -150,7 +150,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         try:
             encoded = vips.Image.new_from_array(picture).write_to_buffer(suffix + _SAVING.get(suffix, ""))
         except vips.Error as error:
-            raise DataError(f"{path}: cannot be written ({_reason(error)}); choose another format.") from error
+            raise DataError(f"{path}: cannot be written ({reason(error)}); choose another format.") from error
         temporary.write_bytes(encoded)
 
 
@@ -175,7 +175,7 @@ def to_levels(images: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=1)
-def _vips() -> ModuleType:
+def libvips() -> ModuleType:
     """Pyvips, made safe for files of unknown origin."""
     import pyvips
 
@@ -186,8 +186,8 @@ def _vips() -> ModuleType:
 
 def _open(path: Path) -> Any:
     # A source's name may be any bytes, and is not searched for libvips' options.
-    source = _vips().Source.new_from_file(os.fsencode(path))
-    image = _vips().Image.new_from_source(source, "", access="sequential", fail_on="error")
+    source = libvips().Source.new_from_file(os.fsencode(path))
+    image = libvips().Image.new_from_source(source, "", access="sequential", fail_on="error")
     _check_size(path, image.height, image.width)
     return image
 
@@ -207,13 +207,13 @@ def _check_size(path: Path, height: int, width: int) -> None:
 
 
 @contextmanager
-def _refusals(path: Path) -> Iterator[None]:
+def refusals(path: Path) -> Iterator[None]:
     """Turn libvips' and Pillow's errors into a DataError."""
     try:
         if not path.is_file():
             raise DataError(f"{path}: no such file; check the path.")
         yield
-    except (_vips().Error, OSError, SyntaxError, ValueError) as error:
+    except (libvips().Error, OSError, SyntaxError, ValueError) as error:
         try:  # libvips' messages do not tell whether the bytes can be read
             with path.open("rb") as file:
                 while file.read(1 << 20):
@@ -221,10 +221,11 @@ def _refusals(path: Path) -> Iterator[None]:
         except OSError as refusal:
             why = f"cannot be read ({refusal.strerror}); check the file's permissions and the disk."
             raise PictureAccessError(f"{path}: {why}") from refusal
-        raise DataError(f"{path}: no complete picture ({_reason(error)}); replace the file or remove it.") from error
+        raise DataError(f"{path}: no complete picture ({reason(error)}); replace the file or remove it.") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """The first line of what libvips or Pillow says."""
     lines = str(getattr(error, "detail", None) or error).split("\n")
     return next((line.strip() for line in lines if line.strip()), type(error).__name__)
 
@@ -238,10 +239,10 @@ def _to_srgb(image: Any) -> Any:
     if image.get_typeof("icc-profile-data"):
         try:
             return image.icc_transform("srgb", embedded=True, depth=8)
-        except _vips().Error:
+        except libvips().Error:
             pass  # a broken profile: ignored, as viewers do
     if image.interpretation in ("b-w", "grey16", "srgb", "rgb16") and image.format in ("uchar", "ushort"):
-        image = _to_8_bit(image)
+        image = to_8_bit(image)
     else:
         image = image.colourspace("srgb").cast("uchar")
     if image.bands == 1:
@@ -251,6 +252,7 @@ def _to_srgb(image: Any) -> Any:
     return image
 
 
-def _to_8_bit(image: Any) -> Any:
+def to_8_bit(image: Any) -> Any:
+    """Turn a libvips image of 16 (or 8) bits into one of 8."""
     # 257 = 65535 / 255: 8-bit levels that were widened come back exactly.
     return (image / 257).rint().cast("uchar") if image.format == "ushort" else image.cast("uchar")

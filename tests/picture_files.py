@@ -1,0 +1,48 @@
+"""Picture files of many kinds, and a "model" that repeats pixels, between source and sink."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+from PIL import ImageCms
+
+from aesop.upscaling.formats import FORMATS, default_format
+from aesop.upscaling.sink import open_sink
+from aesop.upscaling.source import open_source
+
+
+def through(path: Path, folder: Path, factor: int = 2, *, key: str | None = None, **how: Any) -> Path:
+    """Read a picture in strips of 7 rows and write each pixel `factor` x `factor` times."""
+    source = open_source(path)
+    info = source.info
+    key = key or default_format(info.format)
+    target = folder / f"result{FORMATS[key].suffixes[0]}"
+    with open_sink(target, info.resized(info.height * factor, info.width * factor), key, **how) as write:
+        for strip in source.strips(7):
+            write(repeated(strip, factor))
+    return target
+
+
+def repeated(pixels: np.ndarray, factor: int = 2) -> np.ndarray:
+    return pixels.repeat(factor, 0).repeat(factor, 1)
+
+
+def noise(*shape: int, dtype: type[np.generic] = np.uint8) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)  # type: ignore[arg-type]
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (height + width)], 2).astype(np.uint8)
+
+
+def profile(name: str) -> bytes:
+    """libvips' `srgb`, `p3` or `cmyk`; `linear` is sRGB with light itself as levels."""
+    if name != "linear":
+        return pyvips.Operation.call("profile_load", name)  # type: ignore[return-value]
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    start = srgb.index(b"para\0\0\0\0")
+    return srgb[: start + 8] + bytes(4) + (1 << 16).to_bytes(4, "big") + srgb[start + 16 :]

@@ -1,0 +1,257 @@
+"""EXIF, XMP, profile and resolution are kept, corrected, or left out as asked; each read back by Pillow."""
+
+from __future__ import annotations
+
+import struct
+import xml.etree.ElementTree as ET
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from aesop.upscaling.exif import corrected_exif
+from aesop.upscaling.sink import open_sink
+from aesop.upscaling.source import PictureInfo, open_source, read_xmp
+from aesop.upscaling.xmp import Tag, corrected_xmp, tag_of
+from picture_files import noise, profile, repeated, smooth, through
+
+KEYS = ("png", "jpeg", "webp", "tiff", "avif")
+TAG = Tag('photo "x4" <2>&\u00e9', 4)
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" '
+    b'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5" xmlns:exif="http://ns.adobe.com/exif/1.0/">'
+    b"<exif:PixelXDimension>24</exif:PixelXDimension><exif:PixelYDimension> 16</exif:PixelYDimension>"
+    b"<xmp:Thumbnails><rdf:Alt><rdf:li>x</rdf:li></rdf:Alt></xmp:Thumbnails></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+RELATIVE: dict[str, Any] = {"renderingIntent": ImageCms.Intent.RELATIVE_COLORIMETRIC}
+MAKER = b"Maker's own\0" + bytes(range(200))
+
+
+def assert_bare(image: Image.Image) -> None:
+    if image.format == "TIFF":  # whose own tags Pillow counts among EXIF's
+        assert {282, 283, 296, 700, 34675, 34665}.isdisjoint(image.getexif())
+    else:
+        assert {"dpi", "icc_profile", "exif", "xmp", "comment"}.isdisjoint(image.info)
+
+
+def exif() -> Image.Exif:
+    made = Image.Exif()
+    made[0x10F], made[0x110], made[0x112], made[0x100] = "Maker", "Model", 6, 24
+    made.get_ifd(0x8769).update({0x9003: "2020:02:03 04:05:06", 0xA002: 24, 0xA003: 16, 0x927C: MAKER, 0x829A: 0.004})
+    made.get_ifd(0x8825).update({1: "N", 2: (47.0, 30.0, 1.5)})
+    return made
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    how: dict[str, Any] = {"exif": exif(), "xmp": XMP, "icc_profile": profile("p3"), "dpi": (300, 300)}
+    Image.fromarray(noise(16, 24, 3)).save(path, **how)
+    return path
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_metadata_is_kept_and_corrected(key: str, photo: Path, tmp_path: Path) -> None:
+    result = through(photo, tmp_path, key=key, tag=TAG)
+    with Image.open(result) as image:
+        assert image.size == (32, 48)
+        assert image.info["icc_profile"] == profile("p3")
+        if key in ("png", "jpeg", "tiff"):
+            assert image.info["dpi"] == pytest.approx((300, 300), abs=0.02)
+        found = image.getexif()
+        assert (found[0x10F], found[0x110], found[0x112]) == ("Maker", "Model", 1)
+        if key != "tiff":
+            assert found[0x100] == 32
+        inside = found.get_ifd(0x8769)
+        assert (inside[0x9003], inside[0xA002], inside[0xA003]) == ("2020:02:03 04:05:06", 32, 48)
+        assert (inside[0x927C], float(inside[0x829A])) == (MAKER, 0.004)
+        assert found.get_ifd(0x8825) == {1: "N", 2: (47.0, 30.0, 1.5)}
+    xmp = read_xmp(result)
+    assert xmp is not None
+    assert tag_of(xmp) == TAG
+    values = {
+        name.split("}")[1]: v for e in ET.fromstring(xmp).iter() for name, v in (e.attrib | {e.tag: e.text}).items()
+    }
+    assert (values["Rating"], values["Orientation"], values["PixelXDimension"]) == ("5", "1", "32")
+    assert (int(values["PixelYDimension"]), b"Thumbnails" in xmp) == (48, False)
+    again = through(result, tmp_path / "again", key=key, tag=Tag("other", 2))
+    assert tag_of(read_xmp(again)) == Tag("other", 2)
+    assert (read_xmp(again) or b"").count(b"aesop:Model") == 1
+
+
+@pytest.mark.parametrize("key", [*KEYS, "bmp"])
+def test_nothing_is_made_up(key: str, tmp_path: Path) -> None:
+    Image.fromarray(noise(16, 24, 3)).save(tmp_path / "a.png")
+    result = through(tmp_path / "a.png", tmp_path, key=key)
+    with Image.open(result) as image:
+        assert_bare(image)
+    assert open_source(result).info.resolution is None
+    assert tag_of(read_xmp(result)) is None
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_strip_drops_all_but_the_colours(key: str, photo: Path, tmp_path: Path) -> None:
+    with Image.open(photo) as image:
+        upright = Image.fromarray(np.rot90(np.asarray(image), -1))
+        p3 = ImageCms.ImageCmsProfile(BytesIO(profile("p3")))
+        srgb = ImageCms.profileToProfile(
+            upright, p3, ImageCms.createProfile("sRGB"), renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC
+        )
+    result = through(photo, tmp_path, key=key, tag=TAG, strip=True)
+    with Image.open(result) as image:
+        assert_bare(image)
+        if key in ("png", "tiff"):
+            assert srgb is not None
+            assert np.abs(np.asarray(image).astype(int) - repeated(np.asarray(srgb))).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_resolutions_are_those_of_the_file(suffix: str, tmp_path: Path) -> None:
+    Image.fromarray(noise(9, 9, 3)).save(tmp_path / f"a.{suffix}", dpi=(72, 150))
+    for key in ("png", "jpeg", "tiff", "bmp"):
+        with Image.open(through(tmp_path / f"a.{suffix}", tmp_path / "out", key=key)) as image:
+            assert image.info["dpi"] == pytest.approx((72, 150), abs=0.02)
+
+
+def test_a_tiffs_own_words_are_kept(tmp_path: Path) -> None:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    words = ImageFileDirectory_v2()
+    words[270], words[315], words[33432] = "A description", "An artist", "A copyright"
+    Image.fromarray(noise(9, 9, 3)).save(tmp_path / "a.tif", tiffinfo=words)
+    for key in ("tiff", "jpeg"):
+        with Image.open(through(tmp_path / "a.tif", tmp_path / "out", key=key)) as image:
+            found = image.getexif()
+            assert (found[270], found[315], found[33432]) == ("A description", "An artist", "A copyright")
+
+
+def test_large_tiffs_have_metadata_too(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aesop.upscaling.encoders._CLASSIC_TIFF", 0)
+    result = through(photo, tmp_path, key="tiff", tag=TAG)
+    assert result.read_bytes()[2] == 43
+    with Image.open(result) as image:
+        assert image.getexif()[0x10F] == "Maker"
+        assert image.info["icc_profile"] == profile("p3")
+        assert np.array_equal(np.asarray(image), repeated(open_source(photo).read()))
+    assert tag_of(read_xmp(result)) == TAG
+
+
+def test_exif_in_place() -> None:
+    """A thumbnail goes, sizes beyond 16 bits fit, and all else stays byte for byte."""
+    thumbnail = b"\xff\xd8secret\xff\xd9"
+    for order in "<>":
+        first = struct.pack(
+            order + "HHHII HHIHH I", 2, 0x112, 3, 1, 6 if order == "<" else 6 << 16, 0x101, 3, 1, 7, 0, 38
+        )
+        second = struct.pack(order + "HHHII HHII I", 2, 0x201, 4, 1, 68, 0x202, 4, 1, len(thumbnail), 0)
+        magic = b"II*\0" if order == "<" else b"MM\0*"
+        data = magic + struct.pack(order + "I", 8) + first + second
+        for tail in (b"", b"after"):
+            result = corrected_exif(data + thumbnail + tail, 70_000, 9)
+            assert result is not None
+            loaded = Image.Exif()
+            loaded.load(result)
+            assert dict(loaded) == {0x112: 1, 0x101: 70_000}
+            assert not loaded.get_ifd(1)
+            assert b"secret" not in result
+            assert result.endswith(tail)
+
+
+def test_damaged_metadata_is_left_out_and_harms_nothing(tmp_path: Path) -> None:
+    whole = exif().tobytes().removeprefix(b"Exif\0\0")
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(whole[: rng.integers(0, len(whole))])
+        for place in rng.integers(0, max(len(damaged), 1), 5 if damaged else 0):
+            damaged[place] = rng.integers(256)
+        corrected_exif(bytes(damaged), 9, 9)
+    assert corrected_exif(b"", 1, 1) is corrected_exif(b"no exif at all", 1, 1) is None
+    for broken in (b"", b"<x", b"\xff\xfe", b"</rdf:RDF>"):
+        assert tag_of(corrected_xmp(broken, 9, 9, TAG)) == TAG
+        assert corrected_xmp(broken, 9, 9, None) == broken
+    info = PictureInfo("jpeg", 9, 9, 3, exif=b"II*\0" + bytes(70_000), xmp=XMP + b" " * 70_000)
+    with open_sink(tmp_path / "a.jpg", info, "jpeg", tag=TAG) as write:  # too long for a JPEG's segment
+        write(noise(9, 9, 3))
+    with Image.open(tmp_path / "a.jpg") as image:
+        image.load()
+
+
+def test_wide_gamuts_lose_no_colour(tmp_path: Path) -> None:
+    """What sRGB cannot show comes back to the level, where a way through sRGB would clip it."""
+    pixels = smooth(40, 64)
+    Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=profile("p3"))
+    with Image.open(through(tmp_path / "a.png", tmp_path)) as image:
+        assert np.array_equal(np.asarray(image), repeated(pixels))
+        assert image.info["icc_profile"] == profile("p3")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_linear_light_is_computed_in_srgb(suffix: str, tmp_path: Path) -> None:
+    pixels = smooth(40, 64)
+    linear = profile("linear")
+    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}", icc_profile=linear)
+    source = open_source(tmp_path / f"a.{suffix}")
+    light = pixels / 255
+    srgb = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(source.read() / 65535 - srgb).max() < 0.003
+    with Image.open(through(tmp_path / f"a.{suffix}", tmp_path)) as image:
+        assert np.abs(np.asarray(image).astype(int) - repeated(pixels)).max() <= 1
+        assert image.info["icc_profile"] == linear
+
+
+def test_cmyk_becomes_srgb_through_its_profile(tmp_path: Path) -> None:
+    cmyk = Image.fromarray(np.concatenate([smooth(40, 64), smooth(40, 64)[..., :1] // 3], 2), "CMYK")
+    own = ImageCms.ImageCmsProfile(BytesIO(profile("cmyk")))
+    how: dict[str, Any] = {**RELATIVE, "flags": ImageCms.Flags.NOOPTIMIZE}
+    expected = ImageCms.profileToProfile(cmyk, own, ImageCms.createProfile("sRGB"), outputMode="RGB", **how)
+    assert expected is not None
+    for how in ({"icc_profile": profile("cmyk")}, {}):
+        cmyk.save(tmp_path / "a.tif", **how)  # type: ignore[arg-type]
+        with Image.open(through(tmp_path / "a.tif", tmp_path)) as image:
+            assert image.mode == "RGB"
+            assert "icc_profile" not in image.info
+            difference = np.abs(np.asarray(image).astype(int) - repeated(np.asarray(expected)))
+            assert difference.mean() < 0.4
+            assert (difference <= 2).mean() > 0.99  # clipped to sRGB, dark levels are steep
+    cmyk.save(tmp_path / "a.jpg", icc_profile=profile("cmyk"), quality=100)
+    with Image.open(through(tmp_path / "a.jpg", tmp_path)) as image:
+        assert np.abs(np.asarray(image).astype(int) - repeated(np.asarray(expected))).mean() <= 3
+
+
+def test_a_broken_profile_is_ignored(tmp_path: Path) -> None:
+    for broken in (b"no profile", profile("cmyk"), profile("p3")[:200]):
+        Image.fromarray(noise(9, 9, 3)).save(tmp_path / "a.png", icc_profile=broken)
+        with Image.open(through(tmp_path / "a.png", tmp_path)) as image:
+            assert np.array_equal(np.asarray(image), repeated(noise(9, 9, 3)))
+            assert "icc_profile" not in image.info
+
+
+def test_grey_with_a_profile_stays_grey(tmp_path: Path) -> None:
+    grey = profile_of_grey()
+    Image.fromarray(noise(9, 9)).save(tmp_path / "a.png", icc_profile=grey)
+    source = open_source(tmp_path / "a.png")
+    assert source.info.working_profile is None  # linear light
+    with Image.open(through(tmp_path / "a.png", tmp_path)) as image:
+        assert image.mode == "L"
+        assert image.info["icc_profile"] == grey
+        assert np.abs(np.asarray(image).astype(int) - repeated(noise(9, 9))).max() <= 1
+
+
+def profile_of_grey() -> bytes:
+    """A profile of linear grey (ICC.1, version 2): white point and tone curve."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv\0\0\0\0" + struct.pack(">IHH", 1, 256, 0)
+    words = b"desc\0\0\0\0" + struct.pack(">I", 2) + b"g\0" + bytes(78)
+    words += bytes(-len(words) % 4)
+    rest, table = b"", struct.pack(">I", 3)
+    for name, data in ((b"desc", words), (b"wtpt", white), (b"kTRC", curve)):
+        table += name + struct.pack(">II", 128 + 40 + len(rest), len(data))
+        rest += data
+    head = struct.pack(
+        ">I4sI4s4s4s12s4s", 128 + 40 + len(rest), b"lcms", 0x02400000, b"mntr", b"GRAY", b"XYZ ", bytes(12), b"acsp"
+    )
+    return head + bytes(68 - len(head)) + struct.pack(">3i", 63190, 65536, 54061) + bytes(48) + table + rest
