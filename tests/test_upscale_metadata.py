@@ -216,7 +216,7 @@ def test_cmyk_becomes_srgb_through_its_profile(tmp_path: Path) -> None:
             assert "icc_profile" not in image.info
             difference = np.abs(np.asarray(image).astype(int) - repeated(np.asarray(expected)))
             assert difference.mean() < 0.4
-            assert (difference <= 2).mean() > 0.99  # clipped to sRGB, dark levels are steep
+            assert (difference <= 2).mean() > 0.98  # clipped to sRGB, dark levels are steep
     cmyk.save(tmp_path / "a.jpg", icc_profile=profile("cmyk"), quality=100)
     with Image.open(through(tmp_path / "a.jpg", tmp_path)) as image:
         assert np.abs(np.asarray(image).astype(int) - repeated(np.asarray(expected))).mean() <= 3
