@@ -84,12 +84,12 @@ class Source:
         self.path, self.info, self._image = path, info, image
 
     def strips(self, rows: int | None = None) -> Iterator[np.ndarray]:
-        """Yield `rows` rows at a time (default: 4 million pixels, 256 rows at most), (rows, width, bands).
+        """Yield `rows` rows at a time (default: a million pixels, 256 rows at most), (rows, width, bands).
 
         Raises DataError where the pixels are damaged.
         """
         height, width = self.info.height, self.info.width
-        rows = rows or min(max(4_000_000 // width, 8), 256)
+        rows = rows or min(max(1_000_000 // width, 8), 256)
         with _refusals(self.path):
             region = libvips().Region.new(self._image)
             for top in range(0, height, rows):

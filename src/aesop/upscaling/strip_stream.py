@@ -20,6 +20,8 @@ from aesop.data.pictures import libvips
 
 Write = Callable[[np.ndarray], None]
 
+#: Bytes that are handed over at once.
+_BLOCK = 4_000_000
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
@@ -73,10 +75,13 @@ def strip_stream(
         nonlocal rows_done
         if strip.shape[1:] != (width, bands) or strip.dtype != dtype or rows_done + len(strip) > height:
             raise ValueError(f"a strip of {strip.shape} {strip.dtype} does not fit {height} x {width} x {bands}")
-        big_endian = strip.astype(strip.dtype.newbyteorder(">"), copy=False)
-        lines = np.ascontiguousarray(big_endian).view(np.uint8).reshape(len(strip), -1)
-        data = compressor.compress(np.pad(lines, ((0, 0), (1, 0))).data)  # each row begins with its filter: none
-        put(png_chunk(b"IDAT", data))
+        few = max(_BLOCK // strip[:1].nbytes, 1)
+        for top in range(0, len(strip), few):
+            part = strip[top : top + few]
+            big_endian = np.ascontiguousarray(part.astype(part.dtype.newbyteorder(">"), copy=False))
+            lines = big_endian.view(np.uint8).reshape(len(part), -1)
+            data = compressor.compress(np.pad(lines, ((0, 0), (1, 0))).data)  # each row begins with its filter: none
+            put(png_chunk(b"IDAT", data))
         rows_done += len(strip)
         if failures:
             raise failures[0]
