@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -280,4 +281,19 @@ def test_loaders_for_other_formats_stay_shut(tmp_path: Path) -> None:
     pyvips.Image.black(9, 9).write_to_file(tmp_path / "b.v")
     for name in ("a.png", "b.v"):
         with pytest.raises(DataError, match="of no known format"):
+            open_source(tmp_path / name)
+
+
+def test_headers_that_claim_too_much_are_refused(tmp_path: Path) -> None:
+    for name, place, order, side, limit in (
+        ("a.png", 16, "big", 70_000, "4000"),
+        ("a.bmp", 18, "little", 30_000, "400"),
+    ):
+        Image.fromarray(noise(9, 9, 3)).save(tmp_path / name)
+        data = bytearray((tmp_path / name).read_bytes())
+        data[place : place + 8] = side.to_bytes(4, order) * 2
+        if name == "a.png":
+            data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(DataError, match=rf"{name}: {side} x {side} pixels are more than {limit} million"):
             open_source(tmp_path / name)
