@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from spandrel.architectures.SwinIR import SwinIR
 from torch import Tensor, nn
 
@@ -156,15 +157,16 @@ def test_folder_keeps_its_names(tmp_path: Path) -> None:
     write_picture(tmp_path / "alone.png", first)
     out = tmp_path / "out"
     report = upscale([str(tmp_path / "in"), tmp_path / "alone.png"], MODEL, str(out))
-    assert sorted(report.written) == [out / "a.png", out / "alone.png", out / "deep/er/b.png"]
+    assert sorted(report.written) == [out / "a.png", out / "alone.png", out / "deep/er/b.tif"]
     assert np.array_equal(read_picture(out / "a.png"), first.repeat(2, 0).repeat(2, 1))
-    assert np.array_equal(read_picture(out / "deep/er/b.png"), second.repeat(2, 0).repeat(2, 1))
-    upscale(tmp_path / "in", MODEL, tmp_path / "kept", keep_format=True)
-    assert names(tmp_path / "kept") == ["a.png", "deep/er/b.tif"]
+    assert np.array_equal(read_picture(out / "deep/er/b.tif"), second.repeat(2, 0).repeat(2, 1))
+    upscale(tmp_path / "in", MODEL, tmp_path / "webp", format="webp", quality=80)
+    assert names(tmp_path / "webp") == ["a.webp", "deep/er/b.webp"]
 
 
 def test_alpha_is_kept(tmp_path: Path) -> None:
     original = picture(16, 20, channels=4)
+    original[..., 3] |= 1  # colours under none are not kept
     write_picture(tmp_path / "a.png", original)
     upscale(tmp_path / "a.png", MODEL, tmp_path / "out")
     result = read_picture(tmp_path / "out/a.png", alpha=True)
@@ -184,7 +186,7 @@ def test_what_cannot_be_upscaled_costs_nothing_but_itself(tmp_path: Path) -> Non
     (tmp_path / "out").mkdir()
     (tmp_path / "out").chmod(0o777)  # whoever this process is then
     with without_access(tmp_path / "in/locked"):
-        report = upscale(tmp_path / "in", MODEL, tmp_path / "out")
+        report = upscale(tmp_path / "in", MODEL, tmp_path / "out", format="png")
     assert [path.name for path in report.written] == ["a.png", "c.png", "x" * 251 + ".png"]
     assert {path.name: reason for path, reason in report.failed.items()}.keys() == {"b.png", "dangling.png", long}
     assert "file name is too long; choose a shorter one" in report.failed[tmp_path / "in" / long]
@@ -222,13 +224,50 @@ def test_originals_are_safe_and_results_are_kept_unless_overwritten(tmp_path: Pa
     assert (tmp_path / "a.png").read_bytes() == before
 
 
+def test_results_of_another_model_are_not_taken_for_done(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", picture(8, 8))
+    upscale(tmp_path / "a.png", MODEL, tmp_path / "out")
+    assert upscale(tmp_path / "a.png", MODEL, tmp_path / "out").skipped == [tmp_path / "out/a.png"]
+    other = dataclasses.replace(MODEL, sha256="0123456789abcdef")
+    report = upscale(tmp_path / "a.png", other, tmp_path / "out")
+    assert report.failed == {
+        tmp_path
+        / "a.png": f"{tmp_path}/out/a.png: is of model, scale 2; --overwrite replaces it, or choose another --output."
+    }
+    assert upscale(tmp_path / "a.png", other, tmp_path / "out", overwrite=True).written
+    assert (
+        "is of model 0123456789ab, scale 2" in upscale(tmp_path / "a.png", MODEL, tmp_path / "out").failed.popitem()[1]
+    )
+
+
+def test_what_a_format_cannot_hold_is_known_before_the_network_runs(tmp_path: Path) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    model = Repeat()
+    model.register_forward_pre_hook(never)
+    write_picture(tmp_path / "a.png", picture(8, 8, 4))
+    report = upscale(tmp_path / "a.png", dataclasses.replace(MODEL, model=model), tmp_path / "out", format="jpeg")
+    assert "JPEG files hold no transparency; choose PNG" in report.failed[tmp_path / "a.png"]
+
+
+def test_folders_are_searched_for_all_formats(tmp_path: Path) -> None:
+    frames = [Image.fromarray(picture(8, 8, seed=n)) for n in range(2)]
+    frames[0].save(tmp_path / "in.gif")
+    frames[0].save(tmp_path / "still.avif")
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    report = upscale(tmp_path, MODEL, tmp_path / "out")
+    assert names(tmp_path / "out") == ["in.png", "still.avif"]
+    assert "several frames" in report.failed[tmp_path / "moving.gif"]
+
+
 def test_pictures_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
     for name in ("in/a.png", "in/a.bmp", "other/a.png"):
         write_picture(tmp_path / name, picture(8, 8))
-    report = upscale(tmp_path / "in", MODEL, tmp_path / "out")
+    report = upscale(tmp_path / "in", MODEL, tmp_path / "out", format="png")
     assert names(tmp_path / "out") == ["a.bmp.png", "a.png"]
     assert report.renamed == [tmp_path / "out/a.bmp.png"]
-    upscale(tmp_path / "in", MODEL, tmp_path / "kept", keep_format=True)
+    upscale(tmp_path / "in", MODEL, tmp_path / "kept")
     assert names(tmp_path / "kept") == ["a.bmp", "a.png"]
     with pytest.raises(DataError, match=r"would both become .*a\.png; give their folders one by one"):
         upscale([tmp_path / "in", tmp_path / "other"], MODEL, tmp_path / "out")
@@ -243,6 +282,8 @@ def test_mistakes_are_named_before_work_starts(tmp_path: Path) -> None:
         (DataError, r"missing\.png", {"inputs": [tmp_path / "a.png", tmp_path / "missing.png"]}),
         (ModelError, r"missing\.pth", {"model": tmp_path / "missing.pth"}),
         (AesopError, "--device nowhere", {"device": "nowhere"}),
+        (AesopError, "--format gif: choose one of png, jpeg,", {"format": "gif"}),
+        (AesopError, "--quality must be from 1 to 100, not 0", {"quality": 0}),
         (AesopError, "--device meta", {"device": "meta"}),
         (AesopError, "not a folder; choose another", {"output": tmp_path / "file/out"}),
         *((DataError, f"{name}: --output is the folder", {"output": tmp_path / name}) for name in no_folders),
@@ -258,7 +299,7 @@ def test_command_exits_with_2_if_a_picture_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = write_model(tmp_path / "model.safetensors", scale=2)
-    arguments = [tmp_path / "in", "--model", model, "--output", tmp_path / "out"]
+    arguments = [tmp_path / "in", "--model", model, "--output", tmp_path / "out", "--format", "png"]
     monkeypatch.setattr("sys.argv", ["aesop", "upscale", *map(str, arguments)])
 
     def call() -> tuple[object, str, str]:

@@ -21,7 +21,12 @@ def upscale(
         Option(metavar="N", help="Side of a tile in input pixels; smaller needs less memory. Unset, chosen by size."),
     ] = None,
     device: Device = "auto",
-    keep_format: Annotated[bool, Option("--keep-format", help="Write each input's format instead of PNG.")] = False,
+    format: Annotated[
+        str | None,
+        Option(metavar="FORMAT", help="png, jpeg, webp, tiff, avif or bmp. Unset, each input's, or PNG."),
+    ] = None,
+    quality: Annotated[int | None, Option(metavar="1..100", help="Of JPEG, WebP and AVIF. Unset, 95.")] = None,
+    strip: Annotated[bool, Option("--strip", help="Leave metadata out, in sRGB.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace results that exist.")] = False,
     imports: Imports = None,
 ) -> None:
@@ -35,7 +40,15 @@ def upscale(
 
     import_modules(imports)
     report = run(
-        inputs, model, output, tile=tile, device=chosen_device(device), keep_format=keep_format, overwrite=overwrite
+        inputs,
+        model,
+        output,
+        tile=tile,
+        device=chosen_device(device),
+        format=format,
+        quality=quality,
+        strip=strip,
+        overwrite=overwrite,
     )
     print(f"{len(report.written)} written to {printable(output)}")
     if report.skipped:

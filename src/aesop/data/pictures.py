@@ -6,7 +6,7 @@ By libvips, which reads 16 bit, alpha, ICC profiles and orientation and releases
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,12 +38,14 @@ class PictureAccessError(DataError):
     """The system does not give a picture (permissions, a failing disk); the file itself may be intact."""
 
 
-def is_picture(path: Path) -> bool:
+def is_picture(path: Path, suffixes: Collection[str] = PICTURE_SUFFIXES) -> bool:
     """Whether a file has a picture's suffix and is not hidden."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
-def find_pictures(folder: Path, unreadable: list[str] | None = None) -> list[Path]:
+def find_pictures(
+    folder: Path, unreadable: list[str] | None = None, suffixes: Collection[str] = PICTURE_SUFFIXES
+) -> list[Path]:
     """The picture files in `folder` and its subfolders, sorted by path, without hidden ones; links are followed.
 
     A subfolder that cannot be listed is described in `unreadable`; without that it is a PictureAccessError.
@@ -60,15 +62,14 @@ def find_pictures(folder: Path, unreadable: list[str] | None = None) -> list[Pat
             continue
         seen.add(inside.resolve())
         subfolders[:] = [s for s in subfolders if not s.startswith(".")]
-        found += [inside / name for name in files if is_picture(inside / name)]
+        found += [inside / name for name in files if is_picture(inside / name, suffixes)]
     refused = [
         f"{printable(e.filename)}: the folder cannot be read ({e.strerror}); check its permissions." for e in errors
     ]
     if refused and (unreadable is None or not found):
         raise PictureAccessError(refused[0])
     if not found:
-        suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise DataError(f"{folder}: no pictures there ({suffixes}); name another folder.")
+        raise DataError(f"{folder}: no pictures there ({', '.join(sorted(suffixes))}); name another folder.")
     if unreadable is not None:
         unreadable += refused
     return sorted(found)

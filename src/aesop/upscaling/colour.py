@@ -53,9 +53,10 @@ def converted(colours: Any, profile: bytes | None, target: bytes | None, depth: 
 def fill_hidden(colours: Any, alpha: Any) -> Any:
     """Give fully transparent pixels the colours of the visible ones around them, so that no hidden ones bleed.
 
-    Both are libvips images. Near pixels count most; beyond some 20 pixels from all that is visible, colours are 0.
+    Both are libvips images, of whole numbers or in [0, 1]. Near pixels count most; beyond some 20 pixels from all that
+    is visible, colours are 0.
     """
-    peak = 65535 if alpha.format == "ushort" else 255
+    peak = {"uchar": 255, "ushort": 65535}.get(alpha.format, 1)
     weight = alpha.cast("float") / peak
     weighted = (colours.cast("float") * weight).bandjoin(weight)
     filled = colours.cast("float") * 0
@@ -63,7 +64,8 @@ def fill_hidden(colours: Any, alpha: Any) -> Any:
         spread = weighted.gaussblur(reach, min_ampl=0.005, precision="float")
         amount = spread[colours.bands]
         filled = (amount > 1e-4).ifthenelse(spread[: colours.bands] / amount, filled)
-    return (alpha == 0).ifthenelse((filled + 0.5).cast(colours.format), colours)
+    filled = filled + (0.5 if peak > 1 else 0)
+    return (alpha == 0).ifthenelse(filled.cast(colours.format), colours)
 
 
 def _with_profile(image: Any, profile: bytes) -> Any:

@@ -29,6 +29,8 @@ LIMIT = 128
 CUT = 2 * STEP
 #: A quarter of an 8-bit level: rounding then hides the difference, but for pixels that lie between two levels anyway.
 TOLERANCE = 0.25 / 255
+#: The level that stands for 1 in types of whole numbers.
+PEAKS = {torch.uint8: 255, torch.uint16: 65535}
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Upscaler:
         *,
         dtype: torch.dtype = torch.uint8,
     ) -> Tensor:
-        """Upscale a picture, uint8 (3, h, w), to (3, scale*h, scale*w); `dtype` and errors are of `upscale_tiled`."""
+        """Upscale a picture, (3, h, w), to (3, scale*h, scale*w); types and errors are those of `upscale_tiled`."""
         height, width = picture.shape[-2:]
         tile, overlap = max(height, width), 0
         if self.needs_tiles(height, width):
@@ -121,11 +123,11 @@ def upscale_tiled(
 ) -> Tensor:
     """Run `model` on `image`, (3, h, w) on the CPU, tile by tile; returns (3, scale*h, scale*w) on the CPU.
 
-    `image` is floating point in [0, 1] or uint8, which becomes floating point one tile at a time.
+    `image` is floating point in [0, 1], or uint8 or uint16, which become floating point one tile at a time.
 
     Only a tile (`tile` pixels a side and `overlap` more all around, both rounded up to multiples of STEP) is ever on
-    the model's device. The result is float32, not clamped; with `dtype` uint8 it is clamped and rounded to 0..255,
-    which is a quarter of the memory. Where `overlap` reaches as far as the model sees, it is the whole picture's
+    the model's device. The result is float32, not clamped; with `dtype` uint8 or uint16 it is clamped and rounded
+    to levels, which takes less memory. Where `overlap` reaches as far as the model sees, it is the whole picture's
     result, since tiles end where the picture does. `advance(done, tiles)` is called after every tile.
 
     Raises ModelError where the model's output has another size than its scale promises, or is not a number.
@@ -136,8 +138,7 @@ def upscale_tiled(
     tiles = [(row, column) for row in spans(height, tile, overlap) for column in spans(width, tile, overlap)]
     for done, (row, column) in enumerate(tiles, 1):
         part = image[:, row.left : row.right, column.left : column.right]
-        levels = 255 if part.dtype == torch.uint8 else 1
-        output = model(part.unsqueeze(0).to(weight) / levels)
+        output = model(part.unsqueeze(0).to(weight) / PEAKS.get(part.dtype, 1))
         if output.shape != (1, 3, part.shape[1] * scale, part.shape[2] * scale):
             raise ModelError(
                 f"the model made {tuple(output.shape)} of {tuple(part.shape)}; it is not for scale {scale} and RGB"
@@ -150,8 +151,8 @@ def upscale_tiled(
         ]
         if not core.isfinite().all():
             raise ModelError("the model's output is not a number (NaN or infinite); its weights may be damaged")
-        if dtype == torch.uint8:
-            core = core.clamp(0, 1).mul(255).add(0.5)
+        if dtype in PEAKS:
+            core = core.clamp(0, 1).mul(PEAKS[dtype]).add(0.5)
         result[:, row.start * scale : row.stop * scale, column.start * scale : column.stop * scale] = core.to(dtype)
         if advance is not None:
             advance(done, len(tiles))

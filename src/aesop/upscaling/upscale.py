@@ -1,7 +1,7 @@
 """Pictures and folders of them, upscaled with any model: what `aesop upscale` does.
 
 Inputs are never changed. What cannot be read or upscaled is named and left out. A picture whose result exists is
-skipped, so that an interrupted call can be repeated.
+skipped, so that an interrupted call can be repeated. Results keep all that the input's file holds (`source`, `sink`).
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from aesop.data.bicubic import resize
-from aesop.data.pictures import (
-    PICTURE_SUFFIXES,
-    PictureAccessError,
-    find_pictures,
-    read_picture,
-    to_picture,
-    to_planes,
-    write_picture,
-)  # fmt: skip
+from aesop.data.pictures import PictureAccessError, find_pictures, to_picture, to_planes
 from aesop.device import choose_device
 from aesop.errors import AesopError, DataError, RunError
-from aesop.files import explained, os_errors_explained, require_writable
+from aesop.files import explained, os_errors_explained, remove_leftovers, require_writable
 from aesop.networks.loading import LoadedGenerator, load_generator
 from aesop.progress import Advance, progress
+from aesop.upscaling.formats import FORMATS, SUFFIXES, default_format
+from aesop.upscaling.planes import upscale_planes
+from aesop.upscaling.sink import open_sink, require_holdable
+from aesop.upscaling.source import open_source, read_xmp
 from aesop.upscaling.tiles import Upscaler
+from aesop.upscaling.xmp import Tag, tag_of
+
+#: Rows of a result that are written at once.
+_ROWS = 256
 
 
 @dataclass
@@ -55,7 +55,9 @@ def upscale(
     *,
     tile: int | None = None,
     device: str = "auto",
-    keep_format: bool = False,
+    format: str | None = None,
+    quality: int | None = None,
+    strip: bool = False,
     overwrite: bool = False,
 ) -> UpscaleReport:
     """Upscale pictures, and all those in folders (nested, same relative names), into the folder `output`.
@@ -63,11 +65,14 @@ def upscale(
     Args:
         inputs: pictures and folders.
         model: a model file, a run folder or a generator that is loaded already.
-        output: the folder for the results. An alpha channel is kept, upscaled by bicubic.
+        output: the folder for the results. They keep grey, 16 bits, alpha (upscaled by bicubic), profile, EXIF, XMP
+            and resolution.
         tile: a tile's side in pixels of the input; None cuts up large pictures only.
         device: `cpu`, `cuda`, `mps`, ...; `auto` is the best there is.
-        keep_format: write each input's format, instead of PNG.
-        overwrite: replace results that exist.
+        format: a key of FORMATS, for all results; None for each input's format (PNG for GIF, HEIC and JPEG XL).
+        quality: 1 to 100, of JPEG, WebP and AVIF.
+        strip: leave metadata out; colours become sRGB.
+        overwrite: replace results that exist. Without it, those that another model made are an error.
 
     Raises:
         AesopError: before anything is upscaled: for a missing input, a model that cannot be loaded, results that
@@ -78,25 +83,36 @@ def upscale(
     inputs = [Path(given) for given in ([inputs] if isinstance(inputs, Path | str) else inputs)]
     output = Path(output)
     report = UpscaleReport()
-    jobs = _plan(inputs, output, keep_format, report)
+    if format is not None and not (format in FORMATS and FORMATS[format].written):
+        raise AesopError(f"--format {format}: choose one of {', '.join(k for k, f in FORMATS.items() if f.written)}.")
+    if quality is not None and not 1 <= quality <= 100:
+        raise AesopError(f"--quality must be from 1 to 100, not {quality}.")
+    jobs = _plan(inputs, output, format, report)
     chosen = choose_device(device)
     generator = model if isinstance(model, LoadedGenerator) else load_generator(model)
     upscaler = Upscaler(generator.model.to(chosen), generator.scale, tile)
     require_writable(output / "result.png")
+    for folder in {target.parent for target in jobs.values()}:
+        remove_leftovers(folder)
+    tag = Tag(f"{generator.path.stem} {generator.sha256[:12]}".strip(), generator.scale)
     to_do = {}
     for source, target in jobs.items():
         try:
             if overwrite or not target.exists():
                 require_writable(target)
                 to_do[source] = target
-            else:
+            elif (made_by := tag_of(read_xmp(target))) is None or made_by == tag:
                 report.skipped.append(target)
+            else:
+                other = f"{made_by.model}, scale {made_by.scale:g}"
+                mend = "--overwrite replaces it, or choose another --output."
+                report.failed[source] = f"{target}: is of {other}; {mend}"
         except (AesopError, OSError) as error:
             report.failed[source] = _sentence(error, target)
     with progress("upscale", len(to_do), unit="pictures") as advance:
         for source, target in to_do.items():
             try:
-                _upscale_one(source, target, upscaler, advance)
+                _upscale_one(source, target, upscaler, advance, tag=tag, quality=quality, strip=strip)
                 report.written.append(target)
             except RunError:
                 raise
@@ -109,22 +125,25 @@ def upscale(
     return report
 
 
-def _upscale_one(source: Path, target: Path, upscaler: Upscaler, advance: Advance) -> None:
-    pixels = to_planes(read_picture(source, alpha=True))
+def _upscale_one(path: Path, target: Path, upscaler: Upscaler, advance: Advance, *, tag: Tag, **how: Any) -> None:
+    source, scale = open_source(path), upscaler.scale
+    info = source.info.resized(source.info.height * scale, source.info.width * scale)
+    key = SUFFIXES[target.suffix.lower()]
+    require_holdable(target, info, key)
 
     def tile_done(done: int, tiles: int) -> None:
         if tiles > 1:
-            advance(0, f"{source.name}, tile {done} of {tiles}")
+            advance(0, f"{path.name}, tile {done} of {tiles}")
 
-    result = upscaler(pixels[:3], tile_done)
-    if len(pixels) == 4:
-        result = torch.cat([result, resize(pixels[3:], upscaler.scale)])
-    write_picture(target, to_picture(result))
+    result = upscale_planes(to_planes(source.read()), upscaler, tile_done)
+    with open_sink(target, info, key, tag=tag, **how) as write:
+        for top in range(0, info.height, _ROWS):
+            write(to_picture(result[:, top : top + _ROWS]))
 
 
-def _plan(inputs: list[Path], output: Path, keep_format: bool, report: UpscaleReport) -> dict[Path, Path]:
+def _plan(inputs: list[Path], output: Path, key: str | None, report: UpscaleReport) -> dict[Path, Path]:
     """Inputs and their results; DataError where these would replace an input or one another."""
-    if not output.is_dir() and (output.exists() or output.suffix.lower() in PICTURE_SUFFIXES):
+    if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
         raise DataError(f"{output}: --output is the folder for the results, not a picture; name a folder.")
     names: dict[Path, Path] = {}
     for given in inputs:
@@ -132,7 +151,7 @@ def _plan(inputs: list[Path], output: Path, keep_format: bool, report: UpscaleRe
             if given.resolve() == output.resolve():
                 raise DataError(f"{output}: is an input folder; choose another --output.")
             try:
-                for path in find_pictures(given, report.unreadable):
+                for path in find_pictures(given, report.unreadable, SUFFIXES):
                     if output.resolve() not in path.resolve().parents:
                         names[path] = path.relative_to(given)
             except PictureAccessError as error:
@@ -145,13 +164,15 @@ def _plan(inputs: list[Path], output: Path, keep_format: bool, report: UpscaleRe
         raise DataError(report.unreadable[0])
     targets = {}
     for source, name in names.items():
-        keep = keep_format and name.suffix.lower() in PICTURE_SUFFIXES
-        targets[source] = output / (name if keep else name.with_suffix(".png"))
+        promised = SUFFIXES.get(name.suffix.lower(), "png")
+        wanted = key or default_format(promised)
+        same = wanted == promised and name.suffix.lower() in SUFFIXES
+        targets[source] = output / (name if same else name.with_suffix(FORMATS[wanted].suffixes[0]))
     taken, originals = Counter(targets.values()), {source.resolve() for source in targets}
     makers: dict[Path, Path] = {}
     for source, target in targets.items():
         if taken[target] > 1 and target.name != source.name:  # a.bmp beside a.png
-            target = target.with_name(f"{source.name}.png")
+            target = target.with_name(f"{source.name}{target.suffix}")
             report.renamed.append(target)
         if target.resolve() in originals:
             raise DataError(f"{target}: would replace an original; choose another --output.")
