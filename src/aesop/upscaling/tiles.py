@@ -112,7 +112,7 @@ class Upscaler:
 
 @torch.inference_mode()
 def upscale_tiled(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     image: Tensor,
     scale: int,
     *,
@@ -121,7 +121,7 @@ def upscale_tiled(
     dtype: torch.dtype = torch.float32,
     advance: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Run `model` on `image`, (3, h, w) on the CPU, tile by tile; returns (3, scale*h, scale*w) on the CPU.
+    """Run `model`, or an engine of one, on `image`, (3, h, w) on the CPU, tile by tile; returns (3, scale*h, scale*w).
 
     `image` is floating point in [0, 1], or uint8 or uint16, which become floating point one tile at a time.
 
@@ -132,7 +132,7 @@ def upscale_tiled(
 
     Raises ModelError where the model's output has another size than its scale promises, or is not a number.
     """
-    weight = next(model.parameters(), torch.empty(0))
+    weight = _weight(model)
     height, width = image.shape[-2:]
     result = torch.empty(3, height * scale, width * scale, dtype=dtype)
     tiles = [(row, column) for row in spans(height, tile, overlap) for column in spans(width, tile, overlap)]
@@ -169,7 +169,7 @@ def measure_overlap(model: nn.Module, scale: int, *, tolerance: float = TOLERANC
     of which next to nothing is used. Models that look at the whole picture, whose brightness the white part changes,
     need more than `limit`: then `sufficient` is False.
     """
-    weight = next(model.parameters(), torch.empty(0))
+    weight = _weight(model)
     strip = made_up_picture(64, limit + CUT + STEP).to(weight)
     strip[..., :CUT] = 1
     needed = 0
@@ -181,6 +181,12 @@ def measure_overlap(model: nn.Module, scale: int, *, tolerance: float = TOLERANC
         if len(felt):
             needed = max(needed, math.ceil((int(felt[-1]) + 1) / scale))
     return Overlap(min(_round_up(needed), limit), needed <= limit)
+
+
+def _weight(model: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return what a model's input must be like; engines take float32 on the CPU."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next(parameters, torch.empty(0, dtype=torch.float32))
 
 
 def _without_first(probe: Tensor) -> Tensor:
