@@ -38,6 +38,7 @@ CHECKED = {
     "method.md": [],
     "systems.md": ["shell", "shell"],
     "training.md": ["synopsis", "recipe", "run folder", "python"],
+    "upscaling.md": ["synopsis"],
 }
 
 

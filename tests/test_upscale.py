@@ -322,3 +322,16 @@ def test_command_exits_with_2_if_a_picture_failed(
     (tmp_path / "in/a.png").rename(tmp_path / "in" / os.fsdecode(b"caf\xe9.png"))
     assert call()[0] == 0
     assert (tmp_path / "out" / os.fsdecode(b"caf\xe9.png")).is_file()
+
+
+def test_an_engine_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], photos: Path) -> None:
+    model, output = write_model(tmp_path / "model.safetensors"), tmp_path / "out"
+    for engine, told in (("auto", "engine: torch"), ("torch-channels-last", "engine: torch-channels-last, ")):
+        report = upscale(photos, model, output / engine, engine=engine)
+        assert report.engine.startswith(told)
+        assert len(report.written) == 4
+    first, second = (sorted((output / name).iterdir()) for name in ("auto", "torch-channels-last"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    with pytest.raises(AesopError, match="--engine fastest: no such engine; there are auto, exact, torch"):
+        upscale(photos, model, output / "none", engine="fastest")
+    assert not (output / "none").exists()

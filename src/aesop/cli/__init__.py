@@ -16,7 +16,7 @@ from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 import aesop
-from aesop.cli import analyze, degrade, demo, evaluate, interpolate, recipes, train, upscale
+from aesop.cli import analyze, degrade, demo, evaluate, export, interpolate, recipes, train, upscale
 from aesop.cli.options import examples
 from aesop.errors import AesopError, Interrupted
 from aesop.files import explained
@@ -90,6 +90,11 @@ for _command, *_commands in (
         upscale.upscale,
         "aesop upscale photos/ --model runs/first --output upscaled/",
         "aesop upscale scan.tif --model 4x.pth --output upscaled/ --tile 256",
+    ),
+    (
+        export.export,
+        "aesop export runs/first --to onnx",
+        "aesop export 4x.pth --to safetensors --output models/4x.safetensors",
     ),
 ):
     app.command(epilog=examples(*_commands))(_command)

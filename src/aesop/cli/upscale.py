@@ -27,6 +27,10 @@ def upscale(
     ] = None,
     quality: Annotated[int | None, Option(metavar="1..100", help="Of JPEG, WebP and AVIF. Unset, 95.")] = None,
     strip: Annotated[bool, Option("--strip", help="Leave metadata out, in sRGB.")] = False,
+    engine: Annotated[
+        str,
+        Option(metavar="ENGINE", help="auto (near float32), exact (equal but for rounding) or a name, such as torch."),
+    ] = "auto",
     overwrite: Annotated[bool, Option("--overwrite", help="Replace results that exist.")] = False,
     imports: Imports = None,
 ) -> None:
@@ -48,9 +52,12 @@ def upscale(
         format=format,
         quality=quality,
         strip=strip,
+        engine=engine,
         overwrite=overwrite,
     )
     print(f"{len(report.written)} written to {printable(output)}")
+    if report.engine:
+        print(report.engine)
     if report.skipped:
         print(f"{len(report.skipped)} skipped: they exist; --overwrite replaces them")
     if report.seams:

@@ -96,8 +96,13 @@ def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object
 
     The same input always makes the same bytes. Raises RunError if the disk is full or the folder cannot be written.
     """
+    write_tensors(path, state, {key: json.dumps(value, default=str) for key, value in metadata.items()})
+
+
+def write_tensors(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write as `write_state` does, with `metadata` as it is."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    written = save(tensors, {key: json.dumps(value, default=str) for key, value in metadata.items()})
+    written = save(tensors, metadata)
     # The library writes metadata in random order: sort them. Data begins at a multiple of 8.
     end, header = _header(written)
     header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))

@@ -66,7 +66,8 @@ class Upscaler:
     """A model that takes pictures of any size: whole where they are small, else in tiles.
 
     `tile` is a tile's side in LR pixels, None for DEFAULT_TILE where a picture is too large to be run whole. The
-    overlap is measured once, before the first picture that is cut up.
+    overlap is measured once, before the first picture that is cut up. `engine` is what runs the model: itself, unless
+    another is set.
     """
 
     def __init__(self, model: nn.Module, scale: int, tile: int | None = None) -> None:
@@ -75,6 +76,7 @@ class Upscaler:
         self.model = model
         self.scale = scale
         self.tile = tile
+        self.engine: Callable[[Tensor], Tensor] = model
         self._overlap: Overlap | None = None
 
     @property
@@ -107,7 +109,7 @@ class Upscaler:
         tile, overlap = max(height, width), 0
         if self.needs_tiles(height, width):
             tile, overlap = self.tile or DEFAULT_TILE, self.overlap.pixels
-        return upscale_tiled(self.model, picture, self.scale, tile=tile, overlap=overlap, dtype=dtype, advance=advance)
+        return upscale_tiled(self.engine, picture, self.scale, tile=tile, overlap=overlap, dtype=dtype, advance=advance)
 
 
 @torch.inference_mode()

@@ -20,6 +20,8 @@ from aesop.errors import AesopError, DataError, RunError
 from aesop.files import explained, os_errors_explained, remove_leftovers, require_writable
 from aesop.networks.loading import LoadedGenerator, load_generator
 from aesop.progress import Advance, progress
+from aesop.upscaling.engines.choose import LIMITS, choose_engine
+from aesop.upscaling.engines.kinds import find_kind
 from aesop.upscaling.formats import FORMATS, SUFFIXES, default_format
 from aesop.upscaling.planes import upscale_planes
 from aesop.upscaling.sink import open_sink, require_holdable
@@ -36,7 +38,8 @@ class UpscaleReport:
     """What became of every picture.
 
     `unreadable` describes folders that could not be listed; `renamed` are results that kept their input's suffix
-    (`a.bmp.png`), since another's had the name; `seams` says whether the seams of tiles may show.
+    (`a.bmp.png`), since another's had the name; `seams` says whether the seams of tiles may show; `engine` tells what
+    ran the model.
     """
 
     written: list[Path] = field(default_factory=list)
@@ -45,6 +48,7 @@ class UpscaleReport:
     failed: dict[Path, str] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
     seams: bool = False
+    engine: str = ""
 
 
 @os_errors_explained()
@@ -58,6 +62,7 @@ def upscale(
     format: str | None = None,
     quality: int | None = None,
     strip: bool = False,
+    engine: str = "auto",
     overwrite: bool = False,
 ) -> UpscaleReport:
     """Upscale pictures, and all those in folders (nested, same relative names), into the folder `output`.
@@ -69,6 +74,8 @@ def upscale(
             and resolution.
         tile: a tile's side in pixels of the input; None cuts up large pictures only.
         device: `cpu`, `cuda`, `mps`, ...; `auto` is the best there is.
+        engine: `auto` is the fastest at 50 dB or more from float32, `exact` at 100 dB or more; others are named in
+            docs/upscaling.md. The first picture decides.
         format: a key of FORMATS, for all results; None for each input's format (PNG for GIF, HEIC and JPEG XL).
         quality: 1 to 100, of JPEG, WebP and AVIF.
         strip: leave metadata out; colours become sRGB.
@@ -89,6 +96,8 @@ def upscale(
         raise AesopError(f"--quality must be from 1 to 100, not {quality}.")
     jobs = _plan(inputs, output, format, report)
     chosen = choose_device(device)
+    if engine not in LIMITS:
+        find_kind(engine, chosen)
     generator = model if isinstance(model, LoadedGenerator) else load_generator(model)
     upscaler = Upscaler(generator.model.to(chosen), generator.scale, tile)
     require_writable(output / "result.png")
@@ -112,6 +121,14 @@ def upscale(
     with progress("upscale", len(to_do), unit="pictures") as advance:
         for source, target in to_do.items():
             try:
+                if not report.engine:
+                    planes = to_planes(open_source(source).read())
+                    work = planes[0].numel() * len(to_do)  # as if all were of one size
+                    tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
+                    found = choose_engine(
+                        generator.model, generator.sha256, tile, wanted=engine, pixels=work, device=chosen
+                    )
+                    upscaler.engine, report.engine = found.engine, str(found)
                 _upscale_one(source, target, upscaler, advance, tag=tag, quality=quality, strip=strip)
                 report.written.append(target)
             except RunError:

@@ -15,7 +15,7 @@ from aesop.errors import ModelError
 from aesop.upscaling.engines.guard import FAILURES, Guarded
 from aesop.upscaling.engines.kinds import KINDS, Engine, EngineKind, find_kind
 from aesop.upscaling.engines.memory import Measured, Record, memory_file, memory_key, recall, remember
-from aesop.upscaling.tiles import STEP, made_up_picture
+from aesop.upscaling.tiles import PEAKS, STEP, made_up_picture
 
 #: The PSNR in dB between an engine's output and eager float32's from which on a choice accepts it.
 LIMITS = {"exact": 100.0, "auto": 50.0}
@@ -67,7 +67,7 @@ def choose_engine(
 
     The first of `kinds` is eager float32, which the others are measured against. `exact` is the fastest engine at
     100 dB or more from it, `auto` at 50 dB or more, the time to set it up included; other values of `wanted` name an
-    engine. Speed and PSNR are measured on a crop of `tile`, (3, h, w) uint8 or float in [0, 1], as long as trials take
+    engine. Speed and PSNR are measured on a crop of `tile`, (3, h, w) uint8, uint16 or float, as long as trials take
     a small part of the expected work. What was measured of the model with this `sha256` on this machine is remembered
     in the file `memory`, unset in the cache folder.
 
@@ -221,13 +221,14 @@ def textured_crop(tile: Tensor, side: int) -> Tensor:
 
     Where all of it is flat, a made-up picture takes its place: on black, everything agrees.
     """
-    image = tile.float() / (255 if tile.dtype == torch.uint8 else 1)
-    height, width = (min(side, length) for length in image.shape[-2:])
+    levels = PEAKS.get(tile.dtype, 1)
+    height, width = (min(side, length) for length in tile.shape[-2:])
     rows, columns = (
         sorted({round(part * (length - size) / 3) for part in range(4)})
-        for length, size in zip(image.shape[-2:], (height, width), strict=True)
+        for length, size in zip(tile.shape[-2:], (height, width), strict=True)
     )
-    crops = [image[:, top : top + height, left : left + width] for top in rows for left in columns]
+    corners = [(top, left) for top in rows for left in columns]
+    crops = [tile[:, top : top + height, left : left + width].float() / levels for top, left in corners]
     best = max(crops, key=lambda crop: crop.var(dim=(1, 2), correction=0).mean().item())
     if best.std(correction=0) < FLAT:
         return made_up_picture(height + -height % 16, width + -width % 16)[..., :height, :width].contiguous()

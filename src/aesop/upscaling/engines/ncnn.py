@@ -37,7 +37,8 @@ def opened(param: Path, weights: Path, *, bfloat16: bool = False) -> Callable[[T
         results = []
         for image in images:
             extractor = network.create_extractor()
-            extractor.input("in0", ncnn.Mat(image.contiguous().numpy()))
+            array = image.contiguous().numpy()
+            extractor.input("in0", ncnn.Mat(array))  # which does not keep the array alive
             status, output = extractor.extract("out0")
             if status:
                 raise ModelError("ncnn cannot run this network.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,3 +24,8 @@ def compiled(converted: Any, precision: str = "f32") -> Callable[[Tensor], Tenso
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     network = openvino.Core().compile_model(converted, "CPU", settings)
     return lambda images: torch.from_numpy(network([images.contiguous().numpy()])[0].copy())
+
+
+def save(converted: Any, path: Path) -> None:
+    """Write an `openvino.Model` in float32 to a .xml file and the .bin beside it."""
+    import_module("openvino").save_model(converted, path, compress_to_fp16=False)
