@@ -73,9 +73,8 @@ def test_metadata_is_kept_and_corrected(key: str, photo: Path, tmp_path: Path) -
     xmp = read_xmp(result)
     assert xmp is not None
     assert tag_of(xmp) == TAG
-    values = {
-        name.split("}")[1]: v for e in ET.fromstring(xmp).iter() for name, v in (e.attrib | {e.tag: e.text}).items()
-    }
+    found = [e.attrib | {e.tag: e.text or ""} for e in ET.fromstring(xmp).iter()]
+    values = {name.split("}")[1]: value for element in found for name, value in element.items()}
     assert (values["Rating"], values["Orientation"], values["PixelXDimension"]) == ("5", "1", "32")
     assert (int(values["PixelYDimension"]), b"Thumbnails" in xmp) == (48, False)
     again = through(result, tmp_path / "again", key=key, tag=Tag("other", 2))

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from aesop.data.pictures import PIXEL_LIMIT as WHOLE_LIMIT
+from aesop.data.pictures import PIXEL_LIMIT
 from aesop.errors import DataError, MissingExtraError
 from aesop.upscaling.headers import is_animated, jxl_header
 
 
-def check_size(path: Path, height: int, width: int, limit: int = WHOLE_LIMIT) -> None:
+def check_size(path: Path, height: int, width: int, limit: int = PIXEL_LIMIT) -> None:
     """Raise DataError where a file claims more than `limit` pixels."""
     if height * width > limit:
         raise DataError(

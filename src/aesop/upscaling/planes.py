@@ -28,8 +28,9 @@ def upscale_planes(planes: Tensor, upscaler: Upscaler, advance: Callable[[int, i
     dtype = planes.dtype
     result = upscaler(colours.expand(3, -1, -1), advance, dtype=dtype if dtype in PEAKS else torch.float32)
     if len(colours) == 1:
-        total = sum(channel.int() if dtype in PEAKS else channel for channel in result)
-        result = ((total + 1) // 3 if dtype in PEAKS else total / 3)[None].to(dtype)
+        red, green, blue = (channel.int() if dtype in PEAKS else channel for channel in result.split(1))
+        total = red + green + blue
+        result = ((total + 1) // 3 if dtype in PEAKS else total / 3).to(dtype)
     if dtype not in PEAKS:
         result = result.clamp(0, 1).to(dtype)
     return result if alpha is None else torch.cat([result, _resized(alpha, upscaler.scale)])

@@ -1,7 +1,7 @@
 """Pictures in: everything that a file holds, its pixels in strips of rows from top to bottom.
 
 Only formats that must be decoded whole (or be turned) ever are: WebP, AVIF, GIF, HEIC, JPEG XL, BMP, progressive JPEG
-and interlaced PNG, up to `WHOLE_LIMIT`. A picture that EXIF turns is decoded by libvips into memory, or,
+and interlaced PNG, up to `PIXEL_LIMIT`. A picture that EXIF turns is decoded by libvips into memory, or,
 from 100 MB on, into a file in TMPDIR.
 """
 
@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from aesop.data.pictures import libvips, refusals
+from aesop.data.pictures import PIXEL_LIMIT, libvips, refusals
 from aesop.errors import DataError
 from aesop.upscaling.colour import converted, fill_hidden, shows_greys_as_srgb
-from aesop.upscaling.decoders import WHOLE_DECODERS, WHOLE_LIMIT, check_size
+from aesop.upscaling.decoders import WHOLE_DECODERS, check_size
 from aesop.upscaling.formats import FORMATS, sniff
 from aesop.upscaling.headers import (
     Resolution,
@@ -164,7 +164,7 @@ def _load_by_vips(path: Path, key: str) -> tuple[Any, PictureInfo]:
         what = "pages" if key == "tiff" else "frames"
         raise DataError(f"{path}: this {name} file has several {what}; split it into pictures of one each.")
     whole = key in ("webp", "avif", "gif") or bool(image.get_typeof("interlaced"))
-    check_size(path, image.height, image.width, WHOLE_LIMIT if whole else STREAM_LIMIT)
+    check_size(path, image.height, image.width, PIXEL_LIMIT if whole else STREAM_LIMIT)
     if _turned(image, key) > 2:
         image = _vips_image(path, key, access="random")
     exif = tiff_exif(path) if key == "tiff" else _blob(image, "exif-data")
