@@ -102,6 +102,14 @@ KINDS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "net.param": ("is an ncnn model", lambda path: path.write_bytes(b"7767517\n10 10\n")),
     "net.bin": ("is an ncnn model", lambda path: path.write_bytes(bytes(200))),
     "checkpoint.pt": ("is a training checkpoint", save({"iteration": 3, "state": {}, "rng": torch.get_rng_state()})),
+    "basicsr.state": (
+        "is a training checkpoint without a network's parameters; .* of parameters is expected here",
+        save({"epoch": 1, "iter": 9, "optimizers": [torch.optim.Adam([torch.ones(1)]).state_dict()], "schedulers": []}),
+    ),
+    "tensor.pth": ("is a single tensor; .* of parameters is expected here", save(torch.ones(2))),
+    "list.pth": ("is a Python list; .* of parameters is expected here", save([torch.ones(2)])),
+    "settings.pth": ("is a dictionary of other things; .* of parameters is expected here", save({"scale": 4})),
+    300 * "n": ("file name is too long", lambda path: None),
     "photo.png": ("is a picture", lambda path: write_picture(path, synthetic_picture(8, 8, 0))),
     "page.pth": ("is a web page", lambda path: path.write_text("<!DOCTYPE html><html></html>")),
     "lfs.safetensors": ("is a Git LFS pointer", lambda path: path.write_text("version https://git-lfs.github.com")),
@@ -135,9 +143,17 @@ def test_a_file_of_another_kind_is_told_what_it_is(tmp_path: Path, name: str):
     assert "\n" not in str(caught.value)
 
 
+def test_the_parameters_in_a_training_checkpoint_are_found(tmp_path: Path):
+    optimizer = torch.optim.Adam([torch.ones(1)]).state_dict()
+    torch.save({"epoch": 1, "model_state_dict": STATE, "optimizer_state_dict": optimizer}, tmp_path / "last.pt")
+    assert load_generator(tmp_path / "last.pt").architecture == "RRDB"
+
+
 def test_networks_of_another_kind_are_told_what_they_are(tmp_path: Path):
     with pytest.raises(ModelError, match="is not a run folder"):
         AutoEncoder.load(tmp_path)
+    with pytest.raises(ModelError, match="file name is too long"):
+        AutoEncoder.load(tmp_path / (300 * "n"))
     torch.save(STATE, tmp_path / "generator.pth")
     with pytest.raises(ModelError, match=r"generator\.pth is a generator \(ESRGAN\); an auto-encoder is expected here"):
         AutoEncoder.load(tmp_path / "generator.pth")

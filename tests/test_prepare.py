@@ -311,3 +311,8 @@ def test_folders_that_cannot_be_listed_are_told(pictures: Path, tmp_path: Path) 
     ((line,), count) = data.unreadable, len(data)
     assert count == 5
     assert line.startswith(f"{pictures / 'more'}: the folder cannot be read")
+    with (
+        without_access(pictures / "more"),
+        pytest.raises(DataError, match=r"none of the 5 pictures is usable.*more: the folder cannot be read"),
+    ):
+        prepare(pictures, store, 4, minimum=128)

@@ -18,6 +18,8 @@ from aesop.errors import ModelError, RunError
 
 #: The stages in the order in which they are trained.
 STAGES = ("fidelity", "autoencoder", "perceptual")
+#: The name of the network of every stage but the auto-encoder's.
+GENERATOR = "generator.safetensors"
 
 
 class StageFolder:
@@ -25,7 +27,7 @@ class StageFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.network = folder / f"{'autoencoder' if folder.name == 'autoencoder' else 'generator'}.safetensors"
+        self.network = folder / ("autoencoder.safetensors" if folder.name == "autoencoder" else GENERATOR)
         self.checkpoint = folder / "checkpoint.pt"
         self.log = folder / "log.jsonl"
         self.board = folder.parent / "logs" / folder.name
@@ -65,6 +67,11 @@ class Run:
         self.folder = Path(folder)
         self.recipe_file = self.folder / "recipe.yaml"
         self.record_file = self.folder / "run.json"
+
+    @classmethod
+    def of(cls, model: Path) -> Run:
+        """Return the run that a model belongs to, if to any: `model` is its folder or a stage's network."""
+        return cls(model if model.is_dir() else model.parent.parent)
 
     def stage(self, name: str) -> StageFolder:
         """Return the folder of a stage."""

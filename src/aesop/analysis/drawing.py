@@ -34,7 +34,7 @@ _STYLE: Any = {
 
 
 def require_drawable(path: Path) -> None:
-    """Raise AesopError where no figure can be drawn to `path`: by its suffix, its folder or for want of matplotlib."""
+    """Raise AesopError where no figure can be drawn to `path`: by its suffix or folder, or without matplotlib."""
     suffix = path.suffix
     if suffix.lower() not in (".png", ".svg", ".pdf"):
         raise AesopError(

@@ -178,11 +178,11 @@ def look_at(benchmark: Benchmark) -> list[tuple[str | None, str]]:
     for index, picture in enumerate(pictures):
         if known and hr and (own := hr[index]) and not known.has_size(own.height, own.width):
             notes.append((picture.name, f"has {own.width} x {own.height} pixels, unlike {known.name}'s"))
-        told: set[str] = set()
+        reported: set[str] = set()
         for side, headers in sides:
-            news = [oddity for oddity in _oddities(headers[index], colour) if oddity not in told]
+            news = [oddity for oddity in _oddities(headers[index], colour) if oddity not in reported]
             notes += [(picture.name, side + oddity) for oddity in news]
-            told.update(news)
+            reported.update(news)
     return notes
 
 

@@ -91,7 +91,8 @@ def prepare(
     if not entries:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:5])
         more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
-        raise DataError(f"{source}: none of the {len(left_out)} pictures is usable ({reasons}{more}).")
+        none = f"{source}: none of the {len(left_out)} pictures is usable ({reasons}{more})."
+        raise DataError(" ".join((none, *unreadable)))
     transparent = tuple(name for name, reason in left_out if reason == TRANSPARENT)
     others = tuple(one for one in left_out if one[1] != TRANSPARENT)
     return PreparedData(store, scale, tuple(entries), others, transparent, tuple(unreadable))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aesop.errors import AesopError
 from aesop.files import printable
+from aesop.run import GENERATOR
 
 #: The model that is no file: bicubic interpolation.
 BICUBIC = "bicubic"
@@ -69,5 +70,4 @@ def _bare(model: str) -> tuple[str, ...]:
     parts = _parts(model)
     if model == BICUBIC or Path(model).is_dir():
         return parts
-    stem = Path(parts[-1]).stem
-    return parts[:-1] if stem == "generator" and len(parts) > 2 else (*parts[:-1], stem)
+    return parts[:-1] if parts[-1] == GENERATOR and len(parts) > 2 else (*parts[:-1], Path(parts[-1]).stem)

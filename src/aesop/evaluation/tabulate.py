@@ -138,11 +138,11 @@ def _beside_the_paper(evaluation: Evaluation) -> list[str]:
 def _of_pictures(evaluation: Evaluation) -> list[str]:
     """Infinite values, notes and failures, those that say the same of several pictures in one line."""
     infinite = "equal and so infinite; left out of the mean and of differences"
-    told = [(r.benchmark, r.model, r.metric, infinite, r.infinite) for r in evaluation.results if r.finite]
-    told += [(n.benchmark, None, None, n.text, [n.picture]) for n in evaluation.notes]
-    told += [(f.benchmark, f.model, f.metric, f.reason, [f.picture]) for f in evaluation.failures]
+    found = [(r.benchmark, r.model, r.metric, infinite, r.infinite) for r in evaluation.results if r.finite]
+    found += [(n.benchmark, None, None, n.text, [n.picture]) for n in evaluation.notes]
+    found += [(f.benchmark, f.model, f.metric, f.reason, [f.picture]) for f in evaluation.failures]
     grouped: dict[tuple[str, str, str], list[str]] = {}
-    for benchmark, model, metric, text, pictures in told:
+    for benchmark, model, metric, text, pictures in found:
         if pictures:
             what = " ".join(filter(None, (model, metric)))
             named = grouped.setdefault((benchmark, f" ({what})" if what else "", text), [])

@@ -1,4 +1,4 @@
-"""SPSR's gradient losses (Ma 2020): the edges of SR shall be those of HR, in place and strength."""
+"""SPSR's gradient losses (Ma 2020): the edges of SR should be where HR's are, and as strong."""
 
 from __future__ import annotations
 

@@ -47,6 +47,14 @@ def kind_of_archive(names: list[str]) -> str | None:
     return None if any(name.endswith("/data.pkl") for name in names) else "a zip archive"
 
 
+def kind_of_object(loaded: object) -> str:
+    """Say what a torch file holds that is no dictionary of tensors."""
+    if isinstance(loaded, dict):
+        training = any(key == "rng" or "optimizer" in str(key) for key in loaded)
+        return "a training checkpoint without a network's parameters" if training else "a dictionary of other things"
+    return "a single tensor" if isinstance(loaded, Tensor) else f"a Python {type(loaded).__name__}"
+
+
 def kind_of_network(state: Mapping[str, Tensor]) -> str:
     """Say what these are the parameters of, as it stands in a sentence: `an auto-encoder`, `a generator (DAT)`, ..."""
     keys = state.keys()

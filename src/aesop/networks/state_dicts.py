@@ -20,14 +20,14 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from aesop.errors import ModelError
-from aesop.files import atomic_path
-from aesop.networks.kinds import HEAD, kind_of_archive, kind_of_file
+from aesop.files import atomic_path, explained
+from aesop.networks.kinds import HEAD, kind_of_archive, kind_of_file, kind_of_object
 from aesop.run import Run
 
 Network = TypeVar("Network", bound=nn.Module)
 
 #: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
-_WRAPPERS = ("params_ema", "params", "params-ema", "state_dict", "model", "generator")
+_WRAPPERS = ("params_ema", "params", "params-ema", "state_dict", "model_state_dict", "model", "generator")
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,14 @@ class WeightsFile:
         Raises ModelError if it is missing, unreadable, damaged, no model, quantised or would have to run code to load.
         """
         path = Path(path)
-        if in_run is not None and path.is_dir():
-            path = in_run(Run(path))
-        data = _read(path)
+        try:
+            if in_run is not None and path.is_dir():
+                path = in_run(Run(path))
+            data = _read(path)
+        except OSError as error:
+            raise ModelError(explained(error, path)) from error
+        except MemoryError as error:
+            raise ModelError(f"{path}: is larger than the memory; name a model file.") from error
         try:
             if data[8:9] == b"{":
                 state, metadata = dict(sorted(load(data).items())), _decoded(_header(data)[1].get("__metadata__"))
@@ -143,20 +148,15 @@ def built_to_fit(build: Callable[[], Network], state: dict[str, Tensor]) -> Netw
 
 
 def _read(path: Path) -> bytes:
-    try:
-        if not path.is_file():
-            if path.is_dir():
-                raise ModelError(f"{path} is a folder; a model file is expected here.")
-            raise ModelError(f"{path}: no such model file; check the path.")
-        with path.open("rb") as file:
-            if (kind := kind_of_file(file.read(HEAD), path.suffix)) is not None:
-                raise ModelError(f"{path} is {kind}; a .safetensors or .pth file is expected here.")
-            file.seek(0)
-            return file.read()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk.") from error
-    except MemoryError as error:
-        raise ModelError(f"{path}: is larger than the memory; name a model file.") from error
+    if not path.is_file():
+        if path.is_dir():
+            raise ModelError(f"{path} is a folder; a model file is expected here.")
+        raise ModelError(f"{path}: no such model file; check the path.")
+    with path.open("rb") as file:
+        if (kind := kind_of_file(file.read(HEAD), path.suffix)) is not None:
+            raise ModelError(f"{path} is {kind}; a .safetensors or .pth file is expected here.")
+        file.seek(0)
+        return file.read()
 
 
 def _header(data: bytes) -> tuple[int, dict[str, Any]]:
@@ -177,31 +177,31 @@ def _decoded(metadata: dict[str, str] | None) -> dict[str, Any]:
 
 
 def _torch_state(path: Path, data: bytes) -> dict[str, Tensor]:
-    kind = None
+    kind = state = None
     if data.startswith(b"PK"):
         with ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
         kind = kind_of_archive([entry.filename for entry in entries])
         if sum(entry.file_size for entry in entries) > len(data):
             raise ValueError("its parts are larger than the file")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # of a damaged file
-        loaded = None if kind else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    if isinstance(loaded, dict) and "rng" in loaded and "iteration" in loaded:
-        kind = "a training checkpoint"
-    if kind:
+    if kind is None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # of a damaged file
+            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        state, kind = _unwrap(loaded), kind_of_object(loaded)
+    if state is None:
         raise ModelError(f"{path} is {kind}; a .safetensors or .pth file of parameters is expected here.")
-    return _unwrap(loaded)
+    return state
 
 
-def _unwrap(loaded: object) -> dict[str, Tensor]:
+def _unwrap(loaded: object) -> dict[str, Tensor] | None:
     if isinstance(loaded, dict):
         for wrapper in _WRAPPERS:
             if isinstance(loaded.get(wrapper), dict):
                 return _unwrap(loaded[wrapper])
         if all(isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()):
             return {key: value.detach() for key, value in loaded.items()}
-    raise ValueError("no dictionary of tensors")
+    return None
 
 
 def _require_plausible(state: dict[str, Tensor], size: int) -> None:

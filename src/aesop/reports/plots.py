@@ -125,13 +125,13 @@ def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: 
     notes = [f"<b>{escape(curve.title)}</b>, {escape(note)}" for note in curve.models]
     trace = _trace(curve.title, 6, 0, 0, values, notes=notes, mode="lines+markers")
     number = None
-    for place, model in enumerate(curve.models.values()):
+    for position, model in enumerate(curve.models.values()):
         # A point that is a model tells what the model tells, which lies below it.
         number = _same(evaluation, _means(curve.evaluation, model))
         if number is not None:
-            notes[place] += f": {models[number]['notes'][0]}"
+            notes[position] += f": {models[number]['notes'][0]}"
             for metric in metrics:
-                trace["text"][metric][place] = models[number]["text"].get(metric, [""])[0]
+                trace["text"][metric][position] = models[number]["text"].get(metric, [""])[0]
     colour, _ = mark(len(models) + index if number is None else number)
     trace["marker"]["color"] = COLOURS[colour]
     trace["line"] = {"color": COLOURS[colour], "width": 1.8, "dash": _DASHES[index % len(_DASHES)]}

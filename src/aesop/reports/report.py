@@ -1,4 +1,4 @@
-"""THE report: an evaluation as one HTML file that needs nothing else (docs/evaluation.md, "The report").
+"""The report: an evaluation as one HTML file that needs nothing else (docs/evaluation.md, "The report").
 
 Names of models and pictures come from files of unknown origin. They reach the page escaped by Jinja, or as JSON that
 the scripts show as text.
@@ -39,7 +39,7 @@ from aesop.reports.training import TrainingSection
 from aesop.run import Run
 from aesop.words import NAMED, listed
 
-#: Megabytes of all pictures together, as they stand in the page: what browsers open and mail takes without ado.
+#: Megabytes of all pictures together, as they stand in the page: what any browser opens and most mail servers accept.
 MEGABYTES = 25
 
 #: plotly.js-basic-dist-min 4.1.1, MIT (PLOTLY_LICENSE), as published. sha256 of the file:
@@ -123,9 +123,8 @@ def find_starts(model_files: Mapping[str, ModelFile]) -> dict[str, str]:
     models = {file.sha256: model for model, file in model_files.items()}
     starts = {}
     for model, file in model_files.items():
-        path = Path(file.path)
         with suppress(AesopError, OSError):
-            start = Run(path if path.is_dir() else path.parent.parent).fidelity()
+            start = Run.of(Path(file.path)).fidelity()
             found = start and models.get(hashlib.sha256(start.read_bytes()).hexdigest())
             if found and found != model:
                 starts[model] = found

@@ -66,18 +66,18 @@ def dump_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
-def _lineage(name: str, heirs: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def _lineage(name: str, children: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Return the values of a recipe's own file under its identity, after those of all that it inherits from."""
     shipped = name in recipe_names()
     path = Path(name)
     if not shipped and not (path.suffix in (".yaml", ".yml") and path.is_file()):
         near = difflib.get_close_matches(name, recipe_names(), 1)
         hint = f"did you mean {near[0]}" if near else f"the recipes are {', '.join(recipe_names())}"
-        inherited = f" (inherited by {heirs[-1]})" if heirs else ""
+        inherited = f" (inherited by {children[-1]})" if children else ""
         raise RecipeError(f"{name}: no such recipe{inherited}; {hint}, or name a .yaml file.")
     identity = name if shipped else str(path.resolve())
-    if identity in heirs:
-        raise RecipeError(f"{' -> '.join((*heirs, identity))}: recipes inherit in a circle; cut it at one of them.")
+    if identity in children:
+        raise RecipeError(f"{' -> '.join((*children, identity))}: recipes inherit in a circle; cut it at one of them.")
     try:
         values = yaml.safe_load((_SHIPPED / f"{name}.yaml" if shipped else path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -94,7 +94,7 @@ def _lineage(name: str, heirs: tuple[str, ...]) -> dict[str, dict[str, Any]]:
         if not isinstance(parent, str):
             raise RecipeError(f"{name}: `inherits` names recipes, one or a list of them (it holds {parent!r}).")
         beside = path.parent / parent
-        found = _lineage(str(beside) if not shipped and beside.is_file() else parent, (*heirs, identity))
+        found = _lineage(str(beside) if not shipped and beside.is_file() else parent, (*children, identity))
         # What several parents inherit lies under all of them, once.
         lineage |= {ancestor: own for ancestor, own in found.items() if ancestor not in lineage}
     return lineage | {identity: values}

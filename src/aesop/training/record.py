@@ -54,10 +54,10 @@ def check_recipe_of(run: Run, recipe: Recipe) -> None:
     trained = recipe.trained_stages()
     for number, stage in enumerate(trained):
         done, wanted = finished_iterations(run, stage), recipe.iterations(stage)
-        heirs = [later for later in trained[number + 1 :] if run.stage(later).has_begun()]
-        if 0 < done < wanted and heirs:
+        begun = [later for later in trained[number + 1 :] if run.stage(later).has_begun()]
+        if 0 < done < wanted and begun:
             raise RunError(
-                f"{run.folder}: {stage} was trained for {done} of {wanted} iterations, and {heirs[0]} builds on it; "
+                f"{run.folder}: {stage} was trained for {done} of {wanted} iterations, and {begun[0]} builds on it; "
                 "name a new folder with --run."
             )
 

@@ -193,10 +193,10 @@ def _train_one(
     files = run.stage(name)
     measured = train_stage(stage, recipe.iterations(name), stream, pairs, files, metadata, caught)
     if fabric.is_global_zero:
-        told = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
+        summary = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
         if isinstance(config, AutoEncoderConfig):
-            told = f"{told}: {verdict(measured)}"
-        say(f"{name}: {told}; {files.network}{_peak_memory(fabric.device)}")
+            summary = f"{summary}: {verdict(measured)}"
+        say(f"{name}: {summary}; {files.network}{_peak_memory(fabric.device)}")
 
 
 def _hashed(*numbers: int) -> int:
