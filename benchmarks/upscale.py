@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from aesop.errors import ModelError
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBNet
 from aesop.networks.spandrel_any import read_by_spandrel
@@ -92,7 +93,11 @@ def compare(name: str, model: nn.Module, rival: nn.Module, peaks: dict[torch.dty
         if not (kind.fits(CPU) and kind.installed):
             print(f"  {kind.name}: not installed, or not for this machine")
             continue
-        engine = kind.build(model, CPU)
+        try:
+            engine = kind.build(model, CPU)
+        except ModelError as error:
+            print(f"  {kind.name}: {error}")
+            continue
         runs[kind.name] = lambda engine=engine: upscale_tiled(engine, image, SCALE, tile=tile, overlap=OVERLAP)
     with FlopCounterMode(display=False) as counter:
         runs["plain loop"]()

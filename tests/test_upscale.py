@@ -324,7 +324,7 @@ def test_command_exits_with_2_if_a_picture_failed(
     assert (tmp_path / "out" / os.fsdecode(b"caf\xe9.png")).is_file()
 
 
-def test_an_engine_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], photos: Path) -> None:
+def test_an_engine_by_name(tmp_path: Path, photos: Path) -> None:
     model, output = write_model(tmp_path / "model.safetensors"), tmp_path / "out"
     for engine, told in (("auto", "engine: torch"), ("torch-channels-last", "engine: torch-channels-last, ")):
         report = upscale(photos, model, output / engine, engine=engine)

@@ -23,7 +23,7 @@ from aesop.errors import MissingExtraError, ModelError
 
 #: The size of what networks are traced with: odd, so that those which pad are seen padding.
 EXAMPLE = (41, 51)
-#: Seconds that a converter may take.
+#: Seconds that pnnx may take: minutes for networks of hundreds of layers.
 PATIENCE = 600
 
 
@@ -64,7 +64,7 @@ def openvino_model(model: nn.Module) -> Any:
         )
 
 
-def write_ncnn(model: nn.Module, folder: Path) -> tuple[Path, Path]:
+def write_ncnn(model: nn.Module, folder: Path, patience: float = PATIENCE) -> tuple[Path, Path]:
     """Write `model` in float32 to `folder` for ncnn, by pnnx: its .param and .bin file, blobs `in0` and `out0`.
 
     Raises as `write_onnx` does.
@@ -79,7 +79,7 @@ def write_ncnn(model: nn.Module, folder: Path) -> tuple[Path, Path]:
         shapes = (f"inputshape{k}=[1,3,{height + 16 * i},{width + 24 * i}]f32" for i, k in enumerate(("", "2")))
         command = [pnnx.EXEC_PATH, traced.name, *shapes, "fp16=0"]
         subprocess.run(
-            command, cwd=folder, timeout=PATIENCE, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, cwd=folder, timeout=patience, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         files = folder / "model.ncnn.param", folder / "model.ncnn.bin"
         if not all(file.is_file() for file in files):

@@ -66,8 +66,8 @@ KINDS = (
     EngineKind("onnx", onnx.build, _on_cpu, 2, "onnx", ("onnx", "onnxruntime")),
     EngineKind("openvino-bf16", partial(openvino.build, "bf16"), _on_cpu_bfloat16, 4, "openvino", ("openvino",)),
     EngineKind("openvino", partial(openvino.build, "f32"), _on_cpu, 4, "openvino", ("openvino",)),
-    EngineKind("ncnn", partial(ncnn.build, False), _on_cpu, 5, "ncnn", ("ncnn", "pnnx")),
-    EngineKind("ncnn-bf16", partial(ncnn.build, True), _on_cpu_bfloat16, 5, "ncnn", ("ncnn", "pnnx")),
+    EngineKind("ncnn", partial(ncnn.build, False), _on_cpu, ncnn.PATIENCE, "ncnn", ("ncnn", "pnnx")),
+    EngineKind("ncnn-bf16", partial(ncnn.build, True), _on_cpu_bfloat16, ncnn.PATIENCE, "ncnn", ("ncnn", "pnnx")),
 )
 
 
