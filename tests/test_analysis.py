@@ -162,7 +162,7 @@ def test_maps_are_of_every_models_picture(tmp_path: Path):
     write_state(network, generator(0).state_dict(), {})
     write_state(encoder, autoencoder().state_dict(), {})
     models = {"bicubic": "bicubic", "Ours": str(network)}
-    found = measure_loss_maps(picture, models, encoder, sigma=1)
+    found = measure_loss_maps(str(picture), models, str(encoder), sigma=1, device="cpu")
     hr, lr = Pair("", picture).read(4)
     torch.testing.assert_close(found.hr_bias, autoencoder()(to_float(hr)[None])[0].detach())
     for title, model in models.items():
@@ -248,7 +248,7 @@ def test_crops_of_files_and_captions_of_the_whole_picture(tmp_path: Path):
     assert sheet.failures == []
     low = tmp_path / "low.png"
     write_picture(low, synthetic_picture(16, 20, 5))
-    other = measure_crops(picture, models, lr=low, metrics=[], boxes=[Region(0, 0, 8)])
+    other = measure_crops(str(picture), models, lr=str(low), metrics=[], boxes=[Region(0, 0, 8)])
     assert other.captions == {"bicubic": [], "Ours": []}
     assert torch.equal(other.crops[0]["bicubic"], resize(to_planes(read_picture(low)), 4)[:, :8, :8])
     alone = measure_crops(low, {"HR": "bicubic"}, without_hr=True, scale=3)

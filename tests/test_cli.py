@@ -49,6 +49,21 @@ def test_every_command_has_examples_that_parse(names: tuple[str, ...]):
         assert parsed.params.get("recipe", "laptop") in aesop.recipe_names()
 
 
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_paths_that_may_not_be_read_are_left_to_the_functions(
+    names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    words = shlex.split(COMMANDS[names].epilog.splitlines()[-1])[1 + len(names) :]
+    for option in COMMANDS[names].params:
+        if re.search("DIR|FILE|RUN", option.metavar or "") and option.opts[0].startswith("--"):
+            words += [option.opts[0], "path"]
+    for word in words:
+        Path(word).mkdir(parents=True, exist_ok=True)
+    COMMANDS[names].make_context(" ".join(names), words)
+
+
 @pytest.mark.parametrize("names", [(), ("analyze",), *COMMANDS], ids=" ".join)
 def test_help_fits_and_shows_defaults_and_no_types_of_flags(
     names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -54,7 +54,8 @@ def test_own_pictures_nested_large_small_broken_and_of_strange_names(tmp_path: P
     (source / "text.txt").write_text("no picture either")
     said: list[str] = []
     photos = gather(tmp_path / "run", source, 32, said.append)
-    broken, small = sorted(said)
+    few, broken, small = sorted(said)
+    assert few == "3 pictures are held out, too few for intervals; of 10 or more, 5 are."
     assert "broken.jpg" in broken
     assert "small.png: is only 200 x 30 pixels large, 32 a side are needed" in small
     taken = [*photos.training.iterdir(), *photos.held_out.iterdir()]
@@ -62,6 +63,14 @@ def test_own_pictures_nested_large_small_broken_and_of_strange_names(tmp_path: P
     (large,) = (path for path in taken if "large" in path.name)
     assert read_picture(large).shape == (40, (2 * LONGEST + 8) // 3, 3)
     assert any(re.fullmatch(r"\d{3} <b>\?x{50,60}\.png", path.name) for path in taken)
+
+
+@pytest.mark.parametrize("count", [9, 10])
+def test_ten_pictures_are_enough_for_intervals(tmp_path: Path, count: int):
+    synthetic_pictures(tmp_path / "mine", count, 32)
+    said: list[str] = []
+    held_out = names(gather(tmp_path / "run", tmp_path / "mine", 32, said.append).held_out)
+    assert (len(held_out) >= FEWEST_FOR_INTERVALS) == (count == 10) == (said == [])
 
 
 def test_of_many_pictures_a_spread_is_taken_and_the_same_ones_held_out(tmp_path: Path):

@@ -193,6 +193,11 @@ def test_what_cannot_be_upscaled_costs_nothing_but_itself(tmp_path: Path) -> Non
     assert len(report.unreadable) == 1
     assert str(tmp_path / "in/locked") in report.unreadable[0]
     assert len(names(tmp_path / "out")) == 3
+    hidden = tmp_path / "in/locked/d.png"  # not even whether it is a folder can be found out
+    with without_access(tmp_path / "in/locked"):
+        report = upscale([hidden, tmp_path / "in/a.png"], MODEL, tmp_path / "out", format="png", overwrite=True)
+    assert [path.name for path in report.written] == ["a.png"]
+    assert report.unreadable == [f"{hidden}: permission denied; change its permissions or choose another path."]
     with without_access(tmp_path / "in/locked"), pytest.raises(DataError, match="locked"):  # nothing is left to do
         upscale(tmp_path / "in/locked", MODEL, tmp_path / "out")
 

@@ -49,10 +49,10 @@ class CropSheet:
 
 
 def measure_crops(
-    picture: Path,
+    picture: Path | str,
     models: Mapping[str, str | Path],
     *,
-    lr: Path | None = None,
+    lr: Path | str | None = None,
     without_hr: bool = False,
     boxes: Sequence[Region] = (),
     count: int = 2,
@@ -77,8 +77,9 @@ def measure_crops(
             raise AesopError(f"--metrics: {metric.name} measures whole sets of pictures; leave it out.")
         if metric.needs_hr and without_hr:
             raise AesopError(f"--metrics: {metric.name} compares with an HR picture, and there is none; leave it out.")
+    picture = Path(picture)
     name = printable(picture.stem)
-    pair = Unreferenced(name, picture) if without_hr else Pair(name, picture, lr)
+    pair = Unreferenced(name, picture) if without_hr else Pair(name, picture, None if lr is None else Path(lr))
     with TemporaryDirectory(prefix="aesop-crops-") as folder:
         evaluation = evaluate(
             models,
@@ -111,7 +112,7 @@ def crop_sheet(found: EvaluatedPicture, boxes: Sequence[Region] = (), count: int
     return CropSheet(picture, boxes, [{title: box.cut(image) for title, image in shown.items()} for box in boxes])
 
 
-def draw_crops(sheet: CropSheet, path: Path, title: str = "") -> None:
+def draw_crops(sheet: CropSheet, path: Path | str, title: str = "") -> None:
     """Draw the picture with its boxes on the left, each box's crops on the right; raises as `drawn` does."""
     from matplotlib.patches import Rectangle
 

@@ -57,9 +57,9 @@ class PerceptionDistortion:
     curves: list[PlottedCurve]
     failures: list[str]
 
-    def to_json(self, path: Path) -> None:
+    def to_json(self, path: Path | str) -> None:
         """Write the fields of this class and its curves' and points' as JSON, atomically."""
-        write_atomically(path, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
+        write_atomically(Path(path), json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
 
 def measure_curves(
@@ -133,7 +133,7 @@ def failures_of(evaluation: Evaluation, names: Mapping[str, str] | None = None) 
     return lines
 
 
-def draw_curves(found: PerceptionDistortion, path: Path) -> None:
+def draw_curves(found: PerceptionDistortion, path: Path | str) -> None:
     """Draw a panel a benchmark and a curve a method, its start hollow; raises as `drawn` does.
 
     A single model so far off that it would squeeze the curves is named above the panel instead.

@@ -48,11 +48,12 @@ def require_drawable(path: Path) -> None:
 
 
 @contextmanager
-def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
+def drawn(path: Path | str, width: float, height: float) -> Iterator[Any]:
     """Yield an empty matplotlib figure of `width` x `height` inches; write it, atomically, when the block ends.
 
     Raises as `require_drawable` does, and RunError where the file cannot be written.
     """
+    path = Path(path)
     require_drawable(path)
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg

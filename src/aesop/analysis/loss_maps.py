@@ -20,6 +20,7 @@ from aesop.autoencoder import AutoEncoder
 from aesop.data.bicubic import resize
 from aesop.data.pairs import Pair
 from aesop.data.pictures import to_float
+from aesop.device import choose_device
 from aesop.errors import ModelError
 from aesop.evaluation.model_names import BICUBIC
 from aesop.metrics.metric import auto_encoded
@@ -75,38 +76,39 @@ def loss_maps(sr: Tensor, hr: Tensor, autoencoder: nn.Module, *, sigma: float = 
 
 
 def measure_loss_maps(
-    picture: Path,
-    models: Mapping[str, str],
-    autoencoder: Path,
+    picture: Path | str,
+    models: Mapping[str, Path | str],
+    autoencoder: Path | str,
     *,
-    lr: Path | None = None,
+    lr: Path | str | None = None,
     sigma: float = 1.5,
-    device: torch.device | str = "cpu",
+    device: str = "auto",
 ) -> LossMaps:
     """Upscale an HR picture's LR (made, if there is no file of it) by every model and map its losses.
 
     `models` are by title: `bicubic`, model files or run folders, of the auto-encoder's scale. Raises AesopError where
     a file cannot be read, a model is of another scale or its output is not a number.
     """
-    network = AutoEncoder.load(autoencoder).to(device)
-    pixels, low = Pair(picture.name, picture, lr).read(network.scale)
+    picture, chosen = Path(picture), choose_device(device)
+    network = AutoEncoder.load(autoencoder).to(chosen)
+    pixels, low = Pair(picture.name, picture, None if lr is None else Path(lr)).read(network.scale)
     hr = to_float(pixels)
-    sr = {title: generated(model, low, network.scale, device) for title, model in models.items()}
+    sr = {title: generated(model, low, network.scale, chosen) for title, model in models.items()}
     maps = {title: loss_maps(image, hr, network, sigma=sigma) for title, image in sr.items()}
     return LossMaps(hr, auto_encoded(network, hr[None])[0], maps)
 
 
-def generated(model: str, lr: Tensor, scale: int, device: torch.device | str = "cpu") -> Tensor:
+def generated(model: Path | str, lr: Tensor, scale: int, device: torch.device | str = "cpu") -> Tensor:
     """What a loss sees of a model, or `bicubic`: uint8 (3, h, w) to float32, neither rounded nor clamped."""
     if model == BICUBIC:
         return resize(to_float(lr), scale)
-    loaded = load_generator(Path(model))
+    loaded = load_generator(model)
     if loaded.scale != scale:
         raise ModelError(f"{model}: is for scale {loaded.scale}, not {scale}; name one of scale {scale}.")
     return Upscaler(loaded.model.to(device), scale)(lr, dtype=torch.float32)
 
 
-def draw_loss_maps(found: LossMaps, path: Path) -> None:
+def draw_loss_maps(found: LossMaps, path: Path | str) -> None:
     """Draw HR and below it a row a model: image, fidelity bias, what AE removes, and the losses, all in one range."""
     from matplotlib.colors import PowerNorm
 

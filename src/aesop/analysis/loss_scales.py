@@ -58,9 +58,9 @@ class LossScales:
 
 
 def measure_loss_scales(
-    runs: Mapping[str, Path],
+    runs: Mapping[str, Path | str],
     benchmarks: Sequence[Path | str] = (),
-    autoencoder: Path | None = None,
+    autoencoder: Path | str | None = None,
     *,
     points: int = 10,
     **how: Any,
@@ -104,7 +104,7 @@ def measure_loss_scales(
     )
 
 
-def recorded_losses(run: Path, weights: Mapping[LossName, float]) -> list[LossCurve]:
+def recorded_losses(run: Path | str, weights: Mapping[LossName, float]) -> list[LossCurve]:
     """Read both losses from the perceptual stage's log; RunError where it lacks one."""
     lines = [entry for entry in Run(run).stage("perceptual").read_log() if entry["kind"] == "loss"]
     curves = []
@@ -117,7 +117,7 @@ def recorded_losses(run: Path, weights: Mapping[LossName, float]) -> list[LossCu
     return curves
 
 
-def draw_loss_scales(found: LossScales, path: Path) -> None:
+def draw_loss_scales(found: LossScales, path: Path | str) -> None:
     """Draw a panel a run: both losses, plain and weighted, on one logarithmic axis; snapshots are dots."""
     colours = {"pixel": COLOURS[2], "aesop": COLOURS[0]}
     titles = {"pixel": "pixel loss", "aesop": "AESOP loss"}
@@ -140,7 +140,7 @@ def draw_loss_scales(found: LossScales, path: Path) -> None:
         figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=4, frameon=False)
 
 
-def _weights(run: Path) -> dict[LossName, float]:
+def _weights(run: Path | str) -> dict[LossName, float]:
     """Both losses' weights: the run's own for its fidelity loss, the paper's for the other."""
     config = run_recipe(Run(run)).perceptual
     if config is None:

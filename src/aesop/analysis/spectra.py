@@ -18,6 +18,7 @@ from aesop.analysis.drawing import brightest, drawn, show, shrunk
 from aesop.autoencoder import AutoEncoder
 from aesop.data.pairs import Pair
 from aesop.data.pictures import to_float
+from aesop.device import choose_device
 from aesop.errors import DataError
 from aesop.losses.low_pass import LowPassLoss
 from aesop.metrics.metric import auto_encoded
@@ -120,15 +121,16 @@ def compare_spectra(picture: Tensor, autoencoder: nn.Module, scale: int, sigma: 
 
 
 def measure_spectra(
-    picture: Path, autoencoder: Path, *, sigma: float = 1.5, device: torch.device | str = "cpu"
+    picture: Path | str, autoencoder: Path | str, *, sigma: float = 1.5, device: str = "auto"
 ) -> Spectra:
     """`compare_spectra` of files: an HR picture, and an auto-encoder or a run with one; raises AesopError."""
-    network = AutoEncoder.load(autoencoder).to(device)
+    picture = Path(picture)
+    network = AutoEncoder.load(autoencoder).to(choose_device(device))
     hr, _ = Pair(picture.name, picture).read(network.scale)
     return compare_spectra(to_float(hr), network, network.scale, sigma)
 
 
-def draw_spectra(found: Spectra, path: Path) -> None:
+def draw_spectra(found: Spectra, path: Path | str) -> None:
     """Draw the pictures above their spectra, all spectra in one range; raises as `drawn` does."""
     from matplotlib.colors import Normalize
 

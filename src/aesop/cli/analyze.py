@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
 
 from aesop.cli import options
+from aesop.cli.options import Argument, Option
 
 app = typer.Typer(name="analyze", help="Draw the paper's analysis figures for any model.", no_args_is_help=True)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
-
-from aesop.cli.options import RecipeName
+from aesop.cli.options import Argument, Option, RecipeName
 
 
 def degrade(

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option
-
-from aesop.cli.options import Device, share_cores
+from aesop.cli.options import Device, Option, share_cores
 
 
 def demo(

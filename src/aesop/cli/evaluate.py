@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from typer import Option
 
 from aesop.cli import options
+from aesop.cli.options import Option
 
 
 def evaluate(

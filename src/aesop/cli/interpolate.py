@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
-
-from aesop.cli.options import Imports, import_modules
+from aesop.cli.options import Argument, Imports, Option, import_modules
 
 
 def interpolate(

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+import typer
 
 from aesop.errors import ModelError
+
+#: Our functions say which paths cannot be read, and go on with the others; typer would refuse them all.
+Argument = partial(typer.Argument, readable=False)
+Option = partial(typer.Option, readable=False)
 
 RecipeName = Annotated[str, Argument(metavar="RECIPE", help="Name of a recipe (see `aesop recipes`) or a .yaml file.")]
 Models = Annotated[list[str], Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")]

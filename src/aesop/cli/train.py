@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
-
-from aesop.cli.options import Device, RecipeName, share_cores
+from aesop.cli.options import Argument, Device, Option, RecipeName, share_cores
 
 
 def train(

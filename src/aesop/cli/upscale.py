@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
 
-from aesop.cli.options import Device, Imports, chosen_device, import_modules
+from aesop.cli.options import Argument, Device, Imports, Option, chosen_device, import_modules
 
 
 def upscale(

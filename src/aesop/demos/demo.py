@@ -50,8 +50,8 @@ FIDELITY, PIXEL, AESOP = "fidelity", "pixel", "aesop"
 
 
 def demo(
-    run: Path,
-    photos: Path | None = None,
+    run: Path | str,
+    photos: Path | str | None = None,
     *,
     overrides: Sequence[str] = (),
     device: str = "auto",
@@ -66,10 +66,10 @@ def demo(
     """
     if any(find_spec(package) is None for package in PACKAGES):
         raise MissingExtraError("aesop demo", "demo")
-    given, run = run, run.resolve()
+    given, run = Path(run), Path(run).resolve()
     recipe = load_recipe("laptop", overrides)
     smallest = max(PERIODS * recipe.scale, *(recipe.stage(name).crop for name in recipe.stages()))
-    found = gather(run, photos, smallest, say)
+    found = gather(run, None if photos is None else Path(photos), smallest, say)
     ours, twin = Run(run / "aesop"), Run(run / "pixel")
     # JSON is YAML, and quotes whatever a path may contain.
     start = f"fidelity.weights={json.dumps(str(ours.stage('fidelity').network), ensure_ascii=False)}"

@@ -90,7 +90,7 @@ def _copy_package_photos(folder: Path) -> None:
 
 
 def _convert(source: Path, found: Sequence[Path], folder: Path, smallest: int, say: Callable[[str], None]) -> None:
-    """Write at most MOST of the pictures `found` as PNG files of moderate size; hold five or more of them out."""
+    """Write at most MOST of the pictures `found` as PNG files of moderate size; hold half of them out, five at most."""
     step = max(1.0, len(found) / MOST)
     chosen = [found[int(number * step)] for number in range(min(len(found), MOST))]
     usable: list[tuple[Path, Path]] = []
@@ -118,7 +118,10 @@ def _convert(source: Path, found: Sequence[Path], folder: Path, smallest: int, s
         )
     # By hash, as neighbours are often alike.
     usable.sort(key=lambda paths: hashlib.sha256(os.fsencode(paths[0].relative_to(source))).digest())
-    for _, target in usable[: min(len(HELD_OUT), len(usable) // 2)]:
+    held_out = usable[: len(usable) // 2][: len(HELD_OUT)]
+    if len(held_out) < len(HELD_OUT):
+        say(f"{len(held_out)} pictures are held out, too few for intervals; of 10 or more, {len(HELD_OUT)} are.")
+    for _, target in held_out:
         target.replace(folder / "validation" / target.name)
 
 

@@ -105,7 +105,7 @@ def evaluate_curves(curves: Sequence[Curve], measure: Callable[[Mapping[str, str
     return [MeasuredCurve(c.title, c.models, measure({model: model for model in c.models.values()})) for c in curves]
 
 
-def checkpoints(run: Path, most: int = 10) -> dict[int, Path]:
+def checkpoints(run: Path | str, most: int = 10) -> dict[int, Path]:
     """Find the networks along a run's perceptual stage by iteration: its start, then at most `most` snapshots.
 
     Snapshots are evenly spaced, the last among them. Raises ModelError if there are none.

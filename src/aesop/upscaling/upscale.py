@@ -164,19 +164,19 @@ def _plan(inputs: list[Path], output: Path, key: str | None, report: UpscaleRepo
         raise DataError(f"{output}: --output is the folder for the results, not a picture; name a folder.")
     names: dict[Path, Path] = {}
     for given in inputs:
-        if given.is_dir():
-            if given.resolve() == output.resolve():
-                raise DataError(f"{output}: is an input folder; choose another --output.")
-            try:
+        try:
+            if given.is_dir():
+                if given.resolve() == output.resolve():
+                    raise DataError(f"{output}: is an input folder; choose another --output.")
                 for path in find_pictures(given, report.unreadable, SUFFIXES):
                     if output.resolve() not in path.resolve().parents:
                         names[path] = path.relative_to(given)
-            except PictureAccessError as error:
-                report.unreadable.append(str(error))
-        elif given.is_file():
-            names[given] = Path(given.name)
-        else:
-            raise DataError(f"{given}: no such picture or folder; check the path.")
+            elif given.is_file():
+                names[given] = Path(given.name)
+            else:
+                raise DataError(f"{given}: no such picture or folder; check the path.")
+        except (PictureAccessError, PermissionError) as error:
+            report.unreadable.append(_sentence(error, given))
     if not names and report.unreadable:
         raise DataError(report.unreadable[0])
     targets = {}
