@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,8 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aesop.data.strips import windows
+
 #: Output pixels that one matrix product makes: enough to keep it busy, few enough that a band stays narrow.
 BAND = 64
+
+#: The level that stands for 1 in types of whole numbers.
+PEAKS = {torch.uint8: 255, torch.uint16: 65535}
 
 #: Below 8-bit resolution by far, above float64's error by far: half levels round up whatever the order of summation,
 #: so that a picture gets the same LR on every machine.
@@ -30,8 +36,8 @@ def resize(images: Tensor, factor: float, *, published: bool = False) -> Tensor:
     """Resize by `factor` with MATLAB's bicubic kernel (a = -0.5), antialiased where `factor` < 1, symmetric borders.
 
     `images` is (N, C, H, W) or (C, H, W); the result has ceil(H * factor) x ceil(W * factor) pixels and the same type.
-    Floating point (any range) is computed in float64, neither rounded nor clamped, and is differentiable; uint8 is
-    computed in float64 too, rounded once (half levels up) and clamped.
+    Floating point (any range) is computed in float64, neither rounded nor clamped, and is differentiable; uint8 and
+    uint16 are computed in float64 too, rounded once (half levels up) and clamped.
 
     `published` reproduces the LR files that the benchmark sets are published with, made by an older MATLAB: uint8
     only, rounded between the passes (vertical first) as well, borders repeated instead of mirrored.
@@ -42,27 +48,38 @@ def resize(images: Tensor, factor: float, *, published: bool = False) -> Tensor:
         raise ValueError(f"images must be (N, C, H, W) or (C, H, W) with pixels in them, not {tuple(images.shape)}")
     if not factor > 0:
         raise ValueError(f"factor must be positive, not {factor}")
-    whole = images.dtype == torch.uint8
-    if not whole and (published or not images.is_floating_point()):
-        raise ValueError(f"images must be uint8{'' if published else ' or floating point'}, not {images.dtype}")
+    kinds = (torch.uint8,) if published else tuple(PEAKS)
+    if images.dtype not in kinds and (published or not images.is_floating_point()):
+        raise ValueError(f"images must be uint8{'' if published else ', uint16 or floating point'}, not {images.dtype}")
     if images.device.type == "mps":  # has no float64
         return resize(images.cpu(), factor, published=published).to(images.device)
 
     height, width = images.shape[-2:]
     rows = _bands(height, float(factor), published, str(images.device))
     columns = _bands(width, float(factor), published, str(images.device))
-    strips = []
-    for row in rows:  # strip by strip, so that a large picture is never held whole in float64
-        strip = row.matrix @ images.narrow(-2, row.start, row.length).double()
-        if published:
-            strip = _to_levels(strip).double()
-        strip = torch.cat([strip.narrow(-1, c.start, c.length) @ c.matrix.T for c in columns], dim=-1)
-        strips.append(_to_levels(strip) if whole else strip.to(images.dtype))
+    # Strip by strip, so that a large picture is never held whole in float64.
+    strips = [_resized(images.narrow(-2, row.start, row.length), row, columns, published) for row in rows]
     return torch.cat(strips, dim=-2)
 
 
-def _to_levels(values: Tensor) -> Tensor:
-    return (values + (0.5 + TIE)).floor_().clamp_(0, 255).to(torch.uint8)
+def resize_strips(strips: Iterable[Tensor], height: int, width: int, factor: float) -> Iterator[Tensor]:
+    """Yield what `resize` makes of a picture on the CPU, in strips, from its strips, (C, rows, width)."""
+    rows, columns = (_bands(size, float(factor), False, "cpu") for size in (height, width))
+    for row, window in zip(rows, windows(strips, ((row.start, row.start + row.length) for row in rows)), strict=True):
+        yield _resized(window, row, columns, False)
+
+
+def _resized(images: Tensor, row: _Band, columns: tuple[_Band, ...], published: bool) -> Tensor:
+    """Make a strip of the result from the rows of a band."""
+    strip = row.matrix @ images.double()
+    if published:
+        strip = _to_levels(strip, images.dtype).double()
+    strip = torch.cat([strip.narrow(-1, c.start, c.length) @ c.matrix.T for c in columns], dim=-1)
+    return _to_levels(strip, images.dtype) if images.dtype in PEAKS else strip.to(images.dtype)
+
+
+def _to_levels(values: Tensor, dtype: torch.dtype) -> Tensor:
+    return (values + (0.5 + TIE)).floor_().clamp_(0, PEAKS[dtype]).to(dtype)
 
 
 @lru_cache(maxsize=64)

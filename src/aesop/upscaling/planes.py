@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import tee
 from typing import TypeVar
 
 import numpy as np
@@ -10,30 +11,64 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from aesop.data.bicubic import resize
+from aesop.data.bicubic import PEAKS, resize_strips
 from aesop.data.pictures import libvips
+from aesop.data.strips import windows
 from aesop.upscaling.colour import fill_hidden
-from aesop.upscaling.tiles import PEAKS, Upscaler
+from aesop.upscaling.tiles import Upscaler
 
 Picture = TypeVar("Picture", np.ndarray, Tensor, Image.Image)
 
 
-def upscale_planes(planes: Tensor, upscaler: Upscaler, advance: Callable[[int, int], None] | None = None) -> Tensor:
-    """Upscale (C, h, w): grey, grey and alpha, RGB, or RGB and alpha; uint8, uint16 or floating point in [0, 1].
+def upscale_planes(
+    strips: Iterable[Tensor],
+    bands: int,
+    height: int,
+    width: int,
+    upscaler: Upscaler,
+    *,
+    dtype: torch.dtype,
+    advance: Callable[[int], None] | None = None,
+) -> Iterator[Tensor]:
+    """Upscale a picture in strips, (bands, rows, width): grey, grey and alpha, RGB, or RGB and alpha.
 
-    Grey is run as three equal channels, whose results are averaged; alpha is resized by bicubic. The result has the
-    same channels and type.
+    Grey is run as three equal channels, whose results are averaged; alpha is resized by bicubic. Types and `advance`
+    are those of `tiles.upscale_strips`, but floating point is clamped.
     """
-    colours, alpha = planes.split([len(planes) - 1, 1]) if len(planes) in (2, 4) else (planes, None)
-    dtype = planes.dtype
-    result = upscaler(colours.expand(3, -1, -1), advance, dtype=dtype if dtype in PEAKS else torch.float32)
-    if len(colours) == 1:
-        red, green, blue = (channel.int() if dtype in PEAKS else channel for channel in result.split(1))
-        total = red + green + blue
-        result = ((total + 1) // 3 if dtype in PEAKS else total / 3).to(dtype)
+    channels = bands - 1 if bands in (2, 4) else bands
+    strips, copies = tee(strips)
+    colours = (strip[:channels].expand(3, -1, -1) for strip in strips)
+    results = upscaler.strips(colours, height, width, dtype=dtype, advance=advance)
+    if channels == 1:
+        results = map(_grey, results)
     if dtype not in PEAKS:
-        result = result.clamp(0, 1).to(dtype)
-    return result if alpha is None else torch.cat([result, _resized(alpha, upscaler.scale)])
+        results = (strip.clamp(0, 1) for strip in results)
+    if channels == bands:
+        return results
+    alpha = resize_strips((_of_type(strip[channels:], dtype) for strip in copies), height, width, upscaler.scale)
+    results, rows = tee(results)
+    return (torch.cat(both) for both in zip(results, windows(alpha, _ranges(rows)), strict=True))
+
+
+def _grey(strip: Tensor) -> Tensor:
+    if strip.dtype not in PEAKS:
+        return strip.mean(dim=0, keepdim=True)
+    return ((strip.int().sum(dim=0, keepdim=True) + 1) // 3).to(strip.dtype)
+
+
+def _of_type(strip: Tensor, dtype: torch.dtype) -> Tensor:
+    """The same levels in another type."""
+    factor = PEAKS.get(dtype, 1) / PEAKS.get(strip.dtype, 1)
+    if factor == 1:
+        return strip.to(dtype)
+    return strip.double().mul(factor).add(0.5 if dtype in PEAKS else 0).to(dtype)
+
+
+def _ranges(strips: Iterable[Tensor]) -> Iterator[tuple[int, int]]:
+    top = 0
+    for strip in strips:
+        yield top, top + strip.shape[1]
+        top += strip.shape[1]
 
 
 def upscale_picture(picture: Picture, upscaler: Upscaler) -> Picture:
@@ -66,7 +101,10 @@ def upscale_picture(picture: Picture, upscaler: Upscaler) -> Picture:
         raise ValueError(f"a picture has 1 to 4 channels of pixels, not the shape {tuple(picture.shape)}")
     if picture.dtype not in PEAKS and not picture.is_floating_point():
         raise ValueError(f"a picture is uint8, uint16 or floating point in [0, 1], not {picture.dtype}")
-    return upscale_planes(_filled(picture.detach().cpu()), upscaler).to(picture.device)
+    planes = _filled(picture.detach().cpu())
+    dtype = planes.dtype if planes.dtype in PEAKS else torch.float32
+    strips = upscale_planes([planes], *planes.shape, upscaler, dtype=dtype)
+    return torch.cat(list(strips), dim=1).to(picture)
 
 
 def _filled(planes: Tensor) -> Tensor:
@@ -77,10 +115,3 @@ def _filled(planes: Tensor) -> Tensor:
     image = libvips().Image.new_from_array(pixels)
     filled = fill_hidden(image[: len(planes) - 1], image[len(planes) - 1]).numpy().reshape(*pixels.shape[:2], -1)
     return torch.cat([torch.from_numpy(filled.copy()).permute(2, 0, 1).to(dtype), planes[-1:]])
-
-
-def _resized(alpha: Tensor, scale: int) -> Tensor:
-    if alpha.dtype == torch.uint16:
-        return resize(alpha.float(), scale).clamp(0, 65535).add(0.5).to(torch.uint16)
-    result = resize(alpha, scale)
-    return result if alpha.dtype == torch.uint8 else result.clamp(0, 1)

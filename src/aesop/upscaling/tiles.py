@@ -1,36 +1,43 @@
 """Pictures larger than memory, tile by tile, with the result that the whole picture would give.
 
 Tiles overlap by as much as a model sees of its surroundings; what overlaps is computed twice and used once, so there
-is nothing to blend and no seam. How much that is, `measure_overlap` finds out by trying.
+is nothing to blend and no seam. How much that is, `measure_overlap` finds out by trying. Pictures come and go in strips
+of rows, of which no more is held than one row of tiles needs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from aesop.data.bicubic import resize
+from aesop.data.bicubic import PEAKS, resize
+from aesop.data.strips import windows
 from aesop.errors import AesopError, ModelError
+from aesop.upscaling.room import free_bytes, is_out_of_memory, needed_bytes
 
 #: Tiles begin and end at multiples of this many pixels (or at the picture's border), so that networks with windows of
 #: 8 or 16 pixels, or that unshuffle by 2 or 4, cut a tile up just as they cut up the whole picture.
 STEP = 16
 #: A tile's side where none is asked for, and the number of pixels up to which a picture is then left whole: with the
-#: paper's RRDB at x4, some 4 GB.
+#: paper's RRDB at x4, some 4 GB. Where less memory is free, both are smaller.
 DEFAULT_TILE = 384
 WHOLE_PIXELS = 512 * 512
+#: Pictures of fewer pixels are run whole without asking how much memory is free.
+SMALL_PIXELS = 128 * 128
+#: The part of free memory that a tile may take.
+SHARE = 0.5
+#: The most that a row of tiles may take as SR, in values: rows are lower where a picture is very wide.
+ROW_VALUES = 1 << 28
 #: The widest overlap that `measure_overlap` tries.
 LIMIT = 128
 #: How much of its made-up picture it takes away.
 CUT = 2 * STEP
 #: A quarter of an 8-bit level: rounding then hides the difference, but for pixels that lie between two levels anyway.
 TOLERANCE = 0.25 / 255
-#: The level that stands for 1 in types of whole numbers.
-PEAKS = {torch.uint8: 255, torch.uint16: 65535}
 
 
 @dataclass(frozen=True)
@@ -50,24 +57,35 @@ class Span:
     left: int
     right: int
 
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def cut(self, tile: int, overlap: int) -> list[Span]:
+        """Cut it into equal parts of at most `tile`, each with `overlap` more on either side, as far as it has them."""
+        count = math.ceil(len(self) / _round_up(tile))
+        size = _round_up(math.ceil(len(self) / count))
+        starts = range(self.start, self.stop, size)
+        overlap = _round_up(overlap)
+        return [
+            Span(
+                start, min(start + size, self.stop), max(start - overlap, self.left),
+                min(start + size + overlap, self.right),
+            )
+            for start in starts
+        ]  # fmt: skip
+
 
 def spans(length: int, tile: int, overlap: int) -> list[Span]:
     """Cut an axis of `length` pixels into equal parts of at most `tile`, each with `overlap` more on either side."""
-    count = math.ceil(length / _round_up(tile))
-    size = _round_up(math.ceil(length / count))
-    overlap = _round_up(overlap)
-    return [
-        Span(start, min(start + size, length), max(start - overlap, 0), min(start + size + overlap, length))
-        for start in range(0, length, size)
-    ]
+    return Span(0, length, 0, length).cut(tile, overlap)
 
 
 class Upscaler:
     """A model that takes pictures of any size: whole where they are small, else in tiles.
 
-    `tile` is a tile's side in LR pixels, None for DEFAULT_TILE where a picture is too large to be run whole. The
-    overlap is measured once, before the first picture that is cut up. `engine` is what runs the model: itself, unless
-    another is set.
+    `tile` is a tile's side in LR pixels; None for DEFAULT_TILE, or less where memory is short, where a picture is too
+    large to be run whole. The overlap, and the memory that the model needs, are measured once, before the first picture
+    that is cut up. `engine` is what runs the model: itself, unless another is set.
     """
 
     def __init__(self, model: nn.Module, scale: int, tile: int | None = None) -> None:
@@ -78,6 +96,7 @@ class Upscaler:
         self.tile = tile
         self.engine: Callable[[Tensor], Tensor] = model
         self._overlap: Overlap | None = None
+        self._needed: float | None = None
 
     @property
     def seams(self) -> bool:
@@ -91,28 +110,51 @@ class Upscaler:
             self._overlap = measure_overlap(self.model, self.scale)
         return self._overlap
 
-    def needs_tiles(self, height: int, width: int) -> bool:
-        """Whether an LR picture of that size is cut up."""
-        if self.tile is None:
-            return height * width > WHOLE_PIXELS
-        return max(height, width) > _round_up(self.tile)
+    def tiling(self, height: int, width: int) -> tuple[int, int]:
+        """Return the side of the tiles, and their overlap, for an LR picture of that size."""
+        side = max(height, width)
+        if self.tile is not None:
+            return (side, 0) if side <= _round_up(self.tile) else (self.tile, self.overlap.pixels)
+        if height * width <= SMALL_PIXELS:
+            return side, 0
+        room = self._room()
+        if height * width <= min(WHOLE_PIXELS, room):
+            return side, 0
+        fitting = math.isqrt(int(min(room, side * side))) - 2 * self.overlap.pixels
+        return max(min(DEFAULT_TILE, fitting) // STEP * STEP, STEP), self.overlap.pixels
 
-    def __call__(
+    def _room(self) -> float:
+        """How many LR pixels may be run at once."""
+        weight = _weight(self.model)
+        free = free_bytes(weight.device)
+        if free is None:
+            return math.inf
+        if self._needed is None:
+            probe = made_up_picture(64, 64).to(weight)
+            self._needed = needed_bytes(self.model, probe) / probe[0, 0].numel()
+        return SHARE * free / self._needed
+
+    def strips(
         self,
-        picture: Tensor,
-        advance: Callable[[int, int], None] | None = None,
+        strips: Iterable[Tensor],
+        height: int,
+        width: int,
         *,
         dtype: torch.dtype = torch.uint8,
-    ) -> Tensor:
+        advance: Callable[[int], None] | None = None,
+    ) -> Iterator[Tensor]:
+        """Upscale a picture in strips; types and errors are those of `upscale_strips`."""
+        tile, overlap = self.tiling(height, width)
+        return upscale_strips(
+            self.engine, strips, height, width, self.scale, tile=tile, overlap=overlap, dtype=dtype, advance=advance
+        )
+
+    def __call__(self, picture: Tensor, *, dtype: torch.dtype = torch.uint8) -> Tensor:
         """Upscale a picture, (3, h, w), to (3, scale*h, scale*w); types and errors are those of `upscale_tiled`."""
-        height, width = picture.shape[-2:]
-        tile, overlap = max(height, width), 0
-        if self.needs_tiles(height, width):
-            tile, overlap = self.tile or DEFAULT_TILE, self.overlap.pixels
-        return upscale_tiled(self.engine, picture, self.scale, tile=tile, overlap=overlap, dtype=dtype, advance=advance)
+        tile, overlap = self.tiling(*picture.shape[-2:])
+        return upscale_tiled(self.engine, picture, self.scale, tile=tile, overlap=overlap, dtype=dtype)
 
 
-@torch.inference_mode()
 def upscale_tiled(
     model: Callable[[Tensor], Tensor],
     image: Tensor,
@@ -121,44 +163,92 @@ def upscale_tiled(
     tile: int,
     overlap: int,
     dtype: torch.dtype = torch.float32,
-    advance: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Run `model`, or an engine of one, on `image`, (3, h, w) on the CPU, tile by tile; returns (3, scale*h, scale*w).
 
-    `image` is floating point in [0, 1], or uint8 or uint16, which become floating point one tile at a time.
-
-    Only a tile (`tile` pixels a side and `overlap` more all around, both rounded up to multiples of STEP) is ever on
-    the model's device. The result is float32, not clamped; with `dtype` uint8 or uint16 it is clamped and rounded
-    to levels, which takes less memory. Where `overlap` reaches as far as the model sees, it is the whole picture's
-    result, since tiles end where the picture does. `advance(done, tiles)` is called after every tile.
-
-    Raises ModelError where the model's output has another size than its scale promises, or is not a number.
+    Types and errors are those of `upscale_strips`.
     """
-    weight = _weight(model)
     height, width = image.shape[-2:]
     result = torch.empty(3, height * scale, width * scale, dtype=dtype)
-    tiles = [(row, column) for row in spans(height, tile, overlap) for column in spans(width, tile, overlap)]
-    for done, (row, column) in enumerate(tiles, 1):
-        part = image[:, row.left : row.right, column.left : column.right]
-        output = model(part.unsqueeze(0).to(weight) / PEAKS.get(part.dtype, 1))
-        if output.shape != (1, 3, part.shape[1] * scale, part.shape[2] * scale):
-            raise ModelError(
-                f"the model made {tuple(output.shape)} of {tuple(part.shape)}; it is not for scale {scale} and RGB"
-            )
-        core = output[
-            0,
-            :,
-            (row.start - row.left) * scale : (row.stop - row.left) * scale,
-            (column.start - column.left) * scale : (column.stop - column.left) * scale,
-        ]
-        if not core.isfinite().all():
-            raise ModelError("the model's output is not a number (NaN or infinite); its weights may be damaged")
-        if dtype in PEAKS:
-            core = core.clamp(0, 1).mul(PEAKS[dtype]).add(0.5)
-        result[:, row.start * scale : row.stop * scale, column.start * scale : column.stop * scale] = core.to(dtype)
-        if advance is not None:
-            advance(done, len(tiles))
+    top = 0
+    for strip in upscale_strips(model, [image], height, width, scale, tile=tile, overlap=overlap, dtype=dtype):
+        result[:, top : top + strip.shape[1]] = strip
+        top += strip.shape[1]
     return result
+
+
+@torch.inference_mode()
+def upscale_strips(
+    model: Callable[[Tensor], Tensor],
+    strips: Iterable[Tensor],
+    height: int,
+    width: int,
+    scale: int,
+    *,
+    tile: int,
+    overlap: int,
+    dtype: torch.dtype = torch.float32,
+    advance: Callable[[int], None] | None = None,
+) -> Iterator[Tensor]:
+    """Run `model`, or an engine of one, on a picture tile by tile; yields the result a row of tiles at a time.
+
+    Strips are (3, rows, width) on the CPU, floating point in [0, 1], or uint8 or uint16, which become floating point
+    one tile at a time. Only a tile (`tile` pixels a side and `overlap` more all around, both rounded up to multiples of
+    STEP) is ever on the model's device; where memory does not suffice, tiles are halved. The result, (3, rows,
+    scale*width), is float32, not clamped; with `dtype` uint8 or uint16 it is clamped and rounded to levels, which takes
+    less memory. Where `overlap` reaches as far as the model sees, it is the whole picture's result, since tiles end
+    where the picture does. `advance(pixels)` is called after every tile with its LR pixels.
+
+    Raises ModelError where the model's output has another size than its scale promises, or is not a number;
+    torch.OutOfMemoryError where the smallest tile is too large.
+    """
+    weight = _weight(model)
+    few = max(ROW_VALUES // (3 * width * scale * scale), STEP)
+    rows, columns = spans(height, min(tile, few), overlap), spans(width, tile, overlap)
+    side = tile
+    for row, window in zip(rows, windows(strips, ((row.left, row.right) for row in rows)), strict=True):
+        result = torch.empty(3, len(row) * scale, width * scale, dtype=dtype)
+        tiles = [(row, column) for column in reversed(columns)]
+        while tiles:
+            down, across = tiles.pop()
+            longest = max(len(down), len(across))
+            if longest > _round_up(side):
+                tiles += [(a, b) for a in down.cut(side, overlap)[::-1] for b in across.cut(side, overlap)[::-1]]
+                continue
+            part = window[:, down.left - row.left : down.right - row.left, across.left : across.right]
+            try:
+                core = _core(model, part.unsqueeze(0).to(weight) / PEAKS.get(part.dtype, 1), down, across, scale)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if longest <= STEP:
+                    raise torch.OutOfMemoryError("not enough memory for the smallest tile") from error
+                side = longest // 2
+                tiles.append((down, across))
+                continue
+            if dtype in PEAKS:
+                core = core.clamp(0, 1).mul(PEAKS[dtype]).add(0.5)
+            top = (down.start - row.start) * scale
+            left = across.start * scale
+            result[:, top : top + core.shape[1], left : left + core.shape[2]] = core.to(dtype)
+            if advance is not None:
+                advance(len(down) * len(across))
+        yield result
+
+
+def _core(model: Callable[[Tensor], Tensor], part: Tensor, down: Span, across: Span, scale: int) -> Tensor:
+    """Run `model` on a tile and its surroundings, (1, 3, h, w), and return what is kept, (3, ...)."""
+    output = model(part)
+    if output.shape != (1, 3, part.shape[2] * scale, part.shape[3] * scale):
+        raise ModelError(
+            f"the model made {tuple(output.shape[1:])} of {tuple(part.shape[1:])}; it is not for scale {scale} and RGB"
+        )
+    rows = slice((down.start - down.left) * scale, (down.stop - down.left) * scale)
+    columns = slice((across.start - across.left) * scale, (across.stop - across.left) * scale)
+    core = output[0, :, rows, columns]
+    if not core.isfinite().all():
+        raise ModelError("the model's output is not a number (NaN or infinite); its weights may be damaged")
+    return core
 
 
 @torch.inference_mode()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from aesop.data.pictures import PictureAccessError, find_pictures, to_picture, to_planes
@@ -122,8 +123,9 @@ def upscale(
         for source, target in to_do.items():
             try:
                 if not report.engine:
-                    planes = to_planes(open_source(source).read())
-                    work = planes[0].numel() * len(to_do)  # as if all were of one size
+                    opened = open_source(source)
+                    planes = to_planes(next(opened.strips()))
+                    work = opened.info.height * opened.info.width * len(to_do)  # as if all were of one size
                     tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
                     found = choose_engine(
                         generator.model, generator.sha256, tile, wanted=engine, pixels=work, device=chosen
@@ -134,7 +136,7 @@ def upscale(
             except RunError:
                 raise
             except (torch.OutOfMemoryError, MemoryError):
-                report.failed[source] = "not enough memory; take a smaller --tile."
+                report.failed[source] = "not enough memory; close other programs, or take another --device."
             except (AesopError, RuntimeError, OSError) as error:
                 report.failed[source] = _sentence(error, source)
             advance(1, source.name)
@@ -148,14 +150,21 @@ def _upscale_one(path: Path, target: Path, upscaler: Upscaler, advance: Advance,
     key = SUFFIXES[target.suffix.lower()]
     require_holdable(target, info, key)
 
-    def tile_done(done: int, tiles: int) -> None:
-        if tiles > 1:
-            advance(0, f"{path.name}, tile {done} of {tiles}")
+    dtype = torch.uint8 if info.dtype == np.uint8 else torch.uint16
+    size = info.bands, source.info.height, source.info.width
+    done, whole = 0, source.info.height * source.info.width
 
-    result = upscale_planes(to_planes(source.read()), upscaler, tile_done)
+    def tile_done(pixels: int) -> None:
+        nonlocal done
+        done += pixels
+        if done < whole:
+            advance(0, f"{path.name}, {done / whole:.0%}")
+
+    results = upscale_planes(map(to_planes, source.strips()), *size, upscaler, dtype=dtype, advance=tile_done)
     with open_sink(target, info, key, tag=tag, **how) as write:
-        for top in range(0, info.height, _ROWS):
-            write(to_picture(result[:, top : top + _ROWS]))
+        for strip in results:
+            for part in strip.split(_ROWS, dim=1):
+                write(to_picture(part))
 
 
 def _plan(inputs: list[Path], output: Path, key: str | None, report: UpscaleReport) -> dict[Path, Path]:
