@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesop.analysis import measure_crops, measure_loss_maps, parse_box
+from aesop.analysis import measure_crops, measure_loss_maps, measure_spectra, parse_box
 from aesop.analysis.crops import crop_sheet
 from aesop.analysis.loss_maps import generated, loss_maps
 from aesop.analysis.regions import Region, detailed_regions, thumbnail
@@ -165,6 +165,7 @@ def test_maps_are_of_every_models_picture(tmp_path: Path):
     found = measure_loss_maps(str(picture), models, str(encoder), sigma=1, device="cpu")
     hr, lr = Pair("", picture).read(4)
     torch.testing.assert_close(found.hr_bias, autoencoder()(to_float(hr)[None])[0].detach())
+    assert torch.equal(measure_spectra(str(picture), str(encoder)).autoencoded.image.cpu(), found.hr_bias)
     for title, model in models.items():
         expected = loss_maps(generated(model, lr, 4), to_float(hr), autoencoder(), sigma=1)
         torch.testing.assert_close(found.models[title].aesop, expected.aesop)

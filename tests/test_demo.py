@@ -112,7 +112,7 @@ def test_time_adds_up_over_interruptions():
 
 def test_a_wrong_override_or_a_missing_package_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(AesopError, match="fidelity"):
-        demo(tmp_path / "run", overrides=["fidelity.iteratons=3"])
+        demo(str(tmp_path / "run"), str(tmp_path), overrides=["fidelity.iteratons=3"])
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(MissingExtraError, match=r"aesop-sr\[demo\]"):
         demo(tmp_path / "run")
