@@ -22,6 +22,7 @@ if _typing.TYPE_CHECKING:
     from aesop.analysis import measure_spectra as measure_spectra
     from aesop.analysis.degradations import degrade as degrade
     from aesop.autoencoder import AutoEncoder as AutoEncoder
+    from aesop.box import models as models
     from aesop.demos.demo import demo as demo
     from aesop.errors import AesopError as AesopError
     from aesop.evaluation.evaluate import Evaluation as Evaluation
@@ -46,6 +47,7 @@ else:
         ),
         "aesop.analysis.degradations": ("degrade",),
         "aesop.autoencoder": ("AutoEncoder",),
+        "aesop.box": ("models",),
         "aesop.demos.demo": ("demo",),
         "aesop.errors": ("AesopError",),
         "aesop.evaluation.evaluate": ("Evaluation", "evaluate"),

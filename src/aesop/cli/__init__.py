@@ -16,7 +16,7 @@ from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 import aesop
-from aesop.cli import analyze, degrade, demo, evaluate, export, interpolate, recipes, train, upscale
+from aesop.cli import analyze, degrade, demo, evaluate, export, interpolate, models, recipes, train, upscale
 from aesop.cli.options import examples
 from aesop.errors import AesopError, Interrupted
 from aesop.files import explained
@@ -88,9 +88,11 @@ for _command, *_commands in (
     (interpolate.interpolate, "aesop interpolate old.pth new.pth --alpha 0.5 --output half.safetensors"),
     (
         upscale.upscale,
+        "aesop upscale holiday.jpg",
         "aesop upscale photos/ --model runs/first --output upscaled/",
         "aesop upscale scan.tif --model 4x.pth --output upscaled/ --tile 256",
     ),
+    (models.models, "aesop models"),
     (
         export.export,
         "aesop export runs/first --to onnx",

@@ -8,13 +8,18 @@ from typing import Annotated
 
 import typer
 
+from aesop.box import DEFAULT
 from aesop.cli.options import Argument, Device, Imports, Option, chosen_device, import_modules
 
 
 def upscale(
     inputs: Annotated[list[Path], Argument(metavar="PICTURE|FOLDER", help="Folders are searched to any depth.")],
-    model: Annotated[Path, Option(help="A model file or a run folder.", metavar="FILE|RUN")],
-    output: Annotated[Path, Option(help="Folder for the results, named as the inputs.", metavar="DIR")],
+    model: Annotated[
+        Path, Option(help="A model file, a run folder or one of `aesop models`.", metavar="FILE|RUN|NAME")
+    ] = Path(DEFAULT),
+    output: Annotated[Path, Option(help="Folder for the results, named as the inputs.", metavar="DIR")] = Path(
+        "upscaled"
+    ),
     tile: Annotated[
         int | None,
         Option(metavar="N", help="Side of a tile in input pixels; smaller needs less memory. Unset, chosen by size."),

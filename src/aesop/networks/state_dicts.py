@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from aesop.box import resolved
 from aesop.errors import ModelError
 from aesop.files import atomic_path, explained
 from aesop.networks.kinds import HEAD, kind_of_archive, kind_of_file, kind_of_object
@@ -45,12 +46,13 @@ class WeightsFile:
 
     @classmethod
     def read(cls, path: Path | str, in_run: Callable[[Run], Path] | None = None) -> WeightsFile:
-        """Read a file, or that of a run folder which `in_run` names.
+        """Read a file, that of a run folder which `in_run` names, or a model in the box by its name.
 
         Raises ModelError if it is missing, unreadable, damaged, no model, quantised or would have to run code to load.
         """
         path = Path(path)
         try:
+            path = resolved(path)
             if in_run is not None and path.is_dir():
                 path = in_run(Run(path))
             data = _read(path)

@@ -1,0 +1,32 @@
+"""Put a trained network into the box: half precision, and of its metadata what is worth shipping.
+
+python models/pack.py clean-x4 RUN/fidelity/generator.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import aesop.box
+from aesop.networks.state_dicts import WeightsFile, write_state
+
+#: What a packed file says of itself; the versions of all packages and the system's are left out.
+KEPT = ("recipe", "stage", "iteration")
+
+
+def main() -> None:
+    """Pack."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("file", type=Path)
+    asked = parser.parse_args()
+    trained = WeightsFile.read(asked.file)
+    state = {key: value.half() if value.is_floating_point() else value for key, value in trained.state.items()}
+    target = Path(aesop.box.__file__).with_name(f"{asked.name}.safetensors")
+    write_state(target, state, {key: trained.metadata[key] for key in KEPT})
+    print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

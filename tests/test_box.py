@@ -1,0 +1,67 @@
+"""The models in the box: found by name, small, readable elsewhere, better than bicubic, each with a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from spandrel import ModelLoader
+from typer.testing import CliRunner
+
+import aesop
+from aesop.cli import app
+from aesop.data.bicubic import resize
+from aesop.data.pictures import to_float, to_planes, write_picture
+from aesop.metrics.psnr import psnr
+
+NAMES = list(aesop.models())
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> torch.Tensor:
+    """(1, 3, 256, 256), a part of a photograph that no model in the box was trained on."""
+    data = pytest.importorskip("skimage.data")
+    return to_float(to_planes(data.astronaut()))[None, :, :256, 128:384]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_in_the_box_beats_bicubic_wherever_it_is_loaded(name: str, astronaut: torch.Tensor):
+    file = aesop.models()[name]
+    loaded = aesop.load_generator(name)
+    assert (loaded.path, loaded.scale) == (file, 4)
+    lr = resize(astronaut, 1 / 4)
+    elsewhere = ModelLoader().load_from_state_dict(load_file(file))
+    with torch.inference_mode():
+        sr = loaded.model(lr)
+        theirs = elsewhere.model.float().eval()(lr)
+    assert psnr(sr, astronaut, 4) > psnr(resize(lr, 4), astronaut, 4) + 1
+    torch.testing.assert_close(sr, theirs, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_small_and_have_a_card(name: str):
+    file = aesop.models()[name]
+    assert file.stat().st_size < 3_000_000
+    assert {value.dtype for value in load_file(file).values()} == {torch.float16}
+    card = file.with_suffix(".md").read_text(encoding="utf-8")
+    for word in ("Licence", "Trained on", "Set14", "Limits", "models/pictures.tsv"):
+        assert word in card
+
+
+def test_a_file_of_the_name_goes_before_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path(NAMES[0]).write_text("not a model")
+    with pytest.raises(aesop.AesopError, match="not a model file"):
+        aesop.load_generator(NAMES[0])
+
+
+def test_a_picture_is_all_that_upscale_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write_picture(Path("holiday.png"), np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
+    found = CliRunner().invoke(app, ["upscale", "holiday.png", "--engine", "torch"])
+    assert found.exit_code == 0, found.output
+    assert Path("upscaled/holiday.png").is_file()
+    assert NAMES[0] in CliRunner().invoke(app, ["models"]).output
