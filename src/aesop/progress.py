@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeRemainingColumn
 
 #: Seconds between two lines where no terminal shows a bar.
 LINE_INTERVAL = 30.0
@@ -24,9 +24,9 @@ class Advance(Protocol):
 
 @contextmanager
 def progress(
-    description: str, total: int, completed: int = 0, unit: str = "it", shown: bool = True
+    description: str, total: int, completed: int = 0, unit: str = "it", shown: bool = True, per: int = 1
 ) -> Iterator[Advance]:
-    """Show how far `total` steps have come, with rate and remaining time, on standard error.
+    """Show how far `total` steps have come, with rate and remaining time, on standard error; `per` steps are a `unit`.
 
     `completed` steps that an earlier call finished count for the bar, not for the rate. Of many processes that train
     together, one has it `shown`.
@@ -34,21 +34,26 @@ def progress(
     terminal = shown and sys.stderr.isatty()
     started = last = time.monotonic()
     done, latest_note = 0, ""
-    columns = "{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[rate]}", TimeRemainingColumn()
+
+    def reached_of() -> str:
+        both = completed + done, total
+        return "/".join(f"{steps / per:.1f}" if per > 1 else str(steps) for steps in both)
+
+    columns = "{task.description}", BarColumn(), "{task.fields[reached]}", "{task.fields[rate]}", TimeRemainingColumn()
     bar = Progress(*columns, "{task.fields[note]}", console=Console(stderr=True))
-    task = bar.add_task(description, total=total, completed=completed, rate="", note="")
+    task = bar.add_task(description, total=total, completed=completed, reached=reached_of(), rate="", note="")
 
     def advance(steps: int = 1, note: str = "") -> None:
         nonlocal done, last, latest_note
         done, latest_note, now = done + steps, note or latest_note, time.monotonic()
         per_second = done / max(now - started, 1e-9)
-        rate, reached = f"{per_second:.2f} {unit}/s", completed + done
+        rate, reached = f"{per_second / per:.2f} {unit}/s", completed + done
         if terminal:
-            bar.update(task, advance=steps, rate=rate, note=latest_note)
+            bar.update(task, advance=steps, reached=reached_of(), rate=rate, note=latest_note)
         elif shown and (now - last >= LINE_INTERVAL or reached >= total):
             last = now
             left = duration((total - reached) / per_second) if per_second else "?"
-            line = f"{description}: {reached}/{total}, {rate}, {left} left"
+            line = f"{description}: {reached_of()}, {rate}, {left} left"
             print(f"{line}, {latest_note}" if latest_note else line, file=sys.stderr, flush=True)
 
     with bar if terminal else nullcontext():

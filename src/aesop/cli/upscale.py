@@ -20,6 +20,22 @@ def upscale(
     output: Annotated[Path, Option(help="Folder for the results, named as the inputs.", metavar="DIR")] = Path(
         "upscaled"
     ),
+    scale: Annotated[
+        float | None, Option(metavar="X", help="Times as high and wide: 2, 1.5, 16, ... Unset, the model's.")
+    ] = None,
+    width: Annotated[int | None, Option(metavar="N", help="Width of the results, in their place.")] = None,
+    height: Annotated[int | None, Option(metavar="N", help="Height of the results, in their place.")] = None,
+    megapixels: Annotated[float | None, Option(metavar="X", help="Size of the results, in their place.")] = None,
+    fidelity: Annotated[
+        float | None,
+        Option(metavar="0..1", help="Of a run: 0 is its perceptual network, 1 its fidelity network."),
+    ] = None,
+    ensemble: Annotated[
+        bool, Option("--ensemble", help="Mean over eight flips and rotations, for eight times the work.")
+    ] = False,
+    name: Annotated[
+        str, Option(metavar="TEMPLATE", help="Results' names: {stem}, {model}, {scale}, such as {stem}_x{scale}.")
+    ] = "{stem}",
     tile: Annotated[
         int | None,
         Option(metavar="N", help="Side of a tile in input pixels; smaller needs less memory. Unset, chosen by size."),
@@ -44,6 +60,7 @@ def upscale(
     folder not be read; all others are written.
     """
     from aesop.files import printable
+    from aesop.progress import duration
     from aesop.upscaling.upscale import upscale as run
 
     import_modules(imports)
@@ -51,6 +68,13 @@ def upscale(
         inputs,
         model,
         output,
+        scale=scale,
+        width=width,
+        height=height,
+        megapixels=megapixels,
+        fidelity=fidelity,
+        ensemble=ensemble,
+        name=name,
         tile=tile,
         device=chosen_device(device),
         format=format,
@@ -60,8 +84,9 @@ def upscale(
         overwrite=overwrite,
     )
     print(f"{len(report.written)} written to {printable(output)}")
-    if report.engine:
-        print(report.engine)
+    if report.written:
+        speed = report.megapixels / max(report.seconds, 1e-3)
+        print(f"{report.megapixels:.1f} megapixels in {duration(report.seconds)}, {speed:.2f} a second")
     if report.skipped:
         print(f"{len(report.skipped)} skipped: they exist; --overwrite replaces them")
     if report.seams:
@@ -74,5 +99,7 @@ def upscale(
     for source, reason in report.failed.items():
         named = printable(source)
         print(reason if named in reason else f"{named}: {reason}", file=sys.stderr)
+    if report.failed:
+        print(f"{len(report.failed)} failed", file=sys.stderr)
     if report.failed or report.unreadable:
         raise typer.Exit(2)

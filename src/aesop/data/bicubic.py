@@ -69,6 +69,11 @@ def resize_strips(strips: Iterable[Tensor], height: int, width: int, factor: flo
         yield _resized(window, row, columns, False)
 
 
+def resized_length(length: int, factor: float) -> int:
+    """Return how many pixels `resize` makes of `length`."""
+    return math.ceil(length * factor - 1e-9)  # 1e-9: the float nearest to 1/7, say, may lie above it
+
+
 def _resized(images: Tensor, row: _Band, columns: tuple[_Band, ...], published: bool) -> Tensor:
     """Make a strip of the result from the rows of a band."""
     strip = row.matrix @ images.double()
@@ -102,7 +107,7 @@ def _bands(size: int, factor: float, repeat: bool, device: str) -> tuple[_Band, 
 def _taps(size: int, factor: float, repeat: bool) -> tuple[np.ndarray, np.ndarray]:
     """Input pixels and weights (each outputs x taps) of every output pixel along an axis of `size` pixels."""
     stretch = max(1.0, 1.0 / factor)  # antialiasing: the kernel is as much wider as the picture becomes smaller
-    outputs = math.ceil(size * factor - 1e-9)  # 1e-9: the float nearest to 1/7, say, may lie above it
+    outputs = resized_length(size, factor)
     centres = (np.arange(outputs) + 0.5) / factor - 0.5
     left = np.floor(centres - 2 * stretch).astype(np.int64)
     indices = left[:, None] + np.arange(math.ceil(4 * stretch) + 2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from aesop.errors import ModelError
 from aesop.files import printable, require_writable
-from aesop.networks.loading import load_generator, recorded_section
+from aesop.networks.loading import LoadedGenerator, load_generator, recorded_section
 from aesop.networks.state_dicts import WeightsFile, write_state
 from aesop.run import Run
 
@@ -43,6 +45,26 @@ def interpolate_files(first: Path | str, second: Path | str, alpha: float, outpu
     would replace a parent; RunError if the output cannot be written.
     """
     interpolate_to_files(Path(first), Path(second), {Path(output): alpha})
+
+
+def load_between(run: Path | str, alpha: float) -> LoadedGenerator:
+    """Load the network between a run's fidelity network (alpha 0) and its perceptual one (1).
+
+    Raises ModelError where `run` is not the folder of a run with both.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: is no run folder, whose two networks a dial needs; name the folder of a run.")
+    files = Run(folder).fidelity(), Run(folder).stage("perceptual").network
+    first, second = (WeightsFile.read(path) if path and path.is_file() else None for path in files)
+    if first is None or second is None:
+        raise ModelError(f"{folder}: has no fidelity network beside a perceptual one; name a run with both.")
+    try:
+        mixed = interpolate(first.state, second.state, alpha)
+    except ValueError as error:
+        raise ModelError(f"{folder}: its networks are of two architectures, {error}; name another run.") from error
+    sha256 = hashlib.sha256(f"{first.sha256} {second.sha256} {alpha:.6f}".encode()).hexdigest()
+    return load_generator(replace(second, state=mixed, sha256=sha256))
 
 
 def interpolate_to_files(first: Path, second: Path, alphas: Mapping[Path, float]) -> None:

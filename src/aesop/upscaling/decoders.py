@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aesop.data.pictures import PIXEL_LIMIT
+from aesop.data.pictures import PIXEL_LIMIT, read_header
 from aesop.errors import DataError, MissingExtraError
 from aesop.upscaling.headers import is_animated, jxl_header
 
@@ -69,3 +69,19 @@ WHOLE_DECODERS: dict[str, Callable[[Path], tuple[np.ndarray, dict[str, Any]]]] =
     "heic": _heic,
     "jxl": _jxl,
 }
+
+
+def whole_size(path: Path, key: str) -> tuple[int, int]:
+    """Height and width by the header of such a file; of JPEG XL as it lies. Raises what decoding raises."""
+    if key == "bmp":
+        header = read_header(path)
+        return header.height, header.width
+    if key == "jxl":
+        return jxl_header(path)[:2]
+    try:
+        from pillow_heif import open_heif
+    except ImportError as error:
+        raise MissingExtraError(f"{path}: HEIC", "heic") from error
+    with path.open("rb") as file:
+        width, height = open_heif(file).size
+    return height, width

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import tee
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +15,9 @@ from torch import Tensor
 from aesop.data.bicubic import PEAKS, resize_strips
 from aesop.data.pictures import libvips
 from aesop.data.strips import windows
+from aesop.networks.loading import LoadedGenerator, load_generator
 from aesop.upscaling.colour import fill_hidden
+from aesop.upscaling.targets import Steps, Target, steps_to
 from aesop.upscaling.tiles import Upscaler
 
 Picture = TypeVar("Picture", np.ndarray, Tensor, Image.Image)
@@ -50,6 +53,30 @@ def upscale_planes(
     return (torch.cat(both) for both in zip(results, windows(alpha, _ranges(rows)), strict=True))
 
 
+def upscale_to(
+    steps: Steps,
+    strips: Iterable[Tensor],
+    bands: int,
+    height: int,
+    width: int,
+    upscaler: Upscaler,
+    *,
+    dtype: torch.dtype,
+    advance: Callable[[int], None] | None = None,
+) -> Iterator[Tensor]:
+    """Take the steps to a result's size, in strips; all else is as in `upscale_planes`. Between steps: uint16."""
+    between = torch.uint16 if dtype in PEAKS else dtype
+    for left in reversed(range(steps.passes)):
+        kept = dtype if left == 0 and steps.shrink == 1 else between
+        strips = upscale_planes(strips, bands, height, width, upscaler, dtype=kept, advance=advance)
+        height, width = height * upscaler.scale, width * upscaler.scale
+    if steps.shrink != 1:
+        strips = (_of_type(strip, dtype) for strip in resize_strips(strips, height, width, steps.shrink))
+        if dtype not in PEAKS:
+            strips = (strip.clamp(0, 1) for strip in strips)
+    return iter(strips)
+
+
 def _grey(strip: Tensor) -> Tensor:
     if strip.dtype not in PEAKS:
         return strip.mean(dim=0, keepdim=True)
@@ -71,39 +98,57 @@ def _ranges(strips: Iterable[Tensor]) -> Iterator[tuple[int, int]]:
         top += strip.shape[1]
 
 
-def upscale_picture(picture: Picture, upscaler: Upscaler) -> Picture:
+def upscale_picture(
+    picture: Picture,
+    model: Upscaler | LoadedGenerator | Path | str,
+    *,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    megapixels: float | None = None,
+) -> Picture:
     """Upscale a picture in memory; the result is of the same kind.
 
     Args:
         picture: an array, H x W or H x W x C, or a tensor, C x H x W or N x C x H x W, of uint8, uint16 or floating
             point in [0, 1], C as of `upscale_planes`; or a PIL image of mode L, LA, RGB, RGBA or I;16, or one of mode
             1 or P, which becomes one of these. Colours that alpha hides have no influence.
-        upscaler: the model.
+        model: a model file, a run folder, a generator that is loaded already, or an `Upscaler` of one.
+        scale, width, height, megapixels: how large the result is to be, by one of them; unset, the model's scale.
 
-    Raises ValueError for other types, shapes and modes.
+    Raises ValueError for other types, shapes and modes; AesopError for a size below the picture's, or a model that
+    cannot be loaded.
 
     """
+    if not isinstance(model, Upscaler):
+        loaded = model if isinstance(model, LoadedGenerator) else load_generator(model)
+        model = Upscaler(loaded.model, loaded.scale)
+    return _upscaled(picture, model, Target(scale, width, height, megapixels))
+
+
+def _upscaled(picture: Picture, upscaler: Upscaler, target: Target) -> Picture:
     if isinstance(picture, Image.Image):
         palette = "RGBA" if picture.has_transparency_data else "RGB"
         image = picture.convert({"1": "L", "P": palette}.get(picture.mode, picture.mode))
         if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
             raise ValueError(f"images of mode {image.mode} are not upscaled; convert it to RGB")
-        result = Image.fromarray(upscale_picture(np.asarray(image), upscaler))
+        result = Image.fromarray(_upscaled(np.asarray(image), upscaler, target))
         result.info = {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
         return result
     if isinstance(picture, np.ndarray):
         planes = torch.from_numpy(np.array(np.atleast_3d(picture).transpose(2, 0, 1), order="C"))
-        result = upscale_picture(planes, upscaler).numpy().transpose(1, 2, 0)
+        result = _upscaled(planes, upscaler, target).numpy().transpose(1, 2, 0)
         return np.ascontiguousarray(result[..., 0] if picture.ndim == 2 else result)
     if picture.ndim == 4:
-        return torch.stack([upscale_picture(one, upscaler) for one in picture])
+        return torch.stack([_upscaled(one, upscaler, target) for one in picture])
     if picture.ndim != 3 or not 1 <= len(picture) <= 4 or not picture.numel():
         raise ValueError(f"a picture has 1 to 4 channels of pixels, not the shape {tuple(picture.shape)}")
     if picture.dtype not in PEAKS and not picture.is_floating_point():
         raise ValueError(f"a picture is uint8, uint16 or floating point in [0, 1], not {picture.dtype}")
     planes = _filled(picture.detach().cpu())
     dtype = planes.dtype if planes.dtype in PEAKS else torch.float32
-    strips = upscale_planes([planes], *planes.shape, upscaler, dtype=dtype)
+    steps = steps_to(target, *planes.shape[1:], upscaler.scale)
+    strips = upscale_to(steps, [planes], *planes.shape, upscaler, dtype=dtype)
     return torch.cat(list(strips), dim=1).to(picture)
 
 

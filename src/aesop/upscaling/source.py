@@ -21,7 +21,7 @@ import numpy as np
 from aesop.data.pictures import PIXEL_LIMIT, libvips, refusals
 from aesop.errors import DataError
 from aesop.upscaling.colour import converted, fill_hidden, shows_greys_as_srgb
-from aesop.upscaling.decoders import WHOLE_DECODERS, check_size
+from aesop.upscaling.decoders import WHOLE_DECODERS, check_size, whole_size
 from aesop.upscaling.formats import FORMATS, sniff
 from aesop.upscaling.headers import (
     Resolution,
@@ -115,6 +115,19 @@ def open_source(path: Path) -> Source:
             raise ValueError("of no known format")
         image, info = _load(path, key)
         return _prepared(path, image, info)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width, upright (of JPEG XL as it lies), by the header alone. Raises as `open_source` does."""
+    with _refusals(path):
+        with path.open("rb") as file:
+            key = sniff(file.read(64))
+        if key is None:
+            raise ValueError("of no known format")
+        if key in WHOLE_DECODERS:
+            return whole_size(path, key)
+        image = _vips_image(path, key)
+        return (image.width, image.height) if _turned(image, key) > 4 else (image.height, image.width)
 
 
 def read_xmp(path: Path) -> bytes | None:

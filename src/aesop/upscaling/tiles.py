@@ -8,6 +8,7 @@ of rows, of which no more is held than one row of tiles needs.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -95,6 +96,7 @@ class Upscaler:
         self.scale = scale
         self.tile = tile
         self.engine: Callable[[Tensor], Tensor] = model
+        self._measuring = threading.RLock()
         self._overlap: Overlap | None = None
         self._needed: float | None = None
 
@@ -106,9 +108,10 @@ class Upscaler:
     @property
     def overlap(self) -> Overlap:
         """What tiles of this model overlap by."""
-        if self._overlap is None:
-            self._overlap = measure_overlap(self.model, self.scale)
-        return self._overlap
+        with self._measuring:
+            if self._overlap is None:
+                self._overlap = measure_overlap(self.model, self.scale)
+            return self._overlap
 
     def tiling(self, height: int, width: int) -> tuple[int, int]:
         """Return the side of the tiles, and their overlap, for an LR picture of that size."""
@@ -129,9 +132,10 @@ class Upscaler:
         free = free_bytes(weight.device)
         if free is None:
             return math.inf
-        if self._needed is None:
-            probe = made_up_picture(64, 64).to(weight)
-            self._needed = needed_bytes(self.model, probe) / probe[0, 0].numel()
+        with self._measuring:
+            if self._needed is None:
+                probe = made_up_picture(64, 64).to(weight)
+                self._needed = max(needed_bytes(self.model, probe) / probe[0, 0].numel(), 1.0)
         return SHARE * free / self._needed
 
     def strips(

@@ -1,55 +1,57 @@
-"""Pictures and folders of them, upscaled with any model: what `aesop upscale` does.
-
-Inputs are never changed. What cannot be read or upscaled is named and left out. A picture whose result exists is
-skipped, so that an interrupted call can be repeated. Results keep all that the input's file holds (`source`, `sink`).
-"""
+"""Pictures and folders of pictures, upscaled: one by one or whole trees, several pictures in flight."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from aesop.data.pictures import PictureAccessError, find_pictures, to_picture, to_planes
+from aesop.data.pictures import to_picture, to_planes
 from aesop.device import choose_device
-from aesop.errors import AesopError, DataError, RunError
-from aesop.files import explained, os_errors_explained, remove_leftovers, require_writable
+from aesop.errors import AesopError, RunError
+from aesop.files import os_errors_explained, remove_leftovers, require_writable
+from aesop.networks.interpolate import load_between
 from aesop.networks.loading import LoadedGenerator, load_generator
 from aesop.progress import Advance, progress
 from aesop.upscaling.engines.choose import LIMITS, choose_engine
 from aesop.upscaling.engines.kinds import find_kind
-from aesop.upscaling.formats import FORMATS, SUFFIXES, default_format
-from aesop.upscaling.planes import upscale_planes
+from aesop.upscaling.ensemble import Ensemble
+from aesop.upscaling.formats import FORMATS, SUFFIXES
+from aesop.upscaling.plan import Name, UpscaleReport, plan, sentence
+from aesop.upscaling.planes import upscale_to
 from aesop.upscaling.sink import open_sink, require_holdable
-from aesop.upscaling.source import open_source, read_xmp
-from aesop.upscaling.tiles import Upscaler
+from aesop.upscaling.source import open_source, picture_size, read_xmp
+from aesop.upscaling.targets import Steps, Target, steps_to
+from aesop.upscaling.tiles import WHOLE_PIXELS, Upscaler
 from aesop.upscaling.xmp import Tag, tag_of
 
 #: Rows of a result that are written at once.
 _ROWS = 256
+#: Pictures that are read, run or written at one time; the network runs one at a time.
+_IN_FLIGHT = 3
 
 
-@dataclass
-class UpscaleReport:
-    """What became of every picture.
+@dataclass(frozen=True)
+class _Job:
+    """A picture to upscale; `steps` is None where its header cannot be read."""
 
-    `unreadable` describes folders that could not be listed; `renamed` are results that kept their input's suffix
-    (`a.bmp.png`), since another's had the name; `seams` says whether the seams of tiles may show; `engine` tells what
-    ran the model.
-    """
+    source: Path
+    result: Path
+    steps: Steps | None
 
-    written: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    renamed: list[Path] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
-    unreadable: list[str] = field(default_factory=list)
-    seams: bool = False
-    engine: str = ""
+    @property
+    def pixels(self) -> int:
+        return self.steps.pixels if self.steps else 0
 
 
 @os_errors_explained()
@@ -58,6 +60,13 @@ def upscale(
     model: Path | str | LoadedGenerator,
     output: Path | str,
     *,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    megapixels: float | None = None,
+    fidelity: float | None = None,
+    ensemble: bool = False,
+    name: str = "{stem}",
     tile: int | None = None,
     device: str = "auto",
     format: str | None = None,
@@ -73,7 +82,12 @@ def upscale(
         model: a model file, a run folder or a generator that is loaded already.
         output: the folder for the results. They keep grey, 16 bits, alpha (upscaled by bicubic), profile, EXIF, XMP
             and resolution.
-        tile: a tile's side in pixels of the input; None cuts up large pictures only.
+        scale, width, height, megapixels: how large results are to be, by one of them (see `Target`); unset, the model's
+            scale. The model runs as often as it takes, and an antialiased bicubic resize makes the rest.
+        fidelity: between a run's perceptual network (0) and its fidelity network (1); `model` is its folder then.
+        ensemble: the mean over the eight flips and rotations, for eight times the work.
+        name: what results are called, without suffix: `{stem}`, `{model}` and `{scale}` are replaced.
+        tile: a tile's side in pixels of the input; None cuts up large pictures only, as memory allows.
         device: `cpu`, `cuda`, `mps`, ...; `auto` is the best there is.
         engine: `auto` is the fastest at 50 dB or more from float32, `exact` at 100 dB or more; others are named in
             docs/upscaling.md. The first picture decides.
@@ -89,125 +103,162 @@ def upscale(
 
     """
     inputs = [Path(given) for given in ([inputs] if isinstance(inputs, Path | str) else inputs)]
-    output = Path(output)
-    report = UpscaleReport()
+    output, report, target = Path(output), UpscaleReport(), Target(scale, width, height, megapixels)
     if format is not None and not (format in FORMATS and FORMATS[format].written):
         raise AesopError(f"--format {format}: choose one of {', '.join(k for k, f in FORMATS.items() if f.written)}.")
     if quality is not None and not 1 <= quality <= 100:
         raise AesopError(f"--quality must be from 1 to 100, not {quality}.")
-    jobs = _plan(inputs, output, format, report)
+    Name(name, scale=1)
     chosen = choose_device(device)
     if engine not in LIMITS:
         find_kind(engine, chosen)
-    generator = model if isinstance(model, LoadedGenerator) else load_generator(model)
+    generator = _loaded(model, fidelity)
+    known = target.factor(1, 1, generator.scale) if target in (Target(), Target(scale)) else None
+    called = Name(name, generator.path.stem, known)
+    jobs = plan(inputs, output, format, report, called)
     upscaler = Upscaler(generator.model.to(chosen), generator.scale, tile)
     require_writable(output / "result.png")
-    for folder in {target.parent for target in jobs.values()}:
+    for folder in {result.parent for result in jobs.values()}:
         remove_leftovers(folder)
-    tag = Tag(f"{generator.path.stem} {generator.sha256[:12]}".strip(), generator.scale)
-    to_do = {}
-    for source, target in jobs.items():
-        try:
-            if overwrite or not target.exists():
-                require_writable(target)
-                to_do[source] = target
-            elif (made_by := tag_of(read_xmp(target))) is None or made_by == tag:
-                report.skipped.append(target)
-            else:
-                other = f"{made_by.model}, scale {made_by.scale:g}"
-                mend = "--overwrite replaces it, or choose another --output."
-                report.failed[source] = f"{target}: is of {other}; {mend}"
-        except (AesopError, OSError) as error:
-            report.failed[source] = _sentence(error, target)
-    with progress("upscale", len(to_do), unit="pictures") as advance:
-        for source, target in to_do.items():
-            try:
-                if not report.engine:
-                    opened = open_source(source)
-                    planes = to_planes(next(opened.strips()))
-                    work = opened.info.height * opened.info.width * len(to_do)  # as if all were of one size
-                    tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
-                    found = choose_engine(
-                        generator.model, generator.sha256, tile, wanted=engine, pixels=work, device=chosen
-                    )
-                    upscaler.engine, report.engine = found.engine, str(found)
-                _upscale_one(source, target, upscaler, advance, tag=tag, quality=quality, strip=strip)
-                report.written.append(target)
-            except RunError:
-                raise
-            except (torch.OutOfMemoryError, MemoryError):
-                report.failed[source] = "not enough memory; close other programs, or take another --device."
-            except (AesopError, RuntimeError, OSError) as error:
-                report.failed[source] = _sentence(error, source)
-            advance(1, source.name)
-    report.seams = upscaler.seams
+    made_by = f"{generator.path.stem} {generator.sha256[:12]}".strip()
+    made_by += (f" fidelity {fidelity:g}" if fidelity is not None else "") + (" ensemble" if ensemble else "")
+    to_do = list(_left_to_do(jobs, target, upscaler.scale, made_by, report, overwrite=overwrite))
+    if not to_do:
+        return report
+    start, work = time.monotonic(), sum(job.pixels for job in to_do)
+    with ThreadPoolExecutor(1) as network:
+        run, report.engine = _engine(to_do, generator, engine, chosen, work * (8 if ensemble else 1))
+        if ensemble:
+            run = Ensemble(run)
+        upscaler.engine = lambda images: network.submit(run, images).result()
+        done = sum(job.steps.height * job.steps.width for job in to_do if job.steps)
+        print(f"upscale: {len(to_do)} pictures to {done / 1e6:,.1f} megapixels; {report.engine}", file=sys.stderr)
+        with progress("upscale", max(work, 1), unit="MP", per=1_000_000) as advance:
+            flight = _Flight(upscaler, target, made_by, advance, {"quality": quality, "strip": strip})
+            for job, outcome in flight.run(to_do):
+                if isinstance(outcome, str):
+                    report.failed[job.source] = outcome
+                else:
+                    report.written.append(job.result)
+                    report.megapixels += outcome.height * outcome.width / 1e6
+    report.seams, report.seconds = upscaler.seams, time.monotonic() - start
     return report
 
 
-def _upscale_one(path: Path, target: Path, upscaler: Upscaler, advance: Advance, *, tag: Tag, **how: Any) -> None:
-    source, scale = open_source(path), upscaler.scale
-    info = source.info.resized(source.info.height * scale, source.info.width * scale)
-    key = SUFFIXES[target.suffix.lower()]
-    require_holdable(target, info, key)
-
-    dtype = torch.uint8 if info.dtype == np.uint8 else torch.uint16
-    size = info.bands, source.info.height, source.info.width
-    done, whole = 0, source.info.height * source.info.width
-
-    def tile_done(pixels: int) -> None:
-        nonlocal done
-        done += pixels
-        if done < whole:
-            advance(0, f"{path.name}, {done / whole:.0%}")
-
-    results = upscale_planes(map(to_planes, source.strips()), *size, upscaler, dtype=dtype, advance=tile_done)
-    with open_sink(target, info, key, tag=tag, **how) as write:
-        for strip in results:
-            for part in strip.split(_ROWS, dim=1):
-                write(to_picture(part))
+def _loaded(model: Path | str | LoadedGenerator, fidelity: float | None) -> LoadedGenerator:
+    if fidelity is None:
+        return model if isinstance(model, LoadedGenerator) else load_generator(model)
+    if not 0 <= fidelity <= 1:
+        raise AesopError(f"--fidelity must be from 0 to 1, not {fidelity:g}.")
+    if isinstance(model, LoadedGenerator):
+        raise AesopError("--fidelity needs a run's folder as the model, with a fidelity and a perceptual network.")
+    return load_between(model, 1 - fidelity)
 
 
-def _plan(inputs: list[Path], output: Path, key: str | None, report: UpscaleReport) -> dict[Path, Path]:
-    """Inputs and their results; DataError where these would replace an input or one another."""
-    if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
-        raise DataError(f"{output}: --output is the folder for the results, not a picture; name a folder.")
-    names: dict[Path, Path] = {}
-    for given in inputs:
+def _left_to_do(
+    jobs: dict[Path, Path], target: Target, scale: int, made_by: str, report: UpscaleReport, *, overwrite: bool
+) -> Iterator[_Job]:
+    """What is not done yet; the rest is noted in the report."""
+    for source, result in jobs.items():
+        size = None
+        with suppress(AesopError, OSError):  # told when its turn comes
+            size = picture_size(source)
         try:
-            if given.is_dir():
-                if given.resolve() == output.resolve():
-                    raise DataError(f"{output}: is an input folder; choose another --output.")
-                for path in find_pictures(given, report.unreadable, SUFFIXES):
-                    if output.resolve() not in path.resolve().parents:
-                        names[path] = path.relative_to(given)
-            elif given.is_file():
-                names[given] = Path(given.name)
+            steps = steps_to(target, *size, scale) if size else None
+            if overwrite or not result.exists():
+                require_writable(result)
+                yield _Job(source, result, steps)
+                continue
+            found = tag_of(read_xmp(result))
+            tag = Tag(made_by, steps.factor if steps else found.scale if found else 0)
+            if found in (None, Tag(made_by, float(f"{tag.scale:g}"))):
+                report.skipped.append(result)
             else:
-                raise DataError(f"{given}: no such picture or folder; check the path.")
-        except (PictureAccessError, PermissionError) as error:
-            report.unreadable.append(_sentence(error, given))
-    if not names and report.unreadable:
-        raise DataError(report.unreadable[0])
-    targets = {}
-    for source, name in names.items():
-        promised = SUFFIXES.get(name.suffix.lower(), "png")
-        wanted = key or default_format(promised)
-        same = wanted == promised and name.suffix.lower() in SUFFIXES
-        targets[source] = output / (name if same else name.with_suffix(FORMATS[wanted].suffixes[0]))
-    taken, originals = Counter(targets.values()), {source.resolve() for source in targets}
-    makers: dict[Path, Path] = {}
-    for source, target in targets.items():
-        if taken[target] > 1 and target.name != source.name:  # a.bmp beside a.png
-            target = target.with_name(f"{source.name}{target.suffix}")
-            report.renamed.append(target)
-        if target.resolve() in originals:
-            raise DataError(f"{target}: would replace an original; choose another --output.")
-        if (other := makers.setdefault(target, source)) != source:
-            raise DataError(f"{other} and {source} would both become {target}; give their folders one by one.")
-    return {source: target for target, source in makers.items()}
+                other = f"{found.model}, scale {found.scale:g}"
+                mend = "--overwrite replaces it, or choose another --output."
+                report.failed[source] = f"{result}: is of {other}; {mend}"
+        except (AesopError, OSError) as error:
+            report.failed[source] = sentence(error, result)
 
 
-def _sentence(error: Exception, path: Path) -> str:
-    if isinstance(error, OSError):
-        return explained(error, path)
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+def _engine(
+    jobs: list[_Job], generator: LoadedGenerator, wanted: str, device: torch.device, pixels: int
+) -> tuple[Callable[[Tensor], Tensor], str]:
+    """Choose what runs the model, by the first picture that can be read; and tell what it is."""
+    tile = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    for job in jobs:
+        with suppress(AesopError, OSError):
+            planes = to_planes(next(open_source(job.source).strips()))
+            tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
+            break
+    try:
+        found = choose_engine(generator.model, generator.sha256, tile, wanted=wanted, pixels=pixels, device=device)
+    except RuntimeError:  # which each picture will tell
+        found = choose_engine(generator.model, generator.sha256, tile, wanted="torch", pixels=pixels, device=device)
+    return found.engine, str(found)
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """The work was given up."""
+
+
+class _Flight:
+    """Several pictures at a time: one in the network, others being read or written; of large ones, one in all."""
+
+    def __init__(self, upscaler: Upscaler, target: Target, made_by: str, advance: Advance, how: dict[str, Any]) -> None:
+        self.upscaler, self.target, self.made_by, self.how = upscaler, target, made_by, how
+        self._advance, self._counting = advance, threading.Lock()
+        self._large, self._stopped = threading.Lock(), threading.Event()
+
+    def run(self, jobs: list[_Job]) -> Iterator[tuple[_Job, Steps | str]]:
+        """Yield every job, in order, with the steps that were taken or what failed; raises RunError."""
+        with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+            try:
+                futures = [pool.submit(self._one, job) for job in jobs]
+                for job, future in zip(jobs, futures, strict=True):
+                    yield job, future.result()
+            finally:
+                self._stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _one(self, job: _Job) -> Steps | str:
+        done = 0
+
+        def advance(pixels: int) -> None:
+            nonlocal done
+            if self._stopped.is_set():
+                raise _Stopped
+            done += pixels
+            with self._counting:
+                self._advance(pixels if job.pixels else 0, job.source.name)
+
+        try:
+            with self._large if job.pixels > WHOLE_PIXELS else nullcontext():
+                return self._upscale(job, advance)
+        except RunError:
+            raise
+        except (torch.OutOfMemoryError, MemoryError):
+            return "not enough memory; close other programs, or take another --device."
+        except (AesopError, RuntimeError, OSError) as error:
+            return sentence(error, job.source)
+        finally:
+            if done < job.pixels and not self._stopped.is_set():
+                with self._counting:
+                    self._advance(job.pixels - done, job.source.name)
+
+    def _upscale(self, job: _Job, advance: Callable[[int], None]) -> Steps:
+        source = open_source(job.source)
+        size = source.info.height, source.info.width
+        steps = steps_to(self.target, *size, self.upscaler.scale)
+        info = source.info.resized(steps.height, steps.width)
+        key = SUFFIXES[job.result.suffix.lower()]
+        require_holdable(job.result, info, key)
+        dtype = torch.uint8 if info.dtype == np.uint8 else torch.uint16
+        strips = map(to_planes, source.strips())
+        results = upscale_to(steps, strips, info.bands, *size, self.upscaler, dtype=dtype, advance=advance)
+        tag = Tag(self.made_by, steps.factor)
+        with open_sink(job.result, info, key, tag=tag, **self.how) as write:
+            for result in results:
+                for part in result.split(_ROWS, dim=1):
+                    write(to_picture(part))
+        return steps

@@ -1,0 +1,109 @@
+"""Several pictures in flight, told in pixels and summed up."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import Tensor, nn
+
+from aesop.data.pictures import read_picture, write_picture
+from aesop.errors import RunError
+from aesop.networks.loading import LoadedGenerator
+from aesop.progress import progress
+from aesop.upscaling.upscale import upscale
+
+
+class Repeat(nn.Module):
+    """x2 by repeating pixels; counts how many threads are inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.threads, self.most = 0, set[int](), 0
+
+    def __deepcopy__(self, _: object) -> Repeat:
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.threads.add(threading.get_ident())
+        result = images.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
+        self.inside -= 1
+        return result
+
+
+def model() -> LoadedGenerator:
+    return LoadedGenerator(Repeat(), 2, "repeat", Path("twice.pth"), "")
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_the_network_runs_one_picture_at_a_time(tmp_path: Path) -> None:
+    originals = {f"{seed:02}.png": picture(20 + seed, 30, seed) for seed in range(20)}
+    for name, pixels in originals.items():
+        write_picture(tmp_path / "in" / name, pixels)
+    loaded = model()
+    report = upscale(tmp_path / "in", loaded, tmp_path / "out")
+    assert [path.name for path in report.written] == sorted(originals)
+    for name, pixels in originals.items():
+        assert np.array_equal(read_picture(tmp_path / "out" / name), pixels.repeat(2, 0).repeat(2, 1))
+    assert loaded.model.most == 1
+    assert len(loaded.model.threads - {threading.get_ident()}) == 1
+    assert report.megapixels == pytest.approx(sum(pixels[..., 0].size * 4 for pixels in originals.values()) / 1e6)
+    assert report.seconds > 0
+
+
+def test_a_full_disk_stops_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(30):
+        write_picture(tmp_path / f"in/{seed:02}.png", picture(20, 30, seed))
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(RunError, match="disk is full"):
+        upscale(tmp_path / "in", model(), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    assert threading.active_count() < 30
+
+
+def test_one_large_picture_shows_how_far_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aesop.progress.LINE_INTERVAL", 0.0)
+    write_picture(tmp_path / "a.png", picture(640, 800))
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    upscale([tmp_path / "a.png", tmp_path / "b.png"], model(), tmp_path / "out", tile=256)
+    said = capsys.readouterr().err
+    assert "upscale: 2 pictures to 2.0 megapixels; engine: torch" in said
+    parts = [float(part) for part in re.findall(r"upscale: ([\d.]+)/0.5, [\d.]+ MP/s, \w+ left", said)]
+    assert len(set(parts)) > 3
+    assert parts == sorted(parts)
+    assert parts[-1] == 0.5
+
+
+def test_what_fails_counts_as_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header is whole, the pixels are not."""
+    monkeypatch.setattr("aesop.progress.LINE_INTERVAL", 0.0)
+    write_picture(tmp_path / "a.png", picture(700, 1000))
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(data[: len(data) // 2])
+    report = upscale(tmp_path / "a.png", model(), tmp_path / "out")
+    assert "no complete picture" in report.failed[tmp_path / "a.png"]
+    assert "upscale: 0.7/0.7, " in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_progress_in_larger_units(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("work", 2_500_000, unit="MP", per=1_000_000) as advance:
+        advance(500_000)
+        advance(2_000_000, "a.png")
+    assert re.fullmatch(r"work: 2\.5/2\.5, [\d.]+ MP/s, 0s left, a\.png\n", capsys.readouterr().err)
