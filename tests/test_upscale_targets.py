@@ -139,7 +139,7 @@ def test_the_dial(tmp_path: Path) -> None:
         model = tmp_path / "run" / stage / "generator.safetensors"
         upscale(tmp_path / "a.png", model, tmp_path / f"{stage}-alone")
         both = [read_picture(folder / "a.png") for folder in (tmp_path / stage, tmp_path / f"{stage}-alone")]
-        assert np.array_equal(*both)
+        assert np.array_equal(both[0], both[1])
     for model, message in (
         (MODEL, "needs a run's folder"),
         (tmp_path / "a.png", "is no run folder"),
