@@ -148,6 +148,11 @@ def test_tiles_fit_into_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert upscaler.tiling(500, 500) == (160, 16)
     free = 0
     assert upscaler.tiling(500, 500) == (STEP, 16)
+    free = 1 << 40
+    monkeypatch.setattr("aesop.upscaling.tiles.MOST_BYTES", 200 * 200 * need // 2)
+    assert upscaler.tiling(500, 500) == (160, 16)
+    monkeypatch.setattr("aesop.upscaling.tiles.MOST_BYTES", 0)
+    assert upscaler.tiling(500, 500) == (128, 16)
     assert free_bytes(torch.device("cpu")) is None or free_bytes(torch.device("cpu")) != 0
 
 

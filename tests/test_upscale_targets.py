@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,7 @@ def test_the_models_own_scale_needs_no_resize() -> None:
 
 
 def test_sizes_that_cannot_be() -> None:
+    wrong: dict[str, Any]
     for wrong, message in (
         ({"scale": 0.5}, "--scale must be at least 1, not 0.5"),
         ({"scale": float("nan")}, "--scale must be at least 1"),
@@ -131,7 +133,7 @@ def test_the_dial(tmp_path: Path) -> None:
     states = run_of_two(tmp_path / "run")
     for alpha in (0.0, 0.3, 1.0):
         mixed = load_between(tmp_path / "run", alpha).model.state_dict()
-        assert all(torch.equal(mixed[name], value) for name, value in interpolate(*states, alpha).items())
+        assert all(torch.equal(mixed[name], value) for name, value in interpolate(states[0], states[1], alpha).items())
     assert load_between(tmp_path / "run", 0.3).sha256 != load_between(tmp_path / "run", 0.4).sha256
     write_picture(tmp_path / "a.png", picture(16, 16))
     for dial, stage in ((1, "fidelity"), (0, "perceptual")):

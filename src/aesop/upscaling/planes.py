@@ -147,8 +147,9 @@ def _upscaled(picture: Picture, upscaler: Upscaler, target: Target) -> Picture:
         raise ValueError(f"a picture is uint8, uint16 or floating point in [0, 1], not {picture.dtype}")
     planes = _filled(picture.detach().cpu())
     dtype = planes.dtype if planes.dtype in PEAKS else torch.float32
-    steps = steps_to(target, *planes.shape[1:], upscaler.scale)
-    strips = upscale_to(steps, [planes], *planes.shape, upscaler, dtype=dtype)
+    bands, height, width = planes.shape
+    steps = steps_to(target, height, width, upscaler.scale)
+    strips = upscale_to(steps, [planes], bands, height, width, upscaler, dtype=dtype)
     return torch.cat(list(strips), dim=1).to(picture)
 
 

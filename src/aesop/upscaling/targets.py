@@ -75,5 +75,5 @@ def steps_to(target: Target, height: int, width: int, scale: int) -> Steps:
     if abs(shrink - 1) < 1e-9:
         shrink = 1.0
     pixels = sum(height * width * scale ** (2 * done) for done in range(passes))
-    size = (resized_length(side * scale**passes, shrink) for side in (height, width))
-    return Steps(passes, shrink, *size, factor, pixels)
+    height, width = (resized_length(side * scale**passes, shrink) for side in (height, width))
+    return Steps(passes, shrink, height, width, factor, pixels)

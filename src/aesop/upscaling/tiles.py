@@ -23,10 +23,13 @@ from aesop.upscaling.room import free_bytes, is_out_of_memory, needed_bytes
 #: Tiles begin and end at multiples of this many pixels (or at the picture's border), so that networks with windows of
 #: 8 or 16 pixels, or that unshuffle by 2 or 4, cut a tile up just as they cut up the whole picture.
 STEP = 16
-#: A tile's side where none is asked for, and the number of pixels up to which a picture is then left whole: with the
-#: paper's RRDB at x4, some 4 GB. Where less memory is free, both are smaller.
+#: A tile's side where none is asked for, and the number of pixels up to which a picture is then left whole; both are
+#: smaller where that would take more memory than is good or free.
 DEFAULT_TILE = 384
 WHOLE_PIXELS = 512 * 512
+#: Bytes that a tile takes at most, unless it is of less than WORTHWHILE overlaps: most of the work would be done twice.
+MOST_BYTES = 3 << 28
+WORTHWHILE = 8
 #: Pictures of fewer pixels are run whole without asking how much memory is free.
 SMALL_PIXELS = 128 * 128
 #: The part of free memory that a tile may take.
@@ -120,23 +123,23 @@ class Upscaler:
             return (side, 0) if side <= _round_up(self.tile) else (self.tile, self.overlap.pixels)
         if height * width <= SMALL_PIXELS:
             return side, 0
-        room = self._room()
-        if height * width <= min(WHOLE_PIXELS, room):
+        free, needed = free_bytes(_weight(self.model).device), self._needed_bytes()
+        most = math.inf if free is None else SHARE * free / needed  # LR pixels at once
+        if height * width <= min(WHOLE_PIXELS, most, MOST_BYTES / needed):
             return side, 0
-        fitting = math.isqrt(int(min(room, side * side))) - 2 * self.overlap.pixels
-        return max(min(DEFAULT_TILE, fitting) // STEP * STEP, STEP), self.overlap.pixels
+        overlap = self.overlap.pixels
+        good = max(math.isqrt(int(MOST_BYTES / needed)) - 2 * overlap, WORTHWHILE * overlap)
+        fitting = good if most == math.inf else math.isqrt(int(most)) - 2 * overlap
+        tile = max(min(DEFAULT_TILE, good, fitting) // STEP * STEP, STEP)
+        return (tile, overlap) if side > tile else (side, 0)
 
-    def _room(self) -> float:
-        """How many LR pixels may be run at once."""
-        weight = _weight(self.model)
-        free = free_bytes(weight.device)
-        if free is None:
-            return math.inf
+    def _needed_bytes(self) -> float:
+        """How many bytes the model takes for an LR pixel."""
         with self._measuring:
             if self._needed is None:
-                probe = made_up_picture(64, 64).to(weight)
+                probe = made_up_picture(64, 64).to(_weight(self.model))
                 self._needed = max(needed_bytes(self.model, probe) / probe[0, 0].numel(), 1.0)
-        return SHARE * free / self._needed
+            return self._needed
 
     def strips(
         self,
