@@ -1,12 +1,12 @@
-"""What `known_posterior.py` measures on pictures of the known world, picture by picture, and how it tabulates it."""
+"""What `known_posterior.py` measures on pictures of the known world, picture by picture."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
 from aesop.autoencoder import AutoEncoder
@@ -134,56 +134,48 @@ def measure_sight(loss: Callable[[Tensor, Tensor], Tensor], test: TestSet) -> Va
     return values
 
 
-def summary(values: Sequence[Values]) -> dict[str, dict[str, object]]:
-    """For JSON: each measure's mean, its interval over scenes and, where there are several, each seed's mean."""
-    result: dict[str, dict[str, object]] = {}
-    for name in values[0]:
-        over_seeds = (sum(own) / len(values) for own in zip(*(each[name] for each in values), strict=True))
-        found = [value for value in over_seeds if not math.isnan(value)]
-        result[name] = {"mean": _mean(found), "interval": mean_interval(found)}
-        if len(values) > 1:
-            result[name]["seeds"] = [_mean([value for value in each[name] if value == value]) for each in values]
+def minus(first: Values, second: Values) -> Values:
+    """First minus second, scene by scene."""
+    return {name: [a - b for a, b in zip(first[name], second[name], strict=True)] for name in first}
+
+
+def means(values: Values) -> dict[str, float | None]:
+    """Each measure's mean over the scenes that have it."""
+    return {name: _mean(_known(own)) for name, own in values.items()}
+
+
+def summaries(rows: Mapping[str, Sequence[Values]]) -> dict[str, dict[str, dict[str, object]]]:
+    """For JSON: each row's measures, their mean over scenes and seeds, half its 95 % interval, and each seed's mean.
+
+    Half the interval over scenes is that of the bootstrap. Two or three seeds tell little of how far a training may
+    stray, so that the variance of a seed's mean is pooled over the rows, and Student's t has their degrees of freedom.
+    Both halves add in squares.
+    """
+    result: dict[str, dict[str, dict[str, object]]] = {row: {} for row in rows}
+    for name in next(iter(rows.values()))[0] if rows else ():
+        seeds = {row: [_mean(_known(each[name])) for each in values] for row, values in rows.items()}
+        strays = _pooled([own for own in seeds.values() if len(own) > 1])
+        for row, values in rows.items():
+            found = _known(sum(own) / len(own) for own in zip(*(each[name] for each in values), strict=True))
+            interval = mean_interval(found)
+            half = interval and math.hypot((interval[1] - interval[0]) / 2, strays / len(values) ** 0.5)
+            result[row][name] = {"mean": _mean(found), "half": half, "seeds": seeds[row]}
     return result
 
 
-def differences(first: Sequence[Values], second: Sequence[Values]) -> dict[str, dict[str, object]]:
-    """Summarise first minus second, scene by scene, over the seeds that both have."""
-    return summary(
-        [
-            {name: [a - b for a, b in zip(one[name], two[name], strict=True)] for name in one}
-            for one, two in zip(first, second, strict=False)
-        ]
-    )
+def _pooled(seeds: Sequence[Sequence[float | None]]) -> float:
+    """The pooled deviation of a seed's mean, times Student's t for a 95 % interval."""
+    known = [own for own in ([one for one in each if one is not None] for each in seeds) if len(own) > 1]
+    freedom = sum(len(own) - 1 for own in known)
+    if not freedom:
+        return 0.0
+    squares = sum((value - sum(own) / len(own)) ** 2 for own in known for value in own)
+    return float(student.ppf(0.975, freedom)) * (squares / freedom) ** 0.5
 
 
-def table(title: str, rows: Mapping[str, Mapping[str, Mapping[str, object]]], columns: Mapping[str, int]) -> str:
-    """A Markdown table of summaries: a mean and half its interval; `columns` gives each measure's digits."""
-    lines = [f"| {title} | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
-    for name, measures in rows.items():
-        cells = [_cell(measures[column], digits) for column, digits in columns.items()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cell(measured: Mapping[str, object], digits: int) -> str:
-    mean, interval = measured["mean"], measured["interval"]
-    if not isinstance(mean, float):
-        return "-"
-    half = f" ± {(interval[1] - interval[0]) / 2:.{digits}f}" if isinstance(interval, tuple) else ""
-    return f"{mean:.{digits}f}{half}"
+def _known(values: Iterable[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values and all(map(math.isfinite, values)) else None
-
-
-def tables(results: dict[str, Any]) -> str:
-    """All tables, in Markdown."""
-    errors = {"lr": 2, "edges": 2, "stripes": 2}
-    kinds = {
-        "auto-encoders": {"variance": 3, "texture": 3, **errors, "rmse": 2, "bottleneck": 2},
-        "sight": {"texture": 3, "edges": 3, "stripes": 3, "lr": 3},
-        "images": {**errors, "band": 2, "spectrum": 1, "fixed": 2, "se": 2, "ve": 2, "ve_hr": 2, "rmse": 2},
-        "minus LR consistency": {**errors, "band": 2, "spectrum": 1, "se": 2, "ve": 2, "rmse": 2},
-    }
-    return "\n\n".join(table(name, results[name], columns) for name, columns in kinds.items())
