@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import yaml
 
 from aesop.errors import AesopError
 from aesop.evaluation.intervals import mean_interval
-from aesop.files import atomic_path, write_atomically
+from aesop.files import atomic_path
 from aesop.metrics import METRICS
+from marked import fill
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, FIGURES = DOCS / "evidence.md", DOCS / "images"
@@ -194,19 +194,13 @@ def draw(study: Study, path: Path) -> None:
 
 def write_page(folders: Mapping[str, Path], titles: Mapping[str, str]) -> None:
     """Put the tables of every preset's folder of results between their marks in docs/evidence.md; draw the figures."""
-    text = PAGE.read_text(encoding="utf-8")
+    tables = {}
     for preset, folder in folders.items():
         study = Study(folder, titles)
-        tables = {"means": means(study)}
+        tables[f"{preset}: means"] = means(study)
         for control in CONTROLS:
             if control in study.seeds:
-                tables[f"against {control}"] = differences(study, control)
-                tables[f"equal {control}"] = at_equal_score(study, control)
-        for name, table in tables.items():
-            begin, end = f"<!-- {preset}: {name} -->", "<!-- end -->"
-            pattern = re.compile(f"{re.escape(begin)}.*?{end}", re.DOTALL)
-            if not pattern.search(text):
-                raise AesopError(f"{PAGE}: has no place for the table `{name}`; write {begin} and {end} there.")
-            text = pattern.sub(lambda _: f"{begin}\n\n{table}\n\n{end}", text)  # noqa: B023 - used at once
+                tables[f"{preset}: against {control}"] = differences(study, control)
+                tables[f"{preset}: equal {control}"] = at_equal_score(study, control)
         draw(study, FIGURES / f"evidence-{preset}.png")
-    write_atomically(PAGE, text)
+    fill(PAGE, tables)

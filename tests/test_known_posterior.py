@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,14 @@ import torch
 from torch import Tensor
 
 from aesop.data.bicubic import resize
+from aesop.errors import AesopError
 from aesop.losses.lr_consistency import LRConsistencyLoss
 from aesop.losses.pixel import PixelLoss
-from known_measures import TestSet, measure_images, measure_sight
+from known_measures import TestSet, measure_images, measure_sight, summaries
+from known_posterior import WEIGHTS, Tried, at_hr_texture, enclosing, search
+from known_tables import tables
 from known_world import GRAIN, RANGES, SCALE, Pictures, Scene, deviation, draw, picture, pictures, seen, unseen, upscale
+from marked import fill
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -115,19 +121,71 @@ def test_what_losses_see() -> None:
     assert min(consistency["lr"]) > 0.5
 
 
+def tried(threshold: float) -> Callable[[float], Tried]:
+    """A loss whose texture is HR's at this weight, and whose SE falls with the weight."""
+    return lambda weight: Tried(weight, weight / threshold, {"se": [10 - 1000 * weight, 20 - 1000 * weight]})
+
+
+@pytest.mark.parametrize("threshold", [0.0015, 0.003, 0.0045, 0.02])
+def test_the_search_encloses_hr_texture_and_reads_between(threshold: float) -> None:
+    found = search(tried(threshold), 0.004, most=6)
+    low, high = enclosing(found)
+    assert low.weight < threshold <= high.weight
+    assert WEIGHTS.index(high.weight) - WEIGHTS.index(low.weight) == 1
+    assert at_hr_texture(low, high)["se"] == pytest.approx([10 - 1000 * threshold, 20 - 1000 * threshold])
+
+
+def test_a_search_that_encloses_nothing_takes_the_nearest() -> None:
+    found = search(tried(1.0), 0.004, most=3)
+    assert [one.weight for one in found] == [0.004, 0.0057, 0.008]
+    low, high = enclosing(found)
+    assert low is high is found[-1]
+    assert at_hr_texture(low, high) == high.values
+
+
+def test_intervals_over_scenes_and_seeds() -> None:
+    # Scenes alike: what is left is Student's t of two seeds of two rows, 2 degrees of freedom, pooled.
+    rows = {"one": [{"se": [1.0] * 8}, {"se": [3.0] * 8}], "two": [{"se": [1.0] * 8}, {"se": [1.0] * 8}]}
+    found = summaries(rows)
+    deviation_of_a_seed = ((2.0 + 0.0) / 2) ** 0.5
+    assert found["one"]["se"]["mean"] == 2
+    assert found["one"]["se"]["seeds"] == [1, 3]
+    for row in found.values():
+        assert row["se"]["half"] == pytest.approx(4.302653 * deviation_of_a_seed / 2**0.5)
+    alone = summaries({"HR": [{"se": [1.0, 2.0, 3.0, 4.0, 5.0]}]})["HR"]["se"]
+    assert 0 < alone["half"] < 4  # of scenes
+
+
+def test_the_page_has_the_tables_of_its_data(tmp_path: Path) -> None:
+    page = ROOT / "docs/known_posterior.md"
+    copy = Path(shutil.copy(page, tmp_path))
+    fill(copy, tables(json.loads((ROOT / "docs/data/known_posterior.json").read_text(encoding="utf-8"))))
+    assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+
+
+def test_a_page_without_marks_is_named(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- means --> no end", encoding="utf-8")
+    with pytest.raises(AesopError, match=r"page\.md: has no place for the table `means`"):
+        fill(page, {"means": "|"})
+    assert page.read_text(encoding="utf-8") == "<!-- means --> no end"
+
+
 @pytest.mark.long
 def test_the_benchmark_runs(tmp_path: Path) -> None:
-    out, figure = tmp_path / "known.json", tmp_path / "known.png"
-    command = [sys.executable, str(ROOT / "benchmarks/known_posterior.py"), "--quick", "--seeds", "1"]
-    done = subprocess.run([*command, "--out", str(out), "--figure", str(figure)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert figure.stat().st_size > 10_000
+    out, pictures, curves = (tmp_path / name for name in ("known.json", "pictures.png", "curves.png"))
+    page = Path(shutil.copy(ROOT / "docs/known_posterior.md", tmp_path))
+
+    def run(script: str, *arguments: object) -> None:
+        command = [sys.executable, str(ROOT / "benchmarks" / script), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    run("known_posterior.py", "--quick", "--seeds", 2, "--out", out, "--pictures", pictures)
+    run("known_tables.py", "--json", out, "--page", page, "--curves", curves)
+    assert min(pictures.stat().st_size, curves.stat().st_size) > 10_000
     found = json.loads(out.read_text(encoding="utf-8"))
     assert found["images"]["HR"]["band"]["mean"] == pytest.approx(1, abs=0.1)
-    assert found["images"].keys() - found["minus LR consistency"].keys() == {
-        "HR",
-        "fidelity network",
-        "LR consistency, adversary 0.01",
-        "LR consistency, adversary 0.002",
-    }
-    assert all(f"| {name} |" in done.stdout for name in [*found["images"], *found["auto-encoders"]])
+    assert found["images"].keys() - found["curves"].keys() == {"HR", "fidelity network", "fidelity network, long"}
+    text = page.read_text(encoding="utf-8")
+    assert all(f"\n| {name} " in text for name in [*found["images"], *found["auto-encoders"], *found["sight"]])
