@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
 from aesop.autoencoder import AutoEncoder
@@ -147,30 +146,16 @@ def means(values: Values) -> dict[str, float | None]:
 def summaries(rows: Mapping[str, Sequence[Values]]) -> dict[str, dict[str, dict[str, object]]]:
     """For JSON: each row's measures, their mean over scenes and seeds, half its 95 % interval, and each seed's mean.
 
-    Half the interval over scenes is that of the bootstrap. Two or three seeds tell little of how far a training may
-    stray, so that the variance of a seed's mean is pooled over the rows, and Student's t has their degrees of freedom.
-    Both halves add in squares.
+    The interval is the bootstrap's over scenes. Two seeds tell too little for one over trainings: see their means.
     """
     result: dict[str, dict[str, dict[str, object]]] = {row: {} for row in rows}
-    for name in next(iter(rows.values()))[0] if rows else ():
-        seeds = {row: [_mean(_known(each[name])) for each in values] for row, values in rows.items()}
-        strays = _pooled([own for own in seeds.values() if len(own) > 1])
-        for row, values in rows.items():
+    for row, values in rows.items():
+        for name in values[0]:
             found = _known(sum(own) / len(own) for own in zip(*(each[name] for each in values), strict=True))
             interval = mean_interval(found)
-            half = interval and math.hypot((interval[1] - interval[0]) / 2, strays / len(values) ** 0.5)
-            result[row][name] = {"mean": _mean(found), "half": half, "seeds": seeds[row]}
+            half = interval and (interval[1] - interval[0]) / 2
+            result[row][name] = {"mean": _mean(found), "half": half, "seeds": [means(each)[name] for each in values]}
     return result
-
-
-def _pooled(seeds: Sequence[Sequence[float | None]]) -> float:
-    """The pooled deviation of a seed's mean, times Student's t for a 95 % interval."""
-    known = [own for own in ([one for one in each if one is not None] for each in seeds) if len(own) > 1]
-    freedom = sum(len(own) - 1 for own in known)
-    if not freedom:
-        return 0.0
-    squares = sum((value - sum(own) / len(own)) ** 2 for own in known for value in own)
-    return float(student.ppf(0.975, freedom)) * (squares / freedom) ** 0.5
 
 
 def _known(values: Iterable[float]) -> list[float]:

@@ -21,9 +21,9 @@ SIGHT = {"texture": ("texture redrawn", 3), "edges": ("edges moved 1 pixel", 3)}
 SIGHT |= {"stripes": ("stripes of the wrong sign", 3), "lr": ("wrong LR", 3)}
 ENCODERS = {"variance": ("texture kept", 3)} | {name: (title, 2) for name, (title, _) in ERRORS.items()}
 ENCODERS |= {"bottleneck": ("E(HR) from LR", 2)}
-TEXTURE = {"band": ("texture by HR's", 2), "spectrum": ("spectrum, dB", 1)}
+TEXTURE = {"band": ("texture by HR's", 2), "fixed": ("fixed part", 2), "spectrum": ("spectrum, dB", 1)}
 IMAGES = TEXTURE | ERRORS | {"se": ("SE", 1), "ve": ("VE", 1), "rmse": ("RMSE", 1)}
-DIFFERENCES = {name: (title, 2) for name, (title, _) in IMAGES.items() if name != "spectrum"}
+DIFFERENCES = {name: (title, 2) for name, (title, _) in IMAGES.items() if name not in TEXTURE or name == "band"}
 #: Panels of the figure.
 CURVES = {"se": "SE (fidelity bias)", "lr": "what LR sees", "edges": "edges", "stripes": "stripes"}
 
@@ -31,7 +31,7 @@ Summary = Mapping[str, Mapping[str, Any]]
 
 
 def table(first: str, rows: Mapping[str, Summary], columns: Mapping[str, tuple[str, int]], sign: bool = False) -> str:
-    """A Markdown table: means and half their intervals; with `sign`, of differences, bold where they exclude 0."""
+    """A Markdown table: means, half their intervals and each seed's mean; `sign`: bold where these agree on a sign."""
     lines = [f"| {first} | {' | '.join(title for title, _ in columns.values())} |", "|---" * (1 + len(columns)) + "|"]
     for name, measured in rows.items():
         cells = (_cell(measured[column], digits, sign) for column, (_, digits) in columns.items())
@@ -43,11 +43,14 @@ def _cell(measured: Mapping[str, Any], digits: int, sign: bool) -> str:
     mean, half = measured["mean"], measured["half"]
     if mean is None:
         return "-"
-    text = f"{mean:{'+' if sign else ''}.{digits}f}"
-    if half is None:
+    form, seeds = f"{'+' if sign else ''}.{digits}f", measured["seeds"]
+    text = f"{mean:{form}}" + ("" if half is None else f" ± {half:.{digits}f}")
+    if len(seeds) == 1:
         return text
-    strong = "**" if sign and abs(mean) > half else ""
-    return f"{strong}{text}{strong} ± {half:.{digits}f}"
+    agree = sign and half is not None and abs(mean) > half and min(seeds) * max(seeds) > 0
+    return (
+        f"**{text}**"[0 if agree else 2 : None if agree else -2] + f" ({', '.join(f'{one:{form}}' for one in seeds)})"
+    )
 
 
 def tables(results: Mapping[str, Any]) -> dict[str, str]:
@@ -64,19 +67,19 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _titled(name: str, seeds: list[list[dict[str, Any]]]) -> str:
-    """Add the weights that enclose HR's texture, and a star where there are not two of them."""
+    """Add the seeds and the weights that enclose HR's texture, and a star where there are not two of them."""
     places = [[one["weight"] for one in found if one["encloses"]] for found in seeds]
     if not places:
         return name
     star = "" if all(len(place) == 2 for place in places) else " *"
     weights = sorted({weight for place in places for weight in place})
-    return f"{name}{star} ({weights[0]:g} to {weights[-1]:g})"
+    return f"{name}{star} ({weights[0]:g} to {weights[-1]:g}; {len(seeds)})"
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
     """Draw each error against the texture, a curve for each loss and seed, a point for each weight."""
     with drawn(path, 7.5, 5.6) as figure:
-        panels = figure.subplots(2, 2).flat
+        panels = figure.subplots(2, 2).flatten()
         for (measure, title), axes in zip(CURVES.items(), panels, strict=True):
             for number, (name, seeds) in enumerate(results["curves"].items()):
                 for seed, found in enumerate(seeds):
@@ -84,11 +87,11 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
                     style = {"linestyle": ("-", "--", ":")[seed % 3], "linewidth": 1, "markersize": 3}
                     axes.plot(x, y, label="_" if seed else name, **look(number), **style)
             axes.axvline(1, color="grey", linewidth=0.6)
-            axes.set_xlim(0, 2)
+            axes.set_xlim(0.5, 2)
             axes.set_xlabel("texture by HR's")
             axes.set_title(f"{title}, levels", fontsize=8)
             line(axes)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
 
 
 def main() -> None:

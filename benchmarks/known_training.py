@@ -110,8 +110,7 @@ class OracleLoss(nn.Module):
 
 #: Weight of each auto-encoder's LR term; (a) are the downscaler and a fidelity network.
 AUTOENCODERS: dict[str, float | None] = {
-    "(a)": None, "(a), long": None, "LR term 0.02, long": 0.02, "(b), LR term 0": 0.0, "LR term 1": 1.0,
-    "LR term 0.02": 0.02,
+    "(a)": None, "(a), long": None, "LR term 1": 1.0, "LR term 0.02, long": 0.02,
 }  # fmt: skip
 #: Fidelity losses other than AESOP, and their weights.
 LOSSES: dict[str, tuple[nn.Module, float]] = {
