@@ -1,6 +1,6 @@
 """Put a trained network into the box: half precision, and of its metadata what is worth shipping.
 
-python models/pack.py clean-x4 RUN/fidelity/generator.safetensors
+python models/pack.py clean-x4 RUN/STAGE/FILE.safetensors
 """
 
 from __future__ import annotations

@@ -16,8 +16,10 @@ from aesop.cli import app
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float, to_planes, write_picture
 from aesop.metrics.psnr import psnr
+from aesop.networks.state_dicts import read_metadata
 
-NAMES = list(aesop.models())
+STAGES = {name: read_metadata(file)["stage"] for name, file in aesop.models().items()}
+NAMES = [name for name, stage in STAGES.items() if stage != "autoencoder"]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,20 @@ def test_a_model_in_the_box_beats_bicubic_wherever_it_is_loaded(name: str, astro
     torch.testing.assert_close(sr, theirs, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_the_auto_encoder_keeps_more_of_hr_than_lr_allows(astronaut: torch.Tensor):
+    (name,) = STAGES.keys() - set(NAMES)
+    autoencoder, fidelity = aesop.AutoEncoder.load(name), aesop.load_generator("clean-x4").model
+    lr = resize(astronaut, 1 / 4)
+    with torch.inference_mode():
+        assert psnr(autoencoder(astronaut), astronaut, 4) > psnr(fidelity(lr), astronaut, 4) + 1
+        assert psnr(autoencoder.encode(astronaut), lr, 1) > 38
+    sr = resize(lr, 4).requires_grad_()
+    aesop.AESOPLoss(autoencoder)(sr, astronaut).backward()
+    assert sr.grad is not None
+    assert sr.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", STAGES)
 def test_files_are_small_and_have_a_card(name: str):
     file = aesop.models()[name]
     assert file.stat().st_size < 3_000_000

@@ -2,7 +2,7 @@
 
 from aesop import AESOPLoss, AutoEncoder
 
-loss = AESOPLoss(AutoEncoder.load("autoencoder.safetensors"))
+loss = AESOPLoss(AutoEncoder.load("auto-encoder-x4"))
 """
 
 import typing as _typing

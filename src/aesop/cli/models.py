@@ -6,8 +6,7 @@ from __future__ import annotations
 def models() -> None:
     """List the models in the box.
 
-    `--model NAME` takes them, wherever a model file is wanted; the card says what a model was trained on, its licences
-    and limits.
+    A name does wherever a model file is wanted. The card says what a model was trained on, its licences and limits.
     """
     from aesop.box import models as in_the_box
     from aesop.networks.state_dicts import read_metadata
