@@ -70,4 +70,5 @@ def _bare(model: str) -> tuple[str, ...]:
     parts = _parts(model)
     if model == BICUBIC or Path(model).is_dir():
         return parts
-    return parts[:-1] if parts[-1] == GENERATOR and len(parts) > 2 else (*parts[:-1], Path(parts[-1]).stem)
+    *folders, name = parts
+    return tuple(folders) if name == GENERATOR and len(folders) > 1 else (*folders, Path(name).stem)

@@ -98,7 +98,8 @@ def _accept_every_size(model: nn.Module, requirements: SizeRequirements, scale: 
         lr, *others = inputs
         height, width = lr.shape[-2:]
         sizes.append((height, width))
-        if torch.jit.is_tracing():  # a trace, which converts networks, keeps a formula, but one branch of a condition
+        # A trace, which converts networks, keeps a formula, but one branch of a condition.
+        if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             right, below = -width % multiple, -height % multiple
         else:
             right, below = requirements.get_padding(width, height)

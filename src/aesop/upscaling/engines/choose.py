@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from aesop.data.bicubic import PEAKS
 from aesop.errors import ModelError
 from aesop.upscaling.engines.guard import FAILURES, Guarded
 from aesop.upscaling.engines.kinds import KINDS, Engine, EngineKind, find_kind
 from aesop.upscaling.engines.memory import Measured, Record, memory_file, memory_key, recall, remember
-from aesop.upscaling.tiles import PEAKS, STEP, made_up_picture
+from aesop.upscaling.tiles import STEP, made_up_picture
 
 #: The PSNR in dB between an engine's output and eager float32's from which on a choice accepts it.
 LIMITS = {"exact": 100.0, "auto": 50.0}
