@@ -90,7 +90,7 @@ for _command, *_commands in (
         upscale.upscale,
         "aesop upscale holiday.jpg",
         "aesop upscale photos/ --model runs/first --output upscaled/",
-        "aesop upscale scan.tif --model 4x.pth --output upscaled/ --width 4000 --name '{stem}_large'",
+        "aesop upscale scan.tif --model 4x.pth --width 4000 --name '{stem}_large'",
     ),
     (models.models, "aesop models"),
     (
