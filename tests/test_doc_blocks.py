@@ -18,6 +18,7 @@ import yaml
 from typer.main import get_command
 
 from aesop.cli import app, main
+from aesop.data.pictures import read_picture, write_picture
 from aesop.networks.state_dicts import read_state
 from aesop.run import Run
 from aesop.training.recipe_files import load_recipe, recipe_names
@@ -137,7 +138,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("documents")
     for name, side in (("DIR", 48), ("photos", 24), ("Set5", 64), ("Set14", 64)):
         synthetic_pictures(folder / name, 2, side)
-    shutil.copyfile(folder / "Set5/000.png", folder / "photo.png")
+    for name in ("photo.png", "holiday.jpg"):
+        write_picture(folder / name, read_picture(folder / "Set5/000.png"))
     return folder
 
 
