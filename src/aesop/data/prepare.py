@@ -27,7 +27,7 @@ from aesop.data.pairs import Pair, find_pairs
 from aesop.data.pictures import PictureAccessError, is_transparent, read_header, to_picture
 from aesop.data.prepared import Entry, PreparedData
 from aesop.errors import DataError
-from aesop.files import atomic_path, printable
+from aesop.files import atomic_path, cache_folder, printable
 from aesop.progress import progress
 
 __all__ = ["PreparedData", "default_store", "prepare"]
@@ -41,9 +41,8 @@ TRANSPARENT = "is transparent in places"
 
 def default_store(source: Path, scale: int, shrink: int = 1) -> Path:
     """The folder for these parameters in $AESOP_CACHE or else in ~/.cache/aesop."""
-    cache = Path(os.environ.get("AESOP_CACHE") or Path.home() / ".cache" / "aesop").expanduser()
     absolute = source.resolve()
-    return cache / f"{absolute.name}-x{scale}-{_hash(absolute, scale, shrink)}"
+    return cache_folder() / f"{absolute.name}-x{scale}-{_hash(absolute, scale, shrink)}"
 
 
 def prepare(
