@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from aesop.upscaling.headers import TIFF_DESCRIBING, TIFF_DIRECTORIES, Resolution
+from aesop.upscaling.headers import Resolution, describe
 from aesop.upscaling.strip_stream import png_chunk
 
 _SEGMENT = 65_533  # bytes that one segment of a JPEG can hold
@@ -142,12 +142,7 @@ def _exif_tags(exif: bytes | None, order: str, append: Callable[[bytes], int], *
     stored.load(exif)
     magic = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "H", 43 if big else 42)
     directory = ImageFileDirectory_v2(magic + (struct.pack(order + "HHQ", 8, 0, 0) if big else bytes(4)))
-    for tag in TIFF_DESCRIBING:
-        if tag in stored:
-            directory[tag] = stored[tag]
-    for tag in TIFF_DIRECTORIES:
-        if values := stored.get_ifd(tag):
-            directory[tag] = dict(values)
+    describe(stored, directory)
     place = append(b"")
     data = directory.tobytes(place)
     append(data)

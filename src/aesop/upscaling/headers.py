@@ -87,13 +87,18 @@ def tiff_exif(path: Path) -> bytes | None:
         file.seek(0)
         stored, kept = Image.Exif(), Image.Exif()
         stored.load_from_fp(file)
-        for tag in TIFF_DESCRIBING:
-            if tag in stored:
-                kept[tag] = stored[tag]
-        for tag in TIFF_DIRECTORIES:
-            if values := stored.get_ifd(tag):
-                kept[tag] = dict(values)
+        describe(stored, kept)
     return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else None
+
+
+def describe(stored: Any, kept: Any) -> None:
+    """Copy what a TIFF's EXIF says of its picture, a Pillow Exif, to another directory of Pillow's."""
+    for tag in TIFF_DESCRIBING:
+        if tag in stored:
+            kept[tag] = stored[tag]
+    for tag in TIFF_DIRECTORIES:
+        if values := stored.get_ifd(tag):
+            kept[tag] = dict(values)
 
 
 def _tiff_reader(file: BinaryIO) -> Any:
