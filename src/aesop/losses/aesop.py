@@ -8,7 +8,10 @@ perceptual variance, the textures, to the perceptual and adversarial losses.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -16,14 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.autoencoder import AutoEncoder
+from aesop.box import models, resolved
+from aesop.errors import ModelError
 from aesop.losses.term import LossContext, LossSection
 
 
 class AESOPLoss(nn.Module):
-    """L1 distance of auto-encoded images: `loss = AESOPLoss(AutoEncoder.load(path)); loss(sr, hr)`.
+    """L1 distance of auto-encoded images: `loss = AESOPLoss.pretrained("x4"); loss(sr, hr)`.
 
     The auto-encoder is frozen, since AE = const would be a trivial minimum (AE collapse), and stays in evaluation
-    mode. It is measured after the decoder, never at the bottleneck.
+    mode. It is measured after the decoder, never at the bottleneck. The module that holds the loss takes it to a
+    device, but has none of it among its parameters or in its `state_dict()`.
 
     An auto-encoder has learned images in [0, 1] only. A generator's values outside, which a picture file clips, would
     let the loss judge an image that nobody sees: two excursions that cancel in the bottleneck cost nothing, and their
@@ -36,35 +42,79 @@ class AESOPLoss(nn.Module):
     may be of any floating type, under autocast or not.
     """
 
-    def __init__(self, autoencoder: AutoEncoder) -> None:
-        super().__init__()
-        self.autoencoder = autoencoder.requires_grad_(False).eval()
+    autoencoder: AutoEncoder
 
-    def train(self, mode: bool = True) -> AESOPLoss:
-        """Switch the module's mode, not the frozen auto-encoder's."""
-        super().train(mode)
-        self.autoencoder.eval()
-        return self
+    def __init__(
+        self, autoencoder: AutoEncoder, reduction: Literal["mean", "none"] = "mean", loss_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        if reduction not in ("mean", "none"):
+            raise ValueError(f"reduction is {reduction!r}; it must be 'mean' or 'none'")
+        self.reduction, self.loss_weight = reduction, loss_weight
+        # Not a submodule: what a trainer saves, optimises, initialises or switches to training mode passes it by.
+        object.__setattr__(self, "autoencoder", autoencoder.requires_grad_(False).eval())
+        self._range_checked = False
+
+    @classmethod
+    def pretrained(
+        cls, model: Path | str = "x4", reduction: Literal["mean", "none"] = "mean", loss_weight: float = 1.0
+    ) -> AESOPLoss:
+        """Build the loss with the auto-encoder in the box for a scale, or with one that `AutoEncoder.load` takes.
+
+        Raises ModelError if there is none.
+        """
+        prefix = "auto-encoder-"
+        path = next((path for path in (resolved(model), resolved(f"{prefix}{model}")) if path.exists()), None)
+        if path is None:
+            scales = ", ".join(name.removeprefix(prefix) for name in models() if name.startswith(prefix))
+            raise ModelError(
+                f"{model}: is no file, and the auto-encoders in the box are for {scales}; name one of them."
+            )
+        return cls(AutoEncoder.load(path), reduction, loss_weight)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Take the auto-encoder along: `to`, `cuda`, `double` and their like come by here."""
+        self.autoencoder._apply(fn, recurse)
+        return super()._apply(fn, recurse)
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """L_AESOP of SR and HR images, (N, 3, H, W), H and W multiples of the scale: a scalar of AE's type.
 
-        Raises ValueError if the sizes differ or are not a multiple of the scale.
+        With `reduction="none"`, its map: (N, 3, H, W). Raises ValueError if sizes, types, devices or values do not fit.
         """
-        if sr.shape != hr.shape:
-            raise ValueError(f"SR is {tuple(sr.shape)} and HR {tuple(hr.shape)}; they must be of one size")
+        self._check(sr, hr)
         # Auto-encoded images differ by less than half precision can tell apart near 1: no autocast here.
         with torch.autocast(sr.device.type, enabled=False):
-            sr, hr = (images.to(self._dtype()) for images in (sr, hr))
+            sr, hr = (images.to(self._weight(sr).dtype) for images in (sr, hr))
             # A clamp whose slope at 0 and 1 is 1 in every version of torch.
             seen = torch.where((sr < 0) | (sr > 1), sr.detach().clamp(0, 1), sr)
             with torch.no_grad():
                 target = self.autoencoder(hr)
-            return F.l1_loss(self.autoencoder(seen), target) + F.l1_loss(sr, seen.detach())
+            l1 = partial(F.l1_loss, reduction=self.reduction)
+            return self.loss_weight * (l1(self.autoencoder(seen), target) + l1(sr, seen.detach()))
 
-    def _dtype(self) -> torch.dtype:
-        """Return the type of the auto-encoder's parameters, float32 unless the user has changed it."""
-        return next((parameter.dtype for parameter in self.autoencoder.parameters()), torch.get_default_dtype())
+    def _weight(self, images: Tensor) -> Tensor:
+        """Return a parameter of the auto-encoder (float32 unless the user has changed it), or what stands for one."""
+        return next(self.autoencoder.parameters(), images.new_empty(0, dtype=torch.get_default_dtype()))
+
+    def _check(self, sr: Tensor, hr: Tensor) -> None:
+        """Raise ValueError, with the mend, if the auto-encoder cannot take the images."""
+        if sr.shape != hr.shape:
+            raise ValueError(f"SR is {tuple(sr.shape)} and HR {tuple(hr.shape)}; they must be of one size")
+        if sr.ndim != 4 or sr.shape[1] != 3:
+            raise ValueError(f"SR and HR are {tuple(sr.shape)}; they must be (N, 3, H, W), grey repeated three times")
+        device = self._weight(sr).device
+        for name, images in (("SR", sr), ("HR", hr)):
+            if not images.is_floating_point():
+                raise ValueError(f"{name} is {images.dtype}; it must be of a floating type, with values in [0, 1]")
+            if images.device != device:
+                raise ValueError(f"{name} is on {images.device}, the auto-encoder on {device}; move one by `.to`")
+        # Reading values waits for the device: the first batch shows a wrong range as well as every batch would.
+        if not (self._range_checked or torch.compiler.is_compiling() or hr.is_meta):
+            low, high = (value.item() for value in hr.detach().aminmax())
+            if low < -0.01 or high > 1.01:
+                raise ValueError(f"HR has values from {low:g} to {high:g}; they must be in [0, 1]")
+            self._range_checked = True
 
 
 class AESOPLossConfig(LossSection):
