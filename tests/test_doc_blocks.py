@@ -36,6 +36,7 @@ CHECKED = {
     "evaluation.md": ["synopsis", "python", "test_evaluate_output.py", "synopsis", "python"],
     "extending.md": ["test_extending.py"] * 7,
     "known_posterior.md": [],
+    "loss.md": ["python"],
     "method.md": [],
     "systems.md": ["shell", "shell"],
     "training.md": ["synopsis", "recipe", "run folder", "python"],

@@ -1,8 +1,8 @@
 """AESOP: perceptual image super-resolution with auto-encoded supervision.
 
-from aesop import AESOPLoss, AutoEncoder
+from aesop import AESOPLoss
 
-loss = AESOPLoss(AutoEncoder.load("auto-encoder-x4"))
+loss = AESOPLoss.pretrained("x4")
 """
 
 import typing as _typing
