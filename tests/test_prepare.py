@@ -18,6 +18,7 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import read_picture, write_picture
 from aesop.data.prepare import default_store, prepare
 from aesop.errors import DataError, RunError
+from aesop.files import atomic_path
 from helpers import synthetic_picture, synthetic_pictures, without_access
 
 
@@ -94,14 +95,14 @@ def test_what_is_lost_or_cut_short_is_prepared_again(pictures: Path, tmp_path: P
     assert {name for name, time in written(store).items() if time != before[name]} == {path.name}
 
 
-def test_only_young_temporary_files_are_left_alone(pictures: Path, tmp_path: Path) -> None:
+def test_temporary_files_of_the_living_are_left_alone(pictures: Path, tmp_path: Path) -> None:
     data = prepare(pictures, tmp_path / "store", 4, minimum=16)
-    old, young = (tmp_path / f"store/.{number}.part" for number in (1, 2))
-    for path in (old, young):
-        path.write_bytes(b"half")
-    os.utime(old, (0, 0))
-    assert prepare(pictures, tmp_path / "store", 4, minimum=16) == data
-    assert (old.exists(), young.exists()) == (False, True)
+    dead = tmp_path / f"store/.{'0' * 32}.part"
+    dead.write_bytes(b"half")
+    with atomic_path(tmp_path / "store/mine") as mine:
+        assert prepare(pictures, tmp_path / "store", 4, minimum=16) == data
+        assert mine.exists()
+    assert dead.exists() == (os.name != "posix")
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here whose reading fails")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -92,6 +94,65 @@ def remove_leftovers(folder: Path) -> None:
                     path.unlink()
             finally:
                 os.close(handle)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file that names its holder, to the end of the block or of the process; then it is removed.
+
+    Raises RunError, which names the file's folder and the holder, where it is held. Lets everyone pass where the system
+    or the file system knows no locks.
+    """
+    if fcntl is None:
+        yield
+        return
+    made = not path.parent.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = _hold(path)
+    _held.add(handle)
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        os.ftruncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {platform.node()} since {since}".encode())
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+            if made:
+                path.parent.rmdir()  # if it is still empty
+        _held.discard(handle)
+        os.close(handle)
+
+
+#: Handles of lock files. A forked process, such as a data loader's worker, must not go on holding its parent's.
+_held: set[int] = set()
+
+
+def _release_in_child() -> None:
+    while _held:
+        os.close(_held.pop())
+
+
+if fcntl is not None:
+    os.register_at_fork(after_in_child=_release_in_child)
+
+
+def _hold(path: Path) -> int:
+    """Open and lock a file; raises RunError where it is locked."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        free = True
+        with suppress(OSError):
+            free = _lock(handle)
+        if not free:
+            holder = "".join(filter(str.isprintable, os.read(handle, 300).decode(errors="replace")))
+            os.close(handle)
+            holder = holder or "another process"
+            raise RunError(f"{path.parent}: is in use by {holder}; wait for it, stop it, or name another folder.")
+        with suppress(FileNotFoundError):  # removed by its holder just now
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        os.close(handle)
 
 
 def _claim(folder: Path) -> tuple[Path, int]:

@@ -2,6 +2,7 @@
 
 recipe.yaml   the resolved recipe
 run.json      versions, seed, data and command
+.lock         who trains it, for as long as somebody does
 STAGE/        the finished network (EMA weights), checkpoint.pt, log.jsonl, snapshots/ITERATION.safetensors
 logs/         the same numbers for TensorBoard
 """
@@ -9,12 +10,14 @@ logs/         the same numbers for TensorBoard
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from aesop.errors import ModelError, RunError
+from aesop.files import locked
 
 #: The stages in the order in which they are trained.
 STAGES = ("fidelity", "autoencoder", "perceptual")
@@ -67,11 +70,16 @@ class Run:
         self.folder = Path(folder)
         self.recipe_file = self.folder / "recipe.yaml"
         self.record_file = self.folder / "run.json"
+        self.lock_file = self.folder / ".lock"
 
     @classmethod
     def of(cls, model: Path) -> Run:
         """Return the run that a model belongs to, if to any: `model` is its folder or a stage's network."""
         return cls(model if model.is_dir() else model.parent.parent)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep others from training here; raises RunError where somebody does. Readers need no lock."""
+        return locked(self.lock_file)
 
     def stage(self, name: str) -> StageFolder:
         """Return the folder of a stage."""

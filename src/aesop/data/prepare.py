@@ -11,10 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,15 +25,13 @@ from aesop.data.pairs import Pair, find_pairs
 from aesop.data.pictures import PictureAccessError, is_transparent, read_header, to_picture
 from aesop.data.prepared import Entry, PreparedData
 from aesop.errors import DataError
-from aesop.files import atomic_path, cache_folder, printable
+from aesop.files import atomic_path, cache_folder, printable, remove_leftovers
 from aesop.progress import progress
 
 __all__ = ["PreparedData", "default_store", "prepare"]
 
 #: Changes whenever the same pictures would be prepared differently.
 FORMAT = 4
-#: Seconds after which a temporary file counts as left by a killed process.
-ABANDONED = 600.0
 TRANSPARENT = "is transparent in places"
 
 
@@ -71,7 +67,7 @@ def prepare(
     pairs, _ = find_pairs(folders, scale, unreadable)
     if shrink > 1 and folders.lr:
         raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
-    _clear_leftovers(store)
+    remove_leftovers(store)
     jobs = [_Job(pair, store, scale, shrink) for pair in pairs]
     found = {job.pair.name: job.read() for job in jobs}
     if pending := [job for job in jobs if found[job.pair.name] is None]:
@@ -185,14 +181,6 @@ def _check_space(store: Path, needed: int) -> None:
             f"{store}: the prepared pictures need {needed:,} bytes, but {free:,} are free; "
             "free some space or choose another folder (--store)."
         )
-
-
-def _clear_leftovers(store: Path) -> None:
-    """Remove the temporary files of killed processes, but not the young ones of others that run now."""
-    for path in store.glob(".*.part"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > ABANDONED:
-                path.unlink()
 
 
 def _hash(*parts: object) -> str:

@@ -50,12 +50,11 @@ def train_stage(
     checkpoint written; RunError if a loss is no longer finite, or files cannot be written.
     """
     fabric, config = stage.fabric, stage.config
-    done = _resume(stage, files.checkpoint)
+    done, losses = _resume(stage, files.checkpoint)
 
     def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
         write_state(path, stage.result.state_dict(), {**metadata, "iteration": iteration, "measured": measured})
 
-    losses: list[dict[str, Tensor]] = []
     measured: dict[str, float] = {}
     first = fabric.is_global_zero
     with _logging(files, done, first) as log, progress(stage.name, iterations, done, shown=first) as advance:
@@ -64,10 +63,10 @@ def train_stage(
                 for group in optimizer.param_groups:
                     waits = iteration <= group.get(WAITS, 0)
                     group["lr"] = 0.0 if waits else learning_rate(config, iteration - 1, iterations)
-            losses.append(stage.step(lr, hr))
+            losses.add(stage.step(lr, hr))
             if iteration % config.log_every == 0 or iteration == iterations:
-                means = _means(losses)
-                losses.clear()
+                means = losses.means()
+                losses = _Losses()
                 _require_finite(means, stage.name, iteration, files)
                 log(iteration, "loss", means)
                 advance(note=" ".join(f"{name} {value:.4g}" for name, value in means.items()))
@@ -85,9 +84,9 @@ def train_stage(
             if iteration % config.checkpoint_every == 0 or iteration == iterations or stop:
                 # Finite only if every weight is.
                 total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()
-                _require_finite(_means(losses) | {"the network": float(total)}, stage.name, iteration, files)
+                _require_finite(losses.means() | {"the network": float(total)}, stage.name, iteration, files)
                 if first:
-                    _save(stage, files.checkpoint, iteration)
+                    _save(stage, files.checkpoint, iteration, losses)
                 fabric.barrier()
             if stop and iteration < iterations:
                 raise Interrupted(stop, iteration)
@@ -116,21 +115,32 @@ def _require_finite(values: dict[str, float], stage: str, iteration: int, files:
             )
 
 
-def _means(losses: Sequence[dict[str, Tensor]]) -> dict[str, float]:
-    """Means of scalars over iterations, which stay on the device until somebody looks."""
-    if not losses:
-        return {}
-    first, *others = losses
-    sums = [sum((other[name] for other in others), value) for name, value in first.items()]
-    return dict(zip(first, torch.stack(sums).div(len(losses)).tolist(), strict=True))
+class _Losses:
+    """Sums of scalars since the last log line, which stay on the device until somebody looks."""
+
+    def __init__(self, count: int = 0, sums: dict[str, Tensor] | None = None) -> None:
+        self.count = count
+        self.sums = sums or {}
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Add an iteration's."""
+        self.count += 1
+        self.sums = {name: self.sums[name] + value if self.sums else value for name, value in losses.items()}
+
+    def means(self) -> dict[str, float]:
+        """Return the means over iterations."""
+        if not self.sums:
+            return {}
+        return dict(zip(self.sums, torch.stack([*self.sums.values()]).div(self.count).tolist(), strict=True))
 
 
-def _save(stage: Stage, path: Path, iteration: int) -> None:
+def _save(stage: Stage, path: Path, iteration: int, losses: _Losses) -> None:
     """Write all that the next iteration depends on; raises RunError where it cannot, and keeps the file before."""
     checkpoint: dict[str, Any] = {"iteration": iteration, "rng": torch.get_rng_state()}
     # Networks with stochastic depth draw on their own device.
     if torch.cuda.is_initialized():
         checkpoint["cuda_rng"] = torch.cuda.get_rng_state()
+    checkpoint["losses"] = {"count": losses.count, "sums": losses.sums}
     checkpoint["state"] = {name: part.state_dict() for name, part in stage.parts.items()}
     with atomic_path(path) as temporary:
         try:
@@ -139,10 +149,10 @@ def _save(stage: Stage, path: Path, iteration: int) -> None:
             raise RunError(f"{path}: could not be written; free some space and try again.") from error
 
 
-def _resume(stage: Stage, path: Path) -> int:
-    """Load a checkpoint and return its iteration, 0 if there is none; raises RunError if it is corrupt."""
+def _resume(stage: Stage, path: Path) -> tuple[int, _Losses]:
+    """Load a checkpoint; return its iteration, 0 if there is none, and sums. Raises RunError if it is corrupt."""
     if not path.is_file():
-        return 0
+        return 0, _Losses()
     device = stage.fabric.device
     try:
         loaded = torch.load(path, map_location=device, weights_only=True)
@@ -150,13 +160,14 @@ def _resume(stage: Stage, path: Path) -> int:
         if device.type == "cuda" and "cuda_rng" in loaded:
             torch.cuda.set_rng_state(loaded["cuda_rng"].cpu(), device)
         iteration, state = loaded["iteration"], loaded["state"]
+        losses = _Losses(**loaded.get("losses", {}))  # which older checkpoints lack
     except (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
         raise RunError(f"{path}: is corrupt; delete it to train this stage again.") from error
     if not stage.parts.keys() <= state.keys():
         raise RunError(f"{path}: is of another version; delete it to train this stage again.")
     for name, part in stage.parts.items():
         part.load_state_dict(state[name])
-    return iteration
+    return iteration, losses
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from aesop.errors import RecipeError, RunError
-from aesop.files import require_writable, write_atomically
+from aesop.files import remove_leftovers, require_writable, write_atomically
 from aesop.networks.state_dicts import read_metadata
 from aesop.run import Run
 from aesop.training.recipe import Recipe
@@ -46,7 +46,7 @@ def check_recipe_of(run: Run, recipe: Recipe) -> None:
         raise RunError(f"{run.folder}: is a file; name a folder with --run.")
     require_writable(run.record_file)
     if not run.record_file.is_file():
-        if run.folder.is_dir() and any(run.folder.iterdir()):
+        if run.folder.is_dir() and any(entry != run.lock_file for entry in run.folder.iterdir()):
             raise RunError(f"{run.folder}: is not empty and not a run; name a new folder with --run.")
         return
     if run.recipe_file.is_file():
@@ -82,8 +82,8 @@ def check_pictures_of(run: Run, fingerprint: str, processes: int) -> None:
 def open_run(run: Run, recipe: Recipe, fingerprint: str, processes: int) -> None:
     """Make the folder, or clear what a killed process left in it, and record the recipe."""
     if run.record_file.is_file():
-        for leftover in run.folder.rglob(".*.part"):
-            leftover.unlink(missing_ok=True)
+        for folder in {leftover.parent for leftover in run.folder.rglob(".*.part")}:
+            remove_leftovers(folder)
     else:
         record = {
             "recipe": recipe.name,

@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def train(
         recipe: what to train: a recipe, the name of one or its .yaml file.
         data: folder of pictures, HR or HR and LR (see `aesop.data.prepare`).
         lr: folder of LR pictures, where `data` is the folder of HR pictures itself.
-        run: folder for all results; one that holds an interrupted run of this recipe is continued.
+        run: folder for all results; one that holds an interrupted run of this recipe is continued, one that another
+            process trains in is refused.
         validation: folder of held-out pictures; None holds some of `data` out.
         store: where the prepared pictures go; None takes a cache folder.
         devices: number of processes on each machine, one a device.
@@ -90,28 +92,29 @@ def train(
     check_weights(recipe)
     check_recipe_of(folder, recipe)
     fabric = _fabric(device, devices, nodes, recipe)
-    held_out, store, lr = (None if folder is None else Path(folder) for folder in (validation, store, lr))
-    pictures = training_data(recipe, Path(data), held_out, store, say, lr)
-    # Every process checks before any is launched, so that none waits for one that has given up.
-    check_pictures_of(folder, pictures.fingerprint, devices * nodes)
-    fabric.launch()
-    if fabric.is_global_zero:
-        open_run(folder, recipe, pictures.fingerprint, fabric.world_size)
-    fabric.barrier()
-    if fabric.device.type != "cpu":
-        say(f"device: {fabric.device}")
-    with caught_signals() as caught:
-        for name in recipe.stages():
-            if (weights := recipe.weights(name)) is not None:
-                say(f"{name}: taken from {weights}")
-            elif name not in recipe.trained_stages():
-                say(f"{name}: a bicubic downscaler and the fidelity network, nothing to train")
-            elif finished_iterations(folder, name) >= recipe.iterations(name):
-                say(f"{name}: done before")
-            else:
-                _train_one(fabric, folder, recipe, name, pictures, caught, say)
-    if pictures.unreadable and fabric.is_global_zero:
-        raise DataError(f"trained without some pictures: {' '.join(pictures.unreadable)}")
+    with folder.locked() if fabric.is_global_zero else nullcontext():
+        held_out, store, lr = (None if folder is None else Path(folder) for folder in (validation, store, lr))
+        pictures = training_data(recipe, Path(data), held_out, store, say, lr)
+        # Every process checks before any is launched, so that none waits for one that has given up.
+        check_pictures_of(folder, pictures.fingerprint, devices * nodes)
+        fabric.launch()
+        if fabric.is_global_zero:
+            open_run(folder, recipe, pictures.fingerprint, fabric.world_size)
+        fabric.barrier()
+        if fabric.device.type != "cpu":
+            say(f"device: {fabric.device}")
+        with caught_signals() as caught:
+            for name in recipe.stages():
+                if (weights := recipe.weights(name)) is not None:
+                    say(f"{name}: taken from {weights}")
+                elif name not in recipe.trained_stages():
+                    say(f"{name}: a bicubic downscaler and the fidelity network, nothing to train")
+                elif finished_iterations(folder, name) >= recipe.iterations(name):
+                    say(f"{name}: done before")
+                else:
+                    _train_one(fabric, folder, recipe, name, pictures, caught, say)
+        if pictures.unreadable and fabric.is_global_zero:
+            raise DataError(f"trained without some pictures: {' '.join(pictures.unreadable)}")
     return folder
 
 
