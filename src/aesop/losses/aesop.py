@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from aesop.autoencoder import AutoEncoder
 from aesop.box import models, resolved
 from aesop.errors import ModelError
+from aesop.losses.images import check_images, check_range
 from aesop.losses.term import LossContext, LossSection
 
 
@@ -98,22 +99,10 @@ class AESOPLoss(nn.Module):
         return next(self.autoencoder.parameters(), images.new_empty(0, dtype=torch.get_default_dtype()))
 
     def _check(self, sr: Tensor, hr: Tensor) -> None:
-        """Raise ValueError, with the mend, if the auto-encoder cannot take the images."""
-        if sr.shape != hr.shape:
-            raise ValueError(f"SR is {tuple(sr.shape)} and HR {tuple(hr.shape)}; they must be of one size")
-        if sr.ndim != 4 or sr.shape[1] != 3:
-            raise ValueError(f"SR and HR are {tuple(sr.shape)}; they must be (N, 3, H, W), grey repeated three times")
-        device = self._weight(sr).device
-        for name, images in (("SR", sr), ("HR", hr)):
-            if not images.is_floating_point():
-                raise ValueError(f"{name} is {images.dtype}; it must be of a floating type, with values in [0, 1]")
-            if images.device != device:
-                raise ValueError(f"{name} is on {images.device}, the auto-encoder on {device}; move one by `.to`")
-        # Reading values waits for the device: the first batch shows a wrong range as well as every batch would.
+        check_images(sr, hr, self._weight(sr).device)
+        # The first batch shows a wrong range as well as every batch would.
         if not (self._range_checked or torch.compiler.is_compiling() or hr.is_meta):
-            low, high = (value.item() for value in hr.detach().aminmax())
-            if low < -0.5 or high > 1.5:  # overshoots are let through, 0 to 255 and -1 to 1 are not
-                raise ValueError(f"HR has values from {low:g} to {high:g}; they must be in [0, 1]")
+            check_range(hr)
             self._range_checked = True
 
 
