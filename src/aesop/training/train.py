@@ -103,16 +103,7 @@ def train(
         fabric.barrier()
         if fabric.device.type != "cpu":
             say(f"device: {fabric.device}")
-        with caught_signals() as caught:
-            for name in recipe.stages():
-                if (weights := recipe.weights(name)) is not None:
-                    say(f"{name}: taken from {weights}")
-                elif name not in recipe.trained_stages():
-                    say(f"{name}: a bicubic downscaler and the fidelity network, nothing to train")
-                elif finished_iterations(folder, name) >= recipe.iterations(name):
-                    say(f"{name}: done before")
-                else:
-                    _train_one(fabric, folder, recipe, name, pictures, caught, say)
+        _train_stages(fabric, folder, recipe, pictures, say)
         if pictures.unreadable and fabric.is_global_zero:
             raise DataError(f"trained without some pictures: {' '.join(pictures.unreadable)}")
     return folder
@@ -158,6 +149,19 @@ def _centre(held_out: PreparedData, index: int, recipe: Recipe) -> tuple[Tensor,
     small = small[:, top : top + side, left : left + side]
     top, left, side = (recipe.scale * length for length in (top, left, side))
     return small.unsqueeze(0), large[:, top : top + side, left : left + side].unsqueeze(0)
+
+
+def _train_stages(fabric: Fabric, run: Run, recipe: Recipe, pictures: TrainingData, say: Say) -> None:
+    with caught_signals() as caught:
+        for name in recipe.stages():
+            if (weights := recipe.weights(name)) is not None:
+                say(f"{name}: taken from {weights}")
+            elif name not in recipe.trained_stages():
+                say(f"{name}: a bicubic downscaler and the fidelity network, nothing to train")
+            elif finished_iterations(run, name) >= recipe.iterations(name):
+                say(f"{name}: done before")
+            else:
+                _train_one(fabric, run, recipe, name, pictures, caught, say)
 
 
 def _train_one(
