@@ -129,3 +129,21 @@ def test_leftovers_of_killed_processes_are_removed_and_no_others(tmp_path: Path)
         assert temporary.exists()
     assert sorted(tmp_path.iterdir()) == [tmp_path / ".name.part", tmp_path / "mine"]
     remove_leftovers(tmp_path / "missing")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_the_workers_of_a_killed_process_do_not_spare_its_leftovers(tmp_path: Path):
+    script = (
+        "import os, pathlib, sys, time\nfrom aesop.files import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1])):\n    if worker := os.fork():\n"
+        "        print(worker, flush=True)\n        os._exit(0)\n    time.sleep(100)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path / "target"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.wait()
+        try:
+            remove_leftovers(tmp_path)
+            assert not list(tmp_path.iterdir())
+        finally:
+            os.kill(worker, signal.SIGKILL)

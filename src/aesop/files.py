@@ -79,7 +79,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
         if handle is not None:
-            os.close(handle)
+            _close(handle)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -88,12 +88,12 @@ def remove_leftovers(folder: Path) -> None:
         if re.fullmatch(r"\.[0-9a-f]{32}\.part", path.name) is None:
             continue
         with suppress(OSError):
-            handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            handle = _open(path, getattr(os, "O_NOFOLLOW", 0))
             try:
                 if _lock(handle):
                     path.unlink()
             finally:
-                os.close(handle)
+                _close(handle)
 
 
 @contextmanager
@@ -109,7 +109,6 @@ def locked(path: Path) -> Iterator[None]:
     made = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _hold(path)
-    _held.add(handle)
     try:
         since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         os.ftruncate(handle, 0)
@@ -120,12 +119,53 @@ def locked(path: Path) -> Iterator[None]:
             path.unlink()
             if made:
                 path.parent.rmdir()  # if it is still empty
-        _held.discard(handle)
-        os.close(handle)
+        _close(handle)
 
 
-#: Handles of lock files. A forked process, such as a data loader's worker, must not go on holding its parent's.
+def _hold(path: Path) -> int:
+    """Open and lock a file; raises RunError where it is locked."""
+    while True:
+        handle = _open(path, os.O_CREAT | os.O_NOFOLLOW)
+        free = True
+        with suppress(OSError):
+            free = _lock(handle)
+        if not free:
+            holder = "".join(filter(str.isprintable, os.read(handle, 300).decode(errors="replace")))
+            _close(handle)
+            holder = holder or "another process"
+            raise RunError(f"{path.parent}: is in use by {holder}; wait for it, stop it, or name another folder.")
+        with suppress(FileNotFoundError):  # removed by its holder just now
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        _close(handle)
+
+
+def _claim(folder: Path) -> tuple[Path, int]:
+    """Make a temporary file that is locked for as long as the returned handle is open and the process lives."""
+    while True:
+        temporary = folder / f".{uuid4().hex}.part"
+        handle = _open(temporary, os.O_CREAT | os.O_EXCL)
+        with suppress(OSError):
+            if fcntl is not None and not (_lock(handle) and temporary.exists()):  # taken for a leftover just now
+                _close(handle)
+                continue
+        return temporary, handle
+
+
+#: Open files that may be locked. A forked process, such as a data loader's worker, must not go on holding its parent's.
 _held: set[int] = set()
+
+
+def _open(path: Path, flags: int) -> int:
+    handle = os.open(path, os.O_RDWR | flags, 0o666)
+    _held.add(handle)
+    return handle
+
+
+def _close(handle: int) -> None:
+    if handle in _held:  # not in a child, which has let go of it
+        _held.remove(handle)
+        os.close(handle)
 
 
 def _release_in_child() -> None:
@@ -135,36 +175,6 @@ def _release_in_child() -> None:
 
 if fcntl is not None:
     os.register_at_fork(after_in_child=_release_in_child)
-
-
-def _hold(path: Path) -> int:
-    """Open and lock a file; raises RunError where it is locked."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        free = True
-        with suppress(OSError):
-            free = _lock(handle)
-        if not free:
-            holder = "".join(filter(str.isprintable, os.read(handle, 300).decode(errors="replace")))
-            os.close(handle)
-            holder = holder or "another process"
-            raise RunError(f"{path.parent}: is in use by {holder}; wait for it, stop it, or name another folder.")
-        with suppress(FileNotFoundError):  # removed by its holder just now
-            if os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
-        os.close(handle)
-
-
-def _claim(folder: Path) -> tuple[Path, int]:
-    """Make a temporary file that is locked for as long as the returned handle is open and the process lives."""
-    while True:
-        temporary = folder / f".{uuid4().hex}.part"
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        with suppress(OSError):
-            if fcntl is not None and not (_lock(handle) and temporary.exists()):  # taken for a leftover just now
-                os.close(handle)
-                continue
-        return temporary, handle
 
 
 def _lock(handle: int) -> bool:
