@@ -53,6 +53,13 @@ def test_an_autoencoder_is_worth_what_it_keeps_beyond_lr():
         assert "learned nothing beyond LR" in verdict({"ae_psnr": useless, "fidelity_psnr": 28.69})
 
 
+@pytest.mark.parametrize("computes", [True, False])
+def test_emulated_bf16_is_told(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computes: bool):
+    monkeypatch.setattr("aesop.training.train.computes_bfloat16", lambda _: computes)
+    said = run_tiny(photos, tmp_path / "run", "perceptual=null", "autoencoder=null", "precision=bf16-mixed", "steps=1")
+    assert any("precision=32-true is faster" in line for line in said) != computes
+
+
 def test_training_for_longer_continues_where_it_ended(photos: Path, tmp_path: Path):
     """train(2N) == train(N), then N more: here with a constant learning rate, since a cosine knows its end."""
     constant = [f"{stage}.cosine=false" for stage in STAGES]

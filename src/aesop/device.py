@@ -23,3 +23,10 @@ def choose_device(name: str = "auto") -> torch.device:
             continue
         return device
     raise AesopError(f"--device {name}: not available on this machine; use cpu, or auto for the best there is.")
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether `device` computes in bfloat16; others emulate it, many times slower than float32."""
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -22,7 +22,7 @@ from aesop.data.crops import Crops, batches
 from aesop.data.pictures import to_float, to_planes
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
-from aesop.device import choose_device
+from aesop.device import choose_device, computes_bfloat16
 from aesop.errors import DataError, RunError
 from aesop.files import os_errors_explained
 from aesop.run import STAGES, Run
@@ -103,6 +103,8 @@ def train(
         fabric.barrier()
         if fabric.device.type != "cpu":
             say(f"device: {fabric.device}")
+        if recipe.precision == "bf16-mixed" and not computes_bfloat16(fabric.device):
+            say("precision: this device only emulates bf16, many times slower; precision=32-true is faster here")
         _train_stages(fabric, folder, recipe, pictures, say)
         if pictures.unreadable and fabric.is_global_zero:
             raise DataError(f"trained without some pictures: {' '.join(pictures.unreadable)}")

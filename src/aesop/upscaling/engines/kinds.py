@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
+from aesop.device import computes_bfloat16
 from aesop.errors import AesopError, MissingExtraError
 from aesop.upscaling.engines import ncnn, onnx, openvino, torch_engines
 
@@ -46,22 +47,15 @@ def _on_cpu(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed, not emulated."""
-    if device.type == "cpu":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
 def _on_cpu_bfloat16(device: torch.device) -> bool:
-    return _on_cpu(device) and _has_bfloat16(device)
+    return _on_cpu(device) and computes_bfloat16(device)
 
 
 #: All engines: first the network as it is, which the others are measured against, then those that are soon set up.
 KINDS = (
     EngineKind("torch", torch_engines.eager, _everywhere),
     EngineKind("torch-channels-last", torch_engines.channels_last, _everywhere),
-    EngineKind("torch-bf16", torch_engines.bfloat16, _has_bfloat16),
+    EngineKind("torch-bf16", torch_engines.bfloat16, computes_bfloat16),
     EngineKind("torch-fp16", torch_engines.float16, lambda device: device.type != "cpu"),
     EngineKind("onnx", onnx.build, _on_cpu, 2, "onnx", ("onnx", "onnxruntime")),
     EngineKind("openvino-bf16", partial(openvino.build, "bf16"), _on_cpu_bfloat16, 4, "openvino", ("openvino",)),
