@@ -1,16 +1,17 @@
 """The study of docs/evidence.md: does the AESOP loss do what the paper says?
 
-    python benchmarks/evidence.py train --preset box --weights clean-x4.safetensors --data DIR --work DIR [--only NAME]
+    python benchmarks/evidence.py train --preset box --data DIR --work DIR [--only NAME]
     python benchmarks/evidence.py train --preset dat|gpu --weights DAT_light_x4.pth --data DIR --work DIR [--only NAME]
-    python benchmarks/evidence.py measure --preset NAME --benchmark DIR [--benchmark DIR] --work DIR
+    python benchmarks/evidence.py measure --preset NAME --benchmark DIR [--benchmark DIR] --work DIR [--only NAME]
+    python benchmarks/evidence.py crops --preset NAME --benchmark DIR [--benchmark DIR] --work DIR
     python benchmarks/evidence.py tables
 
 Presets: `box` starts from the small network in the box, `dat` from DAT-light with another head, both on a CPU; `gpu` is
 `dat` at the paper's crops on an accelerator. `train` makes the start, the auto-encoders and every method's perceptual
 network from it, a run folder each; what is finished is skipped, what was interrupted is resumed. `measure` writes a
-JSON file of each finished network's values to benchmarks/evidence/results. `tables` puts them into docs/evidence.md,
-with the figures; it needs nothing else, and a second call changes nothing. `--only` names run folders, to share the
-work among processes.
+JSON file of each finished network's values to benchmarks/evidence/results, and keeps its SR pictures, of which `crops`
+draws a figure. `tables` puts the values into docs/evidence.md, with the figures of curves; it needs nothing else, and a
+second call changes nothing. `--only` names run folders, to share the work among processes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from aesop import box
 from aesop.data.benchmarks import open_benchmark
 from aesop.data.pictures import to_float
 from aesop.errors import AesopError
@@ -32,7 +34,8 @@ from aesop.networks.loading import generator_section
 from aesop.run import Run
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
-from evidence_tables import ALPHAS, SCORES, write_page
+from evidence_crops import draw_crops
+from evidence_tables import ALPHAS, FIGURES, SCORES, write_page
 from real_or_fake import accuracies, pictures_of
 
 HERE = Path(__file__).parent / "evidence"
@@ -56,6 +59,12 @@ AUTOENCODERS = {
     ),
     "ae-judge": ("autoencoder.lr_weight=0.1", "seed=1"),
 }  # fmt: skip
+
+#: What the preset `box` need not train.
+GIVEN = {
+    "start": ("fidelity", box.models()["clean-x4"]),
+    "ae-lr0.1": ("autoencoder", box.models()["auto-encoder-x4"]),
+}
 
 
 @dataclass(frozen=True)
@@ -84,22 +93,29 @@ METHODS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    training, measuring = commands.add_parser("train"), commands.add_parser("measure")
+    training, measuring, drawing = (commands.add_parser(name) for name in ("train", "measure", "crops"))
     commands.add_parser("tables")
-    training.add_argument("--weights", type=Path, required=True, help="the fidelity network that the preset names")
+    training.add_argument("--weights", type=Path, help="DAT-light's file; the box has its own")
     training.add_argument("--data", type=Path, required=True, help="pictures to train on")
-    training.add_argument("--only", action="append", help="a run folder's name, repeatable; unset, all")
     training.add_argument("--steps", type=int, help="cut every stage to so many iterations, to try the script")
-    measuring.add_argument("--benchmark", type=Path, action="append", required=True, help="repeatable")
-    for command in (training, measuring):
+    for command in (training, measuring, drawing):
         command.add_argument("--preset", choices=PRESETS, required=True)
         command.add_argument("--work", type=Path, required=True, help="folder for all runs of the preset")
+    for command in (training, measuring):
+        command.add_argument("--only", action="append", help="a run folder's name, repeatable; unset, all")
+    for command in (measuring, drawing):
+        command.add_argument("--benchmark", type=Path, action="append", required=True, help="repeatable")
     asked = parser.parse_args()
     try:
         if asked.command == "train":
             train_all(asked)
         elif asked.command == "measure":
-            measure_all(asked.work, asked.benchmark, RESULTS / asked.preset)
+            measure_all(asked.work, asked.benchmark, RESULTS / asked.preset, asked.only)
+        elif asked.command == "crops":
+            folders = {name: asked.work / "sr" / name for name in ("start", *(f"{name}-0" for name in METHODS))}
+            titles = {"start": "fidelity network"} | {f"{name}-0": method.title for name, method in METHODS.items()}
+            measured = {titles[name]: folder for name, folder in folders.items() if folder.is_dir()}
+            draw_crops(asked.benchmark, measured, FIGURES / f"evidence-{asked.preset}-crops.png")
         else:
             measured = {preset: RESULTS / preset for preset in PRESETS if (RESULTS / preset).is_dir()}
             write_page(measured, {name: method.title for name, method in METHODS.items()})
@@ -112,22 +128,27 @@ def train_all(asked: argparse.Namespace) -> None:
     work: Path = asked.work
     device = "auto" if asked.preset == "gpu" else "cpu"
     steps = [f"steps={asked.steps}"] if asked.steps else []
-    released = str(asked.weights.resolve())
+    if asked.preset != "box" and asked.weights is None:
+        raise AesopError(f"--preset {asked.preset}: trains from a file; name it by --weights.")
+    released = "clean-x4" if asked.preset == "box" else str(asked.weights.resolve())
 
     def run(name: str, recipe: str, *overrides: str) -> None:
         if asked.only is None or name in asked.only:
             loaded = load_recipe(str(HERE / f"{recipe}-{asked.preset}.yaml"), [*overrides, *steps])
             train(loaded, asked.data, work / name, store=work / "store", device=device)
 
-    if asked.preset == "box":
-        start_file = Run(work / "start").stage("fidelity").network
-        with atomic_path(start_file) as temporary:
-            shutil.copyfile(released, temporary)
-    else:
+    given = GIVEN if asked.preset == "box" else {}
+    for name, (stage, file) in given.items():
+        target = Run(work / name).stage(stage).network
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target) as temporary:
+            shutil.copyfile(file, temporary)
+    if "start" not in given:
         run("start", "study", f"fidelity.body_weights={released}", "perceptual=null")
     for name, settings in AUTOENCODERS.items():
-        run(name, "autoencoder", f"fidelity.weights={released}", *settings)
-    start = f"fidelity.weights={work / 'start'}"
+        if name not in given:
+            run(name, "autoencoder", f"fidelity.weights={released}", *settings)
+    start = f"fidelity.weights={Run(work / 'start').stage('fidelity').network}"
     for seed in SEEDS:
         for name, method in METHODS.items():
             overrides = [start, f"seed={seed}", f"perceptual.fidelity_loss={method.fidelity_loss}"]
@@ -143,15 +164,17 @@ def train_all(asked: argparse.Namespace) -> None:
             run(f"{name}-{seed}", "study", *overrides)
 
 
-def measure_all(work: Path, benchmarks: list[Path], results_folder: Path) -> None:
+def measure_all(work: Path, benchmarks: list[Path], results_folder: Path, only: list[str] | None = None) -> None:
     """Measure the start and every finished network, those between the two, and whether its training went wrong."""
     results_folder.mkdir(parents=True, exist_ok=True)
-    start, judge = Run(work / "start").stage("fidelity").network, work / "ae-judge"
+    start, judge = Run(work / "start").stage("fidelity").network, Run(work / "ae-judge").stage("autoencoder").network
     names = [f"{name}-{seed}" for seed in SEEDS for name in METHODS]
     finished = [name for name in names if Run(work / name).stage("perceptual").network.is_file()]
     if not start.is_file() or not finished:
         raise AesopError(f"{work}: holds no finished networks; call `evidence.py train` first.")
     for name in ["start", *finished]:
+        if only is not None and name not in only:
+            continue
         run = Run(work / name)
         network = start if name == "start" else run.stage("perceptual").network
         pictures = work / "sr" / name
@@ -167,13 +190,18 @@ def measure_all(work: Path, benchmarks: list[Path], results_folder: Path) -> Non
             models = {f"{alpha:g}": path for path, alpha in between.items()}
             results += evaluate(models, benchmarks, metrics=("psnr", *SCORES), device="cpu").results
         document = {
-            "recipe": "" if name == "start" else run.recipe_file.read_text(encoding="utf-8"),
+            "recipe": "" if name == "start" else run.recipe_file.read_text(encoding="utf-8").replace(f"{work}/", ""),
             "versions": found.versions,
             "wrong": [] if name == "start" else what_went_wrong(run),
             "values": {f"{result.benchmark} {result.metric} {result.model}": result.pictures for result in results},
-            "real-or-fake": {benchmark.name: real_or_fake(benchmark, pictures) for benchmark in benchmarks},
+            "real-or-fake": {folder.name: real_or_fake(folder, pictures) for folder in benchmarks if _is_large(folder)},
         }
         write_atomically(results_folder / f"{name}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def _is_large(folder: Path) -> bool:
+    """Whether half of a benchmark's pictures can train a classifier: Set5's cannot."""
+    return len(open_benchmark(folder, 4).pairs) >= 10
 
 
 def real_or_fake(folder: Path, pictures: Path) -> list[float]:

@@ -1,0 +1,38 @@
+"""The crops of docs/evidence.md: the most detailed square of some pictures, all methods side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from aesop.analysis.drawing import drawn, show
+from aesop.analysis.regions import detailed_regions
+from aesop.data.benchmarks import open_benchmark
+from aesop.data.pictures import read_picture, to_float, to_planes
+from aesop.evaluation.pictures import sr_path
+
+#: Pictures of each benchmark: spread evenly over its list.
+COUNT = 4
+SIDE = 96
+#: Inches of a panel.
+PANEL = 1.2
+
+
+def draw_crops(benchmarks: Sequence[Path], methods: Mapping[str, Path], path: Path, scale: int = 4) -> None:
+    """Draw COUNT pictures of each benchmark, a row each; `methods` are titles and folders of SR pictures."""
+    rows: list[dict[str, Tensor]] = []
+    for folder in benchmarks:
+        benchmark = open_benchmark(folder, scale)
+        for pair in benchmark.pairs[:: max(1, len(benchmark.pairs) // COUNT)][:COUNT]:
+            hr, lr = pair.read(scale)
+            box = detailed_regions(hr, lr, 1, SIDE)[0]
+            pictures = {title: sr_path(sr, benchmark.name, "1", pair.name) for title, sr in methods.items()}
+            shown = {title: to_planes(read_picture(file)) for title, file in pictures.items()} | {"HR": hr}
+            rows.append({title: box.cut(picture) for title, picture in shown.items()})
+    with drawn(path, PANEL * len(rows[0]), PANEL * len(rows) + 0.3) as figure:
+        panels = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+        for number, (line, row) in enumerate(zip(panels, rows, strict=True)):
+            for axes, (title, crop) in zip(line, row.items(), strict=True):
+                show(axes, to_float(crop), title if number == 0 else "")
