@@ -40,7 +40,7 @@ def test_files_are_the_same_bytes_every_time(tmp_path: Path):
     assert paths[1].read_bytes() == content
     (length,) = struct.unpack("<Q", content[:8])
     assert length % 8 == 0
-    assert list(json.loads(content[8 : 8 + length])["__metadata__"]) == sorted(said)
+    assert list(json.loads(content[8 : 8 + length])["__metadata__"]) == ["aesop_sha256", *sorted(said)]
     assert read_metadata(paths[0]) == said
     state = read_state(paths[0])
     assert all(torch.equal(state[name], value) for name, value in generator(0).state_dict().items())

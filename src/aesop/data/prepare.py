@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -69,8 +70,8 @@ def prepare(
         raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
     remove_leftovers(store)
     jobs = [_Job(pair, store, scale, shrink) for pair in pairs]
-    found = {job.pair.name: job.read() for job in jobs}
-    if pending := [job for job in jobs if found[job.pair.name] is None]:
+    found = _read_all([job for job in jobs if job.path.is_file()])
+    if pending := [job for job in jobs if found.get(job.pair.name) is None]:
         found |= _run(pending, len(jobs) - len(pending))
 
     entries: list[Entry] = []
@@ -118,13 +119,16 @@ class _Job:
         return 3 * pixels + 3 * pixels // self.scale**2 + 4096
 
     def read(self) -> Entry | str | None:
-        """The outcome of an earlier call: an entry, or why there is none; None if there is no whole file of it."""
+        """The outcome of an earlier call: an entry, or why there is none; None if there is no intact file of it."""
         try:
             with safe_open(self.path, "numpy") as file:
                 outcome = json.loads(file.metadata()["outcome"])
-        except (OSError, SafetensorError):
+                if not isinstance(outcome, dict):
+                    return outcome
+                entry, arrays = Entry(**outcome), [file.get_tensor(name) for name in ("hr", "lr")]
+        except (KeyError, OSError, SafetensorError, TypeError, ValueError):
             return None
-        return Entry(**outcome) if isinstance(outcome, dict) else outcome
+        return entry if (entry.name, entry.digest) == (self.pair.name, _digest(*arrays)) else None
 
     def run(self) -> Entry | str:
         """Prepare the picture and keep the outcome; what the system refuses is not kept."""
@@ -139,15 +143,28 @@ class _Job:
             if not isinstance(error, PictureAccessError):
                 self._write({}, reason)
             return reason
-        digest = hashlib.sha256(hr.tobytes() + lr.tobytes()).hexdigest()
         grey, alpha = any(header.grey for header in headers), any(header.alpha for header in headers)
-        entry = Entry(self.pair.name, hr.shape[0], hr.shape[1], self.path.name, digest, grey, alpha)
+        entry = Entry(self.pair.name, hr.shape[0], hr.shape[1], self.path.name, _digest(hr, lr), grey, alpha)
         self._write({"hr": hr, "lr": lr}, asdict(entry))
         return entry
 
     def _write(self, arrays: dict[str, np.ndarray], outcome: object) -> None:
         with atomic_path(self.path) as temporary:
             temporary.write_bytes(save(arrays, {"outcome": json.dumps(outcome)}))
+
+
+def _read_all(made: Sequence[_Job]) -> dict[str, Entry | str | None]:
+    """Read and check, in threads on all cores, what earlier calls have made; the outcomes by name."""
+    outcomes: dict[str, Entry | str | None] = {}
+    if made:
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as executor,
+            progress("Checking prepared pictures", len(made), unit="pictures", shown=sys.stderr.isatty()) as advance,
+        ):
+            for job, outcome in zip(made, executor.map(_Job.read, made), strict=True):
+                outcomes[job.pair.name] = outcome
+                advance()
+    return outcomes
 
 
 def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | str]:
@@ -181,6 +198,12 @@ def _check_space(store: Path, needed: int) -> None:
             f"{store}: the prepared pictures need {needed:,} bytes, but {free:,} are free; "
             "free some space or choose another folder (--store)."
         )
+
+
+def _digest(hr: np.ndarray, lr: np.ndarray) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(hr).data)
+    digest.update(np.ascontiguousarray(lr).data)
+    return digest.hexdigest()
 
 
 def _hash(*parts: object) -> str:

@@ -30,6 +30,9 @@ Network = TypeVar("Network", bound=nn.Module)
 #: Where trainers put the parameters inside a torch file, the most wanted first: EMA weights before the raw ones.
 _WRAPPERS = ("params_ema", "params", "params-ema", "state_dict", "model_state_dict", "model", "generator")
 
+#: Key of the metadata of our safetensors files: SHA-256 of all that they hold beside it.
+_DIGEST = "aesop_sha256"
+
 
 @dataclass(frozen=True)
 class WeightsFile:
@@ -62,7 +65,7 @@ class WeightsFile:
             raise ModelError(f"{path}: is larger than the memory; name a model file.") from error
         try:
             if data[8:9] == b"{":
-                state, metadata = dict(sorted(load(data).items())), _decoded(_header(data)[1].get("__metadata__"))
+                state, metadata = dict(sorted(load(data).items())), _decoded(_checked_metadata(path, data))
             else:
                 state, metadata = _torch_state(path, data), {}
             state = {key.removeprefix("module.").removeprefix("netG."): value for key, value in state.items()}
@@ -107,17 +110,19 @@ def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, object
 
 
 def write_tensors(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write as `write_state` does, with `metadata` as it is."""
+    """Write as `write_state` does, with `metadata` as it is, and a digest that `WeightsFile.read` checks."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     written = save(tensors, metadata)
     # The library writes metadata in random order: sort them. Data begins at a multiple of 8.
     end, header = _header(written)
-    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    tensors_of = memoryview(written)[end:]
+    said = {key: value for key, value in sorted((header.pop("__metadata__", None) or {}).items()) if key != _DIGEST}
+    digest = _digest(header, said, tensors_of)
+    text = _json({**header, "__metadata__": dict(sorted({**said, _DIGEST: digest}.items()))})
     text += b" " * (-len(text) % 8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        file.write(memoryview(written)[end:])
+        file.write(tensors_of)
 
 
 @contextmanager
@@ -165,6 +170,29 @@ def _header(data: bytes) -> tuple[int, dict[str, Any]]:
     """Parse a safetensors file's JSON header, whose length its first 8 bytes hold: (its end, the header)."""
     end = 8 + int.from_bytes(data[:8], "little")
     return end, json.loads(data[8:end])
+
+
+def _checked_metadata(path: Path, data: bytes) -> dict[str, str]:
+    """Return a safetensors file's metadata; ModelError where it is ours and its digest is not that of what it holds."""
+    end, header = _header(data)
+    metadata = header.pop("__metadata__", None) or {}
+    digest = metadata.pop(_DIGEST, None)
+    if digest is not None and digest != _digest(header, metadata, memoryview(data)[end:]):
+        raise ModelError(
+            f"{path}: is damaged (its digest differs); get it again: in a run folder, delete it and repeat `aesop "
+            "train`, which writes it from the checkpoint."
+        )
+    return metadata
+
+
+def _digest(header: dict[str, Any], metadata: dict[str, str], tensors: memoryview) -> str:
+    digest = hashlib.sha256(_json([header, metadata]))
+    digest.update(tensors)
+    return digest.hexdigest()
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _decoded(metadata: dict[str, str] | None) -> dict[str, Any]:
