@@ -113,7 +113,7 @@ def test_a_corrupt_checkpoint_is_named(photos: Path, tmp_path: Path):
     with pytest.raises(RunError, match=r"checkpoint\.pt: is of another version; delete it"):
         run_tiny(photos, tmp_path / "run")
     (tmp_path / "run/fidelity/checkpoint.pt").write_bytes(b"garbage")
-    with pytest.raises(RunError, match=r"checkpoint\.pt: is corrupt"):
+    with pytest.raises(RunError, match=r"checkpoint\.pt: is damaged, and no intact one is left; delete it"):
         run_tiny(photos, tmp_path / "run")
     (tmp_path / "run/recipe.yaml").write_text("name: [")
     with pytest.raises(RunError, match=r"recipe\.yaml: is not valid YAML.* damaged"):

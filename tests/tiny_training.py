@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from aesop.networks.state_dicts import read_state
-from aesop.run import STAGES
+from aesop.run import STAGES, Run
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
 
@@ -67,3 +67,25 @@ def start_endless(photos: Path, tmp_path: Path, *overrides: str) -> subprocess.P
     while process.poll() is None and not (log.is_file() and log.read_text()):
         time.sleep(0.1)
     return process
+
+
+def same_logs(first: Run, second: Run) -> bool:
+    """Compare all that two runs have logged, but for the time that it took."""
+    logs = [[
+        {key: value for key, value in line.items() if key != "seconds"}
+        for name in STAGES for line in run.stage(name).read_log()
+    ] for run in (first, second)]  # fmt: skip
+    return logs[0] == logs[1] != []
+
+
+def truncate(path: Path) -> None:
+    """Cut off the second half of a file."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path: Path) -> None:
+    """Flip a bit of each of some bytes in the middle of a file, as failing disks do."""
+    whole = bytearray(path.read_bytes())
+    for index in range(len(whole) // 2, len(whole) // 2 + 40):
+        whole[index] ^= 4
+    path.write_bytes(whole)

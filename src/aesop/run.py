@@ -3,14 +3,14 @@
 recipe.yaml   the resolved recipe
 run.json      versions, seed, data and command
 .lock         who trains it, for as long as somebody does
-STAGE/        the finished network (EMA weights), checkpoint.pt, log.jsonl, snapshots/ITERATION.safetensors
+STAGE/        the finished network (EMA weights), checkpoint.pt and checkpoint-previous.pt, log.jsonl, snapshots/
 logs/         the same numbers for TensorBoard
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class StageFolder:
         self.folder = folder
         self.network = folder / ("autoencoder.safetensors" if folder.name == "autoencoder" else GENERATOR)
         self.checkpoint = folder / "checkpoint.pt"
+        self.previous_checkpoint = folder / "checkpoint-previous.pt"
         self.log = folder / "log.jsonl"
         self.board = folder.parent / "logs" / folder.name
 
@@ -48,18 +49,18 @@ class StageFolder:
 
     def has_begun(self) -> bool:
         """Tell whether training has left a checkpoint or a network."""
-        return self.network.is_file() or self.checkpoint.is_file()
+        return any(path.is_file() for path in (self.network, self.checkpoint, self.previous_checkpoint))
 
     def read_log(self) -> list[dict[str, Any]]:
         """Read the log: dictionaries of iteration, kind (`loss` or `validation`), seconds and values."""
         if not self.log.is_file():
             return []
         lines = []
-        for line in self.log.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                break  # the line that a killed process was writing
+        for text in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(json.JSONDecodeError):  # the line that a killed process was writing
+                line = json.loads(text)
+                if isinstance(line, dict) and {"iteration", "kind"} <= line.keys():
+                    lines.append(line)
         return lines
 
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from aesop.errors import Interrupted, RunError
-from aesop.files import atomic_path
+from aesop.files import write_atomically
 from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
 from aesop.run import StageFolder
+from aesop.training.checkpoint import resume, save_checkpoint
 from aesop.training.recipe import StageConfig
-from aesop.training.stage import WAITS, Pairs, Stage
+from aesop.training.stage import WAITS, Pairs, Say, Stage
 
 Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
 
@@ -42,6 +41,7 @@ def train_stage(
     files: StageFolder,
     metadata: dict[str, object],
     caught: Sequence[int],
+    say: Say,
 ) -> dict[str, float]:
     """Train `stage` to the end, from its checkpoint if there is one; return its last validation.
 
@@ -50,7 +50,8 @@ def train_stage(
     checkpoint written; RunError if a loss is no longer finite, or files cannot be written.
     """
     fabric, config = stage.fabric, stage.config
-    done, losses = _resume(stage, files.checkpoint)
+    done, kept = resume(stage, files, say)
+    losses = _Losses(**kept)
 
     def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
         write_state(path, stage.result.state_dict(), {**metadata, "iteration": iteration, "measured": measured})
@@ -86,7 +87,7 @@ def train_stage(
                 total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()
                 _require_finite(losses.means() | {"the network": float(total)}, stage.name, iteration, files)
                 if first:
-                    _save(stage, files.checkpoint, iteration, losses)
+                    save_checkpoint(stage, files, iteration, {"count": losses.count, "sums": losses.sums})
                 fabric.barrier()
             if stop and iteration < iterations:
                 raise Interrupted(stop, iteration)
@@ -134,42 +135,6 @@ class _Losses:
         return dict(zip(self.sums, torch.stack([*self.sums.values()]).div(self.count).tolist(), strict=True))
 
 
-def _save(stage: Stage, path: Path, iteration: int, losses: _Losses) -> None:
-    """Write all that the next iteration depends on; raises RunError where it cannot, and keeps the file before."""
-    checkpoint: dict[str, Any] = {"iteration": iteration, "rng": torch.get_rng_state()}
-    # Networks with stochastic depth draw on their own device.
-    if torch.cuda.is_initialized():
-        checkpoint["cuda_rng"] = torch.cuda.get_rng_state()
-    checkpoint["losses"] = {"count": losses.count, "sums": losses.sums}
-    checkpoint["state"] = {name: part.state_dict() for name, part in stage.parts.items()}
-    with atomic_path(path) as temporary:
-        try:
-            torch.save(checkpoint, temporary)
-        except RuntimeError as error:  # torch's own for a failed write, most often a full disk
-            raise RunError(f"{path}: could not be written; free some space and try again.") from error
-
-
-def _resume(stage: Stage, path: Path) -> tuple[int, _Losses]:
-    """Load a checkpoint; return its iteration, 0 if there is none, and sums. Raises RunError if it is corrupt."""
-    if not path.is_file():
-        return 0, _Losses()
-    device = stage.fabric.device
-    try:
-        loaded = torch.load(path, map_location=device, weights_only=True)
-        torch.set_rng_state(loaded["rng"].cpu())
-        if device.type == "cuda" and "cuda_rng" in loaded:
-            torch.cuda.set_rng_state(loaded["cuda_rng"].cpu(), device)
-        iteration, state = loaded["iteration"], loaded["state"]
-        losses = _Losses(**loaded.get("losses", {}))  # which older checkpoints lack
-    except (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path}: is corrupt; delete it to train this stage again.") from error
-    if not stage.parts.keys() <= state.keys():
-        raise RunError(f"{path}: is of another version; delete it to train this stage again.")
-    for name, part in stage.parts.items():
-        part.load_state_dict(state[name])
-    return iteration, losses
-
-
 @contextmanager
 def _logging(files: StageFolder, done: int, active: bool) -> Iterator[Callable[[int, str, dict[str, float]], None]]:
     """Yield what logs a stage's numbers, as lines of JSON and for TensorBoard; those after `done` are dropped."""
@@ -180,7 +145,7 @@ def _logging(files: StageFolder, done: int, active: bool) -> Iterator[Callable[[
 
     files.folder.mkdir(parents=True, exist_ok=True)
     kept = [line for line in files.read_log() if line["iteration"] <= done]
-    files.log.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+    write_atomically(files.log, "".join(f"{json.dumps(line)}\n" for line in kept))
     board = TensorBoardLogger(files.board.parent, name="", version=files.board.name, purge_step=done + 1)
     started = time.monotonic()
 

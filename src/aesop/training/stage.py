@@ -20,6 +20,9 @@ Placed = TypeVar("Placed")
 #: Held-out (LR, HR) pairs, (1, 3, h, w) and (1, 3, H, W) in [0, 1].
 Pairs = Sequence[tuple[Tensor, Tensor]]
 
+#: Takes what a training says to its user, a line at a time.
+Say = Callable[[str], None]
+
 #: Makes of HR crops the targets that a network is drawn to.
 Sharpen = Callable[[Tensor], Tensor]
 

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,8 @@ from aesop.training.loop import train_stage
 from aesop.training.recipe import AutoEncoderConfig, Recipe
 from aesop.training.recipe_files import load_recipe
 from aesop.training.record import check_pictures_of, check_recipe_of, finished_iterations, open_run
-from aesop.training.stage import Pairs
+from aesop.training.stage import Pairs, Say
 from aesop.versions import versions
-
-#: Takes what a training says to its user, a line at a time.
-Say = Callable[[str], None]
 
 
 def _print(line: str) -> None:
@@ -200,7 +197,7 @@ def _train_one(
     }
     pairs = [(fabric.to_device(lr), fabric.to_device(hr)) for lr, hr in held_out]
     files = run.stage(name)
-    measured = train_stage(stage, recipe.iterations(name), stream, pairs, files, metadata, caught)
+    measured = train_stage(stage, recipe.iterations(name), stream, pairs, files, metadata, caught, say)
     if fabric.is_global_zero:
         summary = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
         if isinstance(config, AutoEncoderConfig):
