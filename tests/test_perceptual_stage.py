@@ -275,7 +275,7 @@ def train(folder: Path, iterations: int, waits: int = 2) -> PerceptualStage:
             yield lr, hr
 
     pairs = [(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 16, 16))]
-    train_stage(stage, iterations, stream, pairs, StageFolder(folder / "perceptual"), {}, [])
+    train_stage(stage, iterations, stream, pairs, StageFolder(folder / "perceptual"), {}, [], print)
     return stage
 
 
