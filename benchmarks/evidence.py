@@ -64,6 +64,7 @@ AUTOENCODERS = {
 GIVEN = {
     "start": ("fidelity", box.models()["clean-x4"]),
     "ae-lr0.1": ("autoencoder", box.models()["auto-encoder-x4"]),
+    "ae-judge": ("autoencoder", HERE / "judge-box.safetensors"),
 }
 
 
@@ -200,8 +201,8 @@ def measure_all(work: Path, benchmarks: list[Path], results_folder: Path, only: 
 
 
 def _is_large(folder: Path) -> bool:
-    """Whether half of a benchmark's pictures can train a classifier: Set5's cannot."""
-    return len(open_benchmark(folder, 4).pairs) >= 10
+    """Whether half of a benchmark's pictures can train a classifier: Set5's and Set14's cannot."""
+    return len(open_benchmark(folder, 4).pairs) >= 50
 
 
 def real_or_fake(folder: Path, pictures: Path) -> list[float]:

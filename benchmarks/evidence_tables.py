@@ -18,6 +18,7 @@ from marked import fill
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, FIGURES = DOCS / "evidence.md", DOCS / "images"
+LOGS = Path(__file__).parent / "evidence" / "logs"
 #: Columns of the main table, and scores at which PSNR is compared.
 COLUMNS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "lpips-proxy", "niqe", "spectrum", "grid")
 SCORES = ("lpips-proxy", "niqe", "spectrum")
@@ -174,6 +175,20 @@ def _psnr_where(values: Values, score: str, wanted: float) -> np.ndarray | None:
     return None
 
 
+def autoencoders(logs: Path) -> str:
+    """What each auto-encoder keeps, from the validation lines of its training's log, at some iterations."""
+    heads = ["auto-encoder", "iterations", "AE(HR), dB", "less G(LR)", "E(HR) from LR, dB"]
+    rows = []
+    for file in sorted(logs.glob("ae-*.jsonl")):
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for line in lines:
+            if line is lines[-1] or line["iteration"] in (500, 1000, 2000):
+                gain = f"{line['ae_psnr'] - line['fidelity_psnr']:+.2f}"
+                values = (f"{line['ae_psnr']:.2f}", gain, f"{line['bottleneck_psnr']:.1f}")
+                rows.append([file.stem.removeprefix("ae-"), str(line["iteration"]), *values])
+    return _table(heads, rows)
+
+
 def draw(study: Study, path: Path) -> None:
     """PSNR against each perceptual score, one line a method from the fidelity network to its perceptual network."""
     from matplotlib.figure import Figure
@@ -202,5 +217,7 @@ def write_page(folders: Mapping[str, Path], titles: Mapping[str, str]) -> None:
             if control in study.seeds:
                 tables[f"{preset}: against {control}"] = differences(study, control)
                 tables[f"{preset}: equal {control}"] = at_equal_score(study, control)
+        if any((LOGS / preset).glob("ae-*.jsonl")):
+            tables[f"{preset}: auto-encoders"] = autoencoders(LOGS / preset)
         draw(study, FIGURES / f"evidence-{preset}.png")
     fill(PAGE, tables)

@@ -98,3 +98,25 @@ def test_classifiers_tell_noise_from_shading_and_cannot_tell_like_from_like() ->
     assert max(accuracies(smooth[:4], smooth[4:], classifiers=1, iterations=40)) < 0.8
     with pytest.raises(ValueError, match="as many of each"):
         accuracies(smooth, noisy[:3])
+
+
+def test_the_page_is_filled_and_a_second_call_changes_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs, page, images = tmp_path / "logs/box", tmp_path / "page.md", tmp_path / "images"
+    logs.mkdir(parents=True)
+    images.mkdir()
+    kept = {"fidelity_psnr": 28.0, "bottleneck_psnr": 44.0}
+    lines = [{"iteration": 250 * k, "ae_psnr": 28.0 + k, **kept} for k in range(1, 4)]
+    (logs / "ae-c.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    names = ("means", "against ldl", "equal ldl", "auto-encoders")
+    page.write_text("text\n" + "\n".join(f"<!-- box: {name} -->\n<!-- end -->" for name in names) + "\nmore\n")
+    for name, value in (("PAGE", page), ("FIGURES", images), ("LOGS", tmp_path / "logs")):
+        monkeypatch.setattr(tables, name, value)
+    tables.write_page({"box": folder}, TITLES)
+    first = page.read_text(), (images / "evidence-box.png").read_bytes()
+    assert "| c | 500 | 30.00 | +2.00 | 44.0 |\n| c | 750 | 31.00 | +3.00 | 44.0 |" in first[0]
+    assert first[0].startswith("text\n")
+    assert first[0].endswith("\nmore\n")
+    tables.write_page({"box": folder}, TITLES)
+    assert (page.read_text(), (images / "evidence-box.png").read_bytes()) == first
