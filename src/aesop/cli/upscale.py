@@ -86,7 +86,7 @@ def upscale(
     print(f"{len(report.written)} written to {printable(output)}")
     if report.written:
         speed = report.megapixels / max(report.seconds, 1e-3)
-        print(f"{report.megapixels:.1f} megapixels in {duration(report.seconds)}, {speed:.2f} a second")
+        print(f"{max(report.megapixels, 0.1):.1f} megapixels in {duration(report.seconds)}, {speed:.2f} a second")
     if report.skipped:
         print(f"{len(report.skipped)} skipped: they exist; --overwrite replaces them")
     if report.seams:

@@ -132,7 +132,8 @@ def upscale(
             run = Ensemble(run)
         upscaler.engine = lambda images: network.submit(run, images).result()
         done = sum(job.steps.height * job.steps.width for job in to_do if job.steps)
-        print(f"upscale: {len(to_do)} pictures to {done / 1e6:,.1f} megapixels; {report.engine}", file=sys.stderr)
+        count = "1 picture" if len(to_do) == 1 else f"{len(to_do)} pictures"
+        print(f"upscale: {count} to {max(done / 1e6, 0.1):,.1f} megapixels; {report.engine}", file=sys.stderr)
         with progress("upscale", max(work, 1), unit="MP", per=1_000_000) as advance:
             flight = _Flight(upscaler, target, made_by, advance, {"quality": quality, "strip": strip})
             for job, outcome in flight.run(to_do):
