@@ -82,6 +82,10 @@ class Run:
         """Keep others from training here; raises RunError where somebody does. Readers need no lock."""
         return locked(self.lock_file)
 
+    def is_there(self) -> bool:
+        """Tell whether the folder is a run, finished or not."""
+        return self.record_file.is_file() or any(self.stage(name).has_begun() for name in STAGES)
+
     def stage(self, name: str) -> StageFolder:
         """Return the folder of a stage."""
         return StageFolder(self.folder / name)

@@ -15,7 +15,13 @@ from aesop.cli.options import Option
 
 
 def evaluate(
-    models: options.Models,
+    models: Annotated[
+        list[str],
+        options.Argument(
+            metavar="[TITLE=]MODEL",
+            help="bicubic, a run folder, a model file, or a folder of SR pictures that another program made.",
+        ),
+    ],
     benchmark: Annotated[
         list[str] | None,
         Option(

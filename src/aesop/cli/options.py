@@ -19,7 +19,7 @@ Option = partial(typer.Option, readable=False)
 
 RecipeName = Annotated[str, Argument(metavar="RECIPE", help="Name of a recipe (see `aesop recipes`) or a .yaml file.")]
 Models = Annotated[list[str], Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")]
-Scale = Annotated[int | None, Option(min=2, metavar="N", help="For bicubic alone; unset, 4.")]
+Scale = Annotated[int | None, Option(min=2, metavar="N", help="Where no network tells it; unset, 4.")]
 BenchmarksFolder = Annotated[
     Path | None, Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
 ]

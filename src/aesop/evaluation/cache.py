@@ -69,7 +69,8 @@ class Cache:
             self._give_up(error)
 
     def _open(self, path: Path | str) -> None:
-        self._file = sqlite3.connect(path, timeout=60)
+        # Any thread may collect it as garbage.
+        self._file = sqlite3.connect(path, timeout=60, check_same_thread=False)
         self._file.execute("CREATE TABLE IF NOT EXISTS measured (key TEXT PRIMARY KEY, value) WITHOUT ROWID")
 
     def _give_up(self, error: Exception) -> None:

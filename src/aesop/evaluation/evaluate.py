@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from aesop.data.benchmarks import Benchmark, look_at, open_sets
 from aesop.data.layouts import Folders
 from aesop.device import choose_device
-from aesop.errors import AesopError, ModelError
+from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.cache import Cache, cache_file
 from aesop.evaluation.measure import Measurer, Setup, run_jobs
 from aesop.evaluation.model_names import same_model, split_title, titled_models
 from aesop.evaluation.network import find_autoencoder, find_model
 from aesop.evaluation.pictures import sr_path
 from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, PairedDifference, Result
+from aesop.evaluation.sr_folders import SRFolder, find_sr_folder, is_sr_folder
 from aesop.evaluation.values import BenchmarkValues
 from aesop.files import os_errors_explained, printable, require_writable
 from aesop.metrics import METRICS, metric_named
 from aesop.progress import progress
 from aesop.versions import versions
+from aesop.words import first_few
 
 __all__ = ["Evaluation", "Failure", "Note", "PairedDifference", "Result", "evaluate"]
 
@@ -50,11 +52,12 @@ def evaluate(
     metric that is not available here.
 
     Args:
-        models: `bicubic`, run folders or model files, also as `TITLE=MODEL`, or by title; all of one scale.
+        models: `bicubic`, run folders, model files or folders of SR pictures that another program made, also as
+            `TITLE=MODEL`, or by title; all of one scale.
         benchmarks: folders; a folder of known benchmarks stands for all of them, the name of a known one for the folder
             of this name in `benchmarks_folder`, `aesop.data.layouts.named_folders` for one of any other layout. Or
             pictures, as a `Benchmark`.
-        scale: None for the models', or 4 for bicubic alone.
+        scale: None for the networks', or 4 without one.
         metrics: names of `aesop.metrics.METRICS` or `module:Class`; None for all (those of an auto-encoder only with
             one).
         autoencoder: a file or a run folder, for AE-PSNR, SE and VE.
@@ -69,7 +72,7 @@ def evaluate(
 
     Raises:
         AesopError: before anything is measured, for models that cannot be loaded or are of different scales, unknown
-            metrics and missing benchmarks.
+            metrics, missing benchmarks and folders in which no picture is a benchmark's.
         RunError: where the disk is full or a process was killed; finished pictures are kept.
 
     """
@@ -84,18 +87,19 @@ def evaluate(
     labels = {t: str(m) for t, m in models.items()} if isinstance(models, Mapping) else titled_models(models)
     compared = _label_of(against, labels)
     kept = Cache(cache_file() if cache else None)
-    networks = {label: find_model(model) for label, model in labels.items()}
+    networks = {label: find_model(model) for label, model in labels.items() if not is_sr_folder(model)}
     scales = {labels[label]: network.scale(kept) for label, network in networks.items()}
     scale = _one_scale({model: own for model, own in scales.items() if own is not None}, scale)
     encoder = None if autoencoder is None else find_autoencoder(autoencoder)
     if encoder is not None and (own := encoder.scale(kept)) != scale:
         raise ModelError(f"{autoencoder}: is an auto-encoder for scale {own}; one for scale {scale} is expected here.")
     sets = open_sets(benchmarks, scale, benchmarks_folder)
+    given = {label: find_sr_folder(Path(model), sets) for label, model in labels.items() if label not in networks}
     if sr_folder is not None:
-        _require_sr_folder(sr_folder, sets, list(labels))
+        _require_sr_folder(sr_folder, sets, list(networks), given.values())
 
-    measurer = Measurer(Setup(networks, encoder, scale, str(chosen), imports))
-    values = {benchmark.name: BenchmarkValues(benchmark, names, measurer.setup, kept) for benchmark in sets}
+    measurer = Measurer(Setup({m: (networks | given)[m] for m in labels}, encoder, scale, str(chosen), imports))
+    values = {one.name: BenchmarkValues(one, names, measurer.setup, kept) for one in sets}
     jobs = [job for found in values.values() for job in found.jobs(measurer, sr_folder)]
     everything = sum(len(benchmark.pictures) for benchmark in sets) * len(labels)
     to_do = sum(len(job.metrics) for job in jobs)
@@ -113,25 +117,46 @@ def evaluate(
         [result for found in values.values() for result in found.results],
         [failure for found in values.values() for name in found.names for failure in found.failures.get(name, ())],
         versions(),
-        [Note(benchmark.name, *found) for benchmark in sets for found in look_at(benchmark)],
+        [
+            Note(benchmark.name, *found)
+            for benchmark in sets
+            for found in (*look_at(benchmark), *((None, text) for text in _extras(given, benchmark.name)))
+        ],
         compared,
         {
-            label: ModelFile(printable(labels[label]), network.sha256)
-            for label, network in networks.items()
-            if network.file is not None
+            label: ModelFile(printable(labels[label]), model.sha256)
+            for label, model in measurer.setup.models.items()
+            if isinstance(model, SRFolder) or model.file is not None
         },
         encoder and ModelFile(printable(str(autoencoder)), encoder.sha256),
         sets,
+        given,
         sr_folder,
     )
 
 
-def _require_sr_folder(folder: Path, sets: Sequence[Benchmark], models: Sequence[str]) -> None:
-    """Raise RunError where SR pictures could not be written."""
+def _extras(given: Mapping[str, SRFolder], benchmark: str) -> Iterator[str]:
+    """What a reader must know of pictures that are not measured."""
+    for label, folder in given.items():
+        if names := folder.extras.get(benchmark):
+            yield f"{label}: {first_few(names)} left out, no picture of {benchmark} is called so"
+
+
+def _require_sr_folder(
+    folder: Path, sets: Sequence[Benchmark], models: Sequence[str], given: Iterable[SRFolder]
+) -> None:
+    """Raise RunError where SR pictures could not be written, or would replace those of a folder that is measured."""
+    originals = {path.resolve() for one in given for path in one.pictures.values()}
     for benchmark in sets:
-        longest = max((picture.name for picture in benchmark.pictures), key=lambda name: len(os.fsencode(name)))
+        names = [picture.name for picture in benchmark.pictures]
+        longest = max(names, key=lambda name: len(os.fsencode(name)))
         for model in models:
             require_writable(sr_path(folder, benchmark.name, model, longest))
+            for path in (sr_path(folder, benchmark.name, model, name) for name in names):
+                if path.resolve() in originals:
+                    raise RunError(
+                        f"{path}: is measured itself; name another folder with --sr, or give {model} a title."
+                    )
 
 
 def _metric_names(asked: Sequence[str] | None, with_autoencoder: bool) -> list[str]:

@@ -25,6 +25,7 @@ from aesop.evaluation.cache import Value
 from aesop.evaluation.network import Network
 from aesop.evaluation.pictures import has_sr, read_sr, write_sr
 from aesop.evaluation.results import Failure
+from aesop.evaluation.sr_folders import SRFolder
 from aesop.metrics import MetricUnavailable, Sample, SetMeasure, Settings, metric_named
 from aesop.metrics.metric import Measure
 from aesop.upscaling.tiles import Upscaler
@@ -37,7 +38,7 @@ WORTH_A_PROCESS = 4
 class Setup:
     """What every process needs: models by title, the auto-encoder of AE-PSNR, and modules of the user's."""
 
-    models: Mapping[str, Network]
+    models: Mapping[str, Network | SRFolder]
     autoencoder: Network | None
     scale: int
     device: str
@@ -110,7 +111,7 @@ class Measurer:
         high = None if hr is None else to_float(hr.unsqueeze(0))
         for model, metrics in job.metrics.items():
             try:
-                sr = self._upscale(model, lr, job.sr.get(model))
+                sr = self._sr(model, lr, job)
                 sample = Sample(to_float(sr.unsqueeze(0)), high, low, self.setup.scale)
             except RunError:
                 raise
@@ -140,13 +141,20 @@ class Measurer:
             raise AesopError(f"{metric} is not a number for this picture")
         values[model, metric] = value
 
-    def _upscale(self, model: str, lr: Tensor, kept: tuple[Path, str | None] | None) -> Tensor:
-        """Upscale uint8 (3, h, w) to uint8 as a picture file holds it, unless its file is there."""
+    def _sr(self, model: str, lr: Tensor, job: Job) -> Tensor:
+        """What a model makes, or another program has made, of uint8 (3, h, w): uint8 as a picture file holds it."""
+        network = self.setup.models[model]
+        if isinstance(network, SRFolder):
+            return network.read(job.benchmark, job.picture.name, lr, self.setup.scale)
+        return self._upscale(model, network, lr, job.sr.get(model))
+
+    def _upscale(self, model: str, network: Network, lr: Tensor, kept: tuple[Path, str | None] | None) -> Tensor:
+        """Upscale a picture, unless its file is there."""
         if kept is not None:
             if has_sr(*kept) and (there := read_sr(kept[0])) is not None:
                 return there
             kept[0].unlink(missing_ok=True)  # another model's
-        network, scale = self.setup.models[model], self.setup.scale
+        scale = self.setup.scale
         if network.file is not None and model not in self._upscalers:
             self._upscalers[model] = Upscaler(network.loaded.model.to(self.device), scale)
         sr = self._upscalers[model](lr) if model in self._upscalers else resize(lr, scale)

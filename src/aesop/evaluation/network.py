@@ -40,6 +40,10 @@ class Network:
             raise ModelError(f"{self.file}: has changed while it was evaluated; try again.")
         return self.load(file)
 
+    def key_of(self, _benchmark: str, _picture: str) -> str | None:
+        """What values of a picture depend on beside the picture: the network."""
+        return self.key
+
     def scale(self, cache: Cache) -> int | None:
         """Return the network's scale, from the cache if it is there; None for bicubic, which has any."""
         if self.file is None:

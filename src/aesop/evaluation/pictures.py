@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,13 @@ def pictures(evaluation: Evaluation) -> Iterator[EvaluatedPicture]:
                 hr, lr = picture.read(benchmark.scale)
             except (AesopError, OSError, RuntimeError):  # a failure of the evaluation
                 continue
-            paths = {model: sr_path(folder, benchmark.name, model, picture.name) for model in evaluation.models}
-            sr = {model: found for model, path in paths.items() if (found := read_sr(path)) is not None}
+            sr = {}
+            for model in evaluation.models:
+                if model in evaluation.given:
+                    with suppress(AesopError):  # likewise
+                        sr[model] = evaluation.given[model].read(benchmark.name, picture.name, lr, benchmark.scale)
+                elif (found := read_sr(sr_path(folder, benchmark.name, model, picture.name))) is not None:
+                    sr[model] = found
             yield EvaluatedPicture(benchmark.name, picture.name, benchmark.scale, hr, lr, sr)
 
 

@@ -13,6 +13,7 @@ from aesop.files import short_path, without_folders, write_atomically
 
 if TYPE_CHECKING:
     from aesop.data.benchmarks import Benchmark
+    from aesop.evaluation.sr_folders import SRFolder
 
 #: Why a metric has no column for a benchmark of LR pictures alone.
 NO_GROUND_TRUTH = "compares with HR pictures, and this benchmark has none"
@@ -113,7 +114,7 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A network's path as the user named it, and the SHA-256 of its file."""
+    """A network's path as the user named it, and the SHA-256 of its file; of a folder of SR pictures, of them all."""
 
     path: str
     sha256: str
@@ -135,8 +136,9 @@ class Evaluation:
     #: The files of the models that have one, and AE-PSNR's auto-encoder.
     files: dict[str, ModelFile] = field(default_factory=dict)
     autoencoder: ModelFile | None = None
-    #: The benchmarks' pictures, and the folder of their SR pictures: not in JSON.
+    #: The benchmarks' pictures, the models that are folders of SR pictures, and the folder of the others': not in JSON.
     sets: list[Benchmark] = field(default_factory=list, repr=False, compare=False)
+    given: dict[str, SRFolder] = field(default_factory=dict, repr=False, compare=False)
     sr_folder: Path | None = field(default=None, compare=False)
 
     def result(self, model: str, benchmark: str, metric: str) -> Result:
@@ -168,8 +170,8 @@ class Evaluation:
 
     def to_json(self, path: Path | None = None) -> str:
         """Return the evaluation as JSON (docs/evaluation.md), and write it to `path`, atomically, if there is one."""
-        document = asdict(replace(self, sets=[]))
-        del document["sets"], document["sr_folder"]
+        document = asdict(replace(self, sets=[], given={}))
+        del document["sets"], document["given"], document["sr_folder"]
         for entry, result in zip(document["results"], self.results, strict=True):
             entry["mean"] = _json_value(result.mean)
             entry["interval"] = result.interval

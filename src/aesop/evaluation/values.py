@@ -15,6 +15,7 @@ from aesop.evaluation.cache import Cache, digest, sha256_of
 from aesop.evaluation.measure import Job, Measurer, Setup
 from aesop.evaluation.pictures import has_sr, sr_path
 from aesop.evaluation.results import NO_GROUND_TRUTH, Failure, Result
+from aesop.evaluation.sr_folders import SRFolder
 from aesop.metrics import METRICS, SetMeasure, SetMetric
 
 #: To be raised with every change of evaluation that changes values: cached ones of another are not used.
@@ -27,8 +28,9 @@ PACKAGES = ("aesop-sr", "numpy", "pillow", "pyvips", "spandrel", "torch")
 class BenchmarkValues:
     """Its results, with what the cache has, the jobs that are left, and what came of them.
 
-    What a value's key is made of: SR pictures' are of the model's file, the picture's files, the scale, the kind of
-    device and package versions; a metric adds its name and version, its packages and the auto-encoder's file.
+    What a value's key is made of: SR pictures' are of the model's file or their own, the picture's files, the scale,
+    the kind of device and package versions; a metric adds its name and version, its packages and the auto-encoder's
+    file.
     """
 
     def __init__(self, benchmark: Benchmark, metrics: Sequence[str], setup: Setup, cache: Cache) -> None:
@@ -40,10 +42,12 @@ class BenchmarkValues:
         with ThreadPoolExecutor() as threads:
             pictures = list(threads.map(_picture_key, benchmark.pictures))
         own = [setup.scale, setup.device.partition(":")[0], *map(_version, PACKAGES), PROTOCOL]
-        self._sr = {
-            model: {name: digest(key, picture, *own) for name, picture in zip(self.names, pictures, strict=True)}
-            for model, key in [*((title, network.key) for title, network in setup.models.items()), (None, "HR")]
+        keys = dict(zip(self.names, pictures, strict=True))
+        self._sr: dict[str | None, dict[str, str | None]] = {
+            model: {name: digest(source.key_of(benchmark.name, name), key, *own) for name, key in keys.items()}
+            for model, source in setup.models.items()
         }
+        self._sr[None] = {name: digest("HR", key, *own) for name, key in keys.items()}
         self._metric = {name: self._metric_key(name) for name in metrics}
         self.results = [
             Result(model, benchmark.name, benchmark.scale, metric, dict.fromkeys(self.names))
@@ -62,9 +66,10 @@ class BenchmarkValues:
                     metrics[result.model].append(result.metric)
             sr = {}
             if sr_folder is not None:
-                for model in metrics:
-                    path = sr_path(sr_folder, self.benchmark.name, model, picture.name)
-                    sr[model] = path, self._sr[model][picture.name]
+                for model, source in self.setup.models.items():
+                    if not isinstance(source, SRFolder):
+                        path = sr_path(sr_folder, self.benchmark.name, model, picture.name)
+                        sr[model] = path, self._sr[model][picture.name]
             metrics = {m: names for m, names in metrics.items() if names or (m in sr and not has_sr(*sr[m]))}
             if metrics:
                 yield Job(self.benchmark.name, picture, metrics, sr)

@@ -158,7 +158,7 @@ def _read(path: Path) -> bytes:
     if not path.is_file():
         if path.is_dir():
             raise ModelError(f"{path} is a folder; a model file is expected here.")
-        raise ModelError(f"{path}: no such model file; check the path.")
+        raise ModelError(f"{path}: no such model file or folder; check the path.")
     with path.open("rb") as file:
         if (kind := kind_of_file(file.read(HEAD), path.suffix)) is not None:
             raise ModelError(f"{path} is {kind}; a .safetensors or .pth file is expected here.")

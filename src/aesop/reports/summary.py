@@ -39,9 +39,9 @@ class Comparison:
 def compare(evaluation: Evaluation, starts: Mapping[str, str]) -> list[Comparison]:
     """What to say of an evaluation, the most telling comparison first; empty where there is nothing to compare.
 
-    The last network is compared with the model that the caller named (`evaluation.against`), with its twin and with its
-    start; with the first model where there is none of these. Other networks follow that are below their own start in
-    everything.
+    The last network, or else the last folder of SR pictures, is compared with the model that the caller named
+    (`evaluation.against`), with its twin and with its start; with the first model where there is none of these. Other
+    networks follow that are below their own start in everything.
 
     Args:
         evaluation: what was measured.
@@ -49,10 +49,10 @@ def compare(evaluation: Evaluation, starts: Mapping[str, str]) -> list[Compariso
 
     """
     against = evaluation.against or evaluation.models[0]
-    networks = [model for model in evaluation.models if model not in (BICUBIC, against)]
-    if not networks:
+    others = [model for model in evaluation.models if model not in (BICUBIC, against)]
+    if not others:
         return []
-    model = networks[-1]
+    model = ([one for one in others if one not in evaluation.given] or others)[-1]
     start = starts.get(model)
     twins = [other for other in evaluation.models if start and starts.get(other) == start and other != model]
     wanted: dict[str, Role] = {}
