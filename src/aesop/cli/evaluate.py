@@ -71,7 +71,7 @@ def evaluate(
         Option(
             metavar="NAMES",
             help="Separated by commas: psnr, ssim, lr-psnr, ae-psnr, lpips, dists, lpips-proxy, fid, patch-fid, niqe, "
-            "maniqa, musiq, clip-iqa, grid (unset, these), se, ve, ve-hr, l1, grid-hr, "
+            "maniqa, musiq, clip-iqa, grid (unset, these), ntire, se, ve, ve-hr, l1, grid-hr, "
             "spectrum, or module:Class of your own.",
         ),
     ] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from aesop.data.benchmarks import Benchmark, look_at, open_sets
@@ -11,6 +12,7 @@ from aesop.data.layouts import Folders
 from aesop.device import choose_device
 from aesop.errors import AesopError, ModelError, RunError
 from aesop.evaluation.cache import Cache, cache_file
+from aesop.evaluation.combined import combine, is_of_use, to_measure
 from aesop.evaluation.measure import Measurer, Setup, run_jobs
 from aesop.evaluation.model_names import same_model, split_title, titled_models
 from aesop.evaluation.network import find_autoencoder, find_model
@@ -99,8 +101,9 @@ def evaluate(
         _require_sr_folder(sr_folder, sets, list(networks), given.values())
 
     measurer = Measurer(Setup({m: (networks | given)[m] for m in labels}, encoder, scale, str(chosen), imports))
-    values = {one.name: BenchmarkValues(one, names, measurer.setup, kept) for one in sets}
-    jobs = [job for found in values.values() for job in found.jobs(measurer, sr_folder)]
+    values = {one.name: BenchmarkValues(one, to_measure(names, one), measurer.setup, kept) for one in sets}
+    is_wanted = partial(is_of_use, names=names, prepare=measurer.prepare)
+    jobs = [job for found in values.values() for job in found.jobs(is_wanted, sr_folder)]
     everything = sum(len(benchmark.pictures) for benchmark in sets) * len(labels)
     to_do = sum(len(job.metrics) for job in jobs)
     with progress("evaluate", everything, completed=everything - to_do, unit="pictures") as advance:
@@ -114,7 +117,7 @@ def evaluate(
         list(labels),
         list(values),
         names,
-        [result for found in values.values() for result in found.results],
+        [one for found in values.values() for one in combine(found.results, names, list(labels), found.benchmark)],
         [failure for found in values.values() for name in found.names for failure in found.failures.get(name, ())],
         versions(),
         [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,12 +57,12 @@ class BenchmarkValues:
         for result in self.results:
             self._look_up(result)
 
-    def jobs(self, measurer: Measurer, sr_folder: Path | None) -> Iterator[Job]:
-        """Yield a job for every picture of which something is missing, and can be measured here."""
+    def jobs(self, is_wanted: Callable[[str], bool], sr_folder: Path | None) -> Iterator[Job]:
+        """Yield a job for every picture that lacks a metric which `is_wanted`, or its SR picture in `sr_folder`."""
         for picture in self.benchmark.pictures:
             metrics: dict[str, list[str]] = {model: [] for model in self.setup.models}
             for result in self.results:
-                if self._lacks(result, picture.name) and measurer.prepare(result.metric) is not None:
+                if self._lacks(result, picture.name) and is_wanted(result.metric):
                     metrics[result.model].append(result.metric)
             sr = {}
             if sr_folder is not None:

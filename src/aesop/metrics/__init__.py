@@ -9,9 +9,10 @@ from aesop.errors import AesopError
 from aesop.metrics.bias_variance import HRVE, L1, SE, VE
 from aesop.metrics.fid import FID, PatchFID
 from aesop.metrics.grid import Grid, HRGrid
-from aesop.metrics.metric import Metric, MetricUnavailable, Sample, SetMeasure, SetMetric, Settings
+from aesop.metrics.metric import CombinedMetric, Metric, MetricUnavailable, Sample, SetMeasure, SetMetric, Settings
 from aesop.metrics.niqe import NIQE
 from aesop.metrics.no_reference import CLIPIQA, MANIQA, MUSIQ
+from aesop.metrics.ntire import NTIRE
 from aesop.metrics.perceptual import DISTS, LPIPS, LPIPSProxy
 from aesop.metrics.psnr import AEPSNR, LRPSNR, PSNR
 from aesop.metrics.spectrum import Spectrum
@@ -22,11 +23,14 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         PSNR(), SSIM(), LRPSNR(), AEPSNR(), SE(), VE(), HRVE(), L1(), LPIPS(), DISTS(), LPIPSProxy(), FID(), PatchFID(),
-        NIQE(), MANIQA(), MUSIQ(), CLIPIQA(), Grid(), HRGrid(), Spectrum(),
+        NIQE(), MANIQA(), MUSIQ(), CLIPIQA(), NTIRE(), Grid(), HRGrid(), Spectrum(),
     )
 }  # fmt: skip
 
-__all__ = ["METRICS", "Metric", "MetricUnavailable", "Sample", "SetMeasure", "SetMetric", "Settings", "metric_named"]
+__all__ = [
+    "METRICS", "CombinedMetric", "Metric", "MetricUnavailable", "Sample", "SetMeasure", "SetMetric", "Settings",
+    "metric_named",
+]  # fmt: skip
 
 
 def metric_named(text: str) -> Metric:

@@ -162,6 +162,16 @@ class NetworkMetric(Metric):
         return measure
 
 
+class CombinedMetric(Metric):
+    """A metric that is made of the values that others, its `parts`, have for the same picture."""
+
+    parts: ClassVar[tuple[str, ...]]  #: names of METRICS; none is of sets
+
+    def combine(self, *values: float) -> float:
+        """The value of a picture, from those of its parts in their order."""
+        raise NotImplementedError
+
+
 class SetMetric(Metric):
     """A metric of a set of pictures, such as FID: it has no value for one picture."""
 

@@ -14,7 +14,7 @@ from aesop.evaluation.tabulate import BenchmarkTable, Row, signed
 from aesop.metrics import METRICS
 
 #: What is perception and what distortion in the sense of Blau and Michaeli (2018), the first choice first.
-PERCEPTION = ("lpips", "dists", "lpips-proxy", "niqe", "clip-iqa", "maniqa", "musiq", "fid", "patch-fid")
+PERCEPTION = ("lpips", "dists", "lpips-proxy", "niqe", "clip-iqa", "maniqa", "musiq", "fid", "patch-fid", "ntire")
 DISTORTION = ("psnr", "ssim", "lr-psnr", "ae-psnr")
 
 #: Legible on light and on dark, since a plot has the same in both.
