@@ -35,7 +35,8 @@ from aesop.run import Run
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
 from evidence_crops import draw_crops
-from evidence_tables import ALPHAS, FIGURES, SCORES, write_page
+from evidence_page import FIGURES, write_page
+from evidence_tables import ALPHAS, FIDELITY, SCORES
 from real_or_fake import accuracies, pictures_of
 
 HERE = Path(__file__).parent / "evidence"
@@ -189,7 +190,7 @@ def measure_all(work: Path, benchmarks: list[Path], results_folder: Path, only: 
                 path.parent.mkdir(parents=True, exist_ok=True)
             interpolate_to_files(start, network, between)
             models = {f"{alpha:g}": path for path, alpha in between.items()}
-            results += evaluate(models, benchmarks, metrics=("psnr", *SCORES), device="cpu").results
+            results += evaluate(models, benchmarks, metrics=(*FIDELITY, *SCORES), device="cpu").results
         document = {
             "recipe": "" if name == "start" else run.recipe_file.read_text(encoding="utf-8").replace(f"{work}/", ""),
             "versions": found.versions,

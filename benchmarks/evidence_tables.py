@@ -1,4 +1,4 @@
-"""Tables and figure of docs/evidence.md, from the JSON files that `evidence.py measure` wrote."""
+"""What the study measured, and tables of it, from the JSON files that `evidence.py measure` wrote."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ import yaml
 
 from aesop.errors import AesopError
 from aesop.evaluation.intervals import mean_interval
-from aesop.files import atomic_path
 from aesop.metrics import METRICS
-from marked import fill
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAGE, FIGURES = DOCS / "evidence.md", DOCS / "images"
-LOGS = Path(__file__).parent / "evidence" / "logs"
-#: Columns of the main table, and scores at which PSNR is compared.
+#: Columns of the main table, and scores at which fidelity is compared.
 COLUMNS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "lpips-proxy", "niqe", "spectrum", "grid")
 SCORES = ("lpips-proxy", "niqe", "spectrum")
-CONTROLS = ("ldl", "lr-consistency")
+FIDELITY = ("psnr", "ssim")
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 #: Values by (metric, alpha): one for each picture of all benchmarks, in one order.
@@ -56,7 +51,7 @@ class Study:
             if document["wrong"]:
                 self.wrong.setdefault(method, {})[seed] = "; ".join(document["wrong"])
                 continue
-            between = self._values(document, ALPHAS[1:-1], name, ("psnr", *SCORES))
+            between = self._values(document, ALPHAS[1:-1], name, (*FIDELITY, *SCORES))
             self.seeds.setdefault(method, {})[seed] = self.start | between | self._values(document, (1.0,), name)
             accuracies = [value for values in document["real-or-fake"].values() for value in values]
             self.real_or_fake.setdefault(method, []).extend(accuracies)
@@ -100,7 +95,7 @@ def _number(metric: str, value: float) -> str:
     return f"{value:.{METRICS[metric].digits}f}"
 
 
-def _difference(metric: str, gaps: np.ndarray) -> str:
+def difference(metric: str, gaps: np.ndarray) -> str:
     gaps = gaps[np.isfinite(gaps)]
     interval = mean_interval(list(gaps))
     digits = METRICS[metric].digits
@@ -112,7 +107,7 @@ def _difference(metric: str, gaps: np.ndarray) -> str:
     return f"{strong}{text}{strong} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
-def _table(heads: list[str], rows: list[list[str]]) -> str:
+def table(heads: list[str], rows: list[list[str]]) -> str:
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
@@ -129,7 +124,7 @@ def means(study: Study) -> str:
         rows.append([study.titles[method] + mark, *cells, told])
     left = [method for method in study.wrong if method not in study.seeds]
     rows += [[f"{study.titles[m]}: {'; '.join(study.wrong[m].values())}", *[""] * len(COLUMNS), ""] for m in left]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def differences(study: Study, control: str) -> str:
@@ -139,85 +134,49 @@ def differences(study: Study, control: str) -> str:
     for method in study.methods:
         if method != control:
             gaps = [study.mean(method, metric) - study.mean(control, metric) for metric in COLUMNS]
-            cells = [_difference(metric, gap) for metric, gap in zip(COLUMNS, gaps, strict=True)]
+            cells = [difference(metric, gap) for metric, gap in zip(COLUMNS, gaps, strict=True)]
             rows.append([study.titles[method], *cells])
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def at_equal_score(study: Study, control: str) -> str:
-    """PSNR of each method less the control's, at that alpha where its perceptual score is the control's own."""
-    heads = [f"PSNR less {study.titles[control]}", *(f"at its {METRICS[score].title}" for score in SCORES)]
+    """PSNR and SSIM of each method less the control's, where both have one mean perceptual score."""
+    heads = [f"less {study.titles[control]}", *(f"at an equal {METRICS[score].title}" for score in SCORES)]
     rows = []
     for method in study.methods:
-        if method == control:
-            continue
-        cells = []
-        for score in SCORES:
-            gaps = []
-            for seed, values in study.seeds[method].items():
-                theirs = study.seeds[control].get(seed)
-                found = None if theirs is None else _psnr_where(values, score, float(np.nanmean(theirs[score, 1.0])))
-                if found is not None and theirs is not None:
-                    gaps.append(found - theirs["psnr", 1.0])
-            cells.append(_difference("psnr", np.mean(gaps, axis=0)) if gaps else "not reached")
-        rows.append([study.titles[method], *cells])
-    return _table(heads, rows)
+        if method != control:
+            cells = []
+            for score in SCORES:
+                gaps = {metric: gap_at_score(study, method, control, metric, score) for metric in FIDELITY}
+                found = [f"{METRICS[m].title} {difference(m, gap)}" for m, gap in gaps.items() if gap is not None]
+                cells.append("<br>".join(found) or "not reached")
+            rows.append([study.titles[method], *cells])
+    return table(heads, rows)
 
 
-def _psnr_where(values: Values, score: str, wanted: float) -> np.ndarray | None:
-    """PSNR of every picture at the first alpha where the mean score is `wanted`, between alphas in a straight line."""
+def gap_at_score(study: Study, method: str, control: str, metric: str, score: str) -> np.ndarray | None:
+    """A fidelity metric of each picture less the control's at the best mean score that both have; mean over seeds.
+
+    A network has it at some alpha between the fidelity network and its perceptual network; None where one does not in
+    one of the seeds that both have.
+    """
+    gaps = []
+    for seed in study.seeds[method].keys() & study.seeds[control].keys():
+        both = study.seeds[method][seed], study.seeds[control][seed]
+        wanted = max(float(np.nanmean(values[score, 1.0])) for values in both)
+        ours, theirs = (_where(values, metric, score, wanted) for values in both)
+        if ours is None or theirs is None:
+            return None
+        gaps.append(ours - theirs)
+    return np.mean(gaps, axis=0) if gaps else None
+
+
+def _where(values: Values, metric: str, score: str, wanted: float) -> np.ndarray | None:
+    """A metric of every picture at the first alpha where the mean score is `wanted`; linear between alphas."""
     curve = [float(np.nanmean(values[score, alpha])) for alpha in ALPHAS]
     for i in range(len(ALPHAS) - 1):
         low, high = curve[i], curve[i + 1]
         if low != high and min(low, high) <= wanted <= max(low, high):
             part = (wanted - low) / (high - low)
-            return (1 - part) * values["psnr", ALPHAS[i]] + part * values["psnr", ALPHAS[i + 1]]
+            return (1 - part) * values[metric, ALPHAS[i]] + part * values[metric, ALPHAS[i + 1]]
     return None
-
-
-def autoencoders(logs: Path) -> str:
-    """What each auto-encoder keeps, from the validation lines of its training's log, at some iterations."""
-    heads = ["auto-encoder", "iterations", "AE(HR), dB", "less G(LR)", "E(HR) from LR, dB"]
-    rows = []
-    for file in sorted(logs.glob("ae-*.jsonl")):
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        for line in lines:
-            if line is lines[-1] or line["iteration"] in (500, 1000, 2000):
-                gain = f"{line['ae_psnr'] - line['fidelity_psnr']:+.2f}"
-                values = (f"{line['ae_psnr']:.2f}", gain, f"{line['bottleneck_psnr']:.1f}")
-                rows.append([file.stem.removeprefix("ae-"), str(line["iteration"]), *values])
-    return _table(heads, rows)
-
-
-def draw(study: Study, path: Path) -> None:
-    """PSNR against each perceptual score, one line a method from the fidelity network to its perceptual network."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 4), layout="constrained")
-    axes = figure.subplots(1, len(SCORES))
-    for score, plot in zip(SCORES, axes, strict=True):
-        for method in study.methods:
-            x, y = ([float(np.nanmean(study.mean(method, m, alpha))) for alpha in ALPHAS] for m in (score, "psnr"))
-            plot.plot(x, y, marker="o", markersize=3, label=study.titles[method])
-        plot.set_xlabel(f"{METRICS[score].title} (less is better)")
-        plot.grid(alpha=0.3)
-    axes[0].set_ylabel("PSNR, dB")
-    axes[-1].legend(fontsize=7)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
-
-
-def write_page(folders: Mapping[str, Path], titles: Mapping[str, str]) -> None:
-    """Put the tables of every preset's folder of results between their marks in docs/evidence.md; draw the figures."""
-    tables = {}
-    for preset, folder in folders.items():
-        study = Study(folder, titles)
-        tables[f"{preset}: means"] = means(study)
-        for control in CONTROLS:
-            if control in study.seeds:
-                tables[f"{preset}: against {control}"] = differences(study, control)
-                tables[f"{preset}: equal {control}"] = at_equal_score(study, control)
-        if any((LOGS / preset).glob("ae-*.jsonl")):
-            tables[f"{preset}: auto-encoders"] = autoencoders(LOGS / preset)
-        draw(study, FIGURES / f"evidence-{preset}.png")
-    fill(PAGE, tables)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+import evidence_page
 import evidence_tables as tables
 from aesop.errors import AesopError
+from evidence_claims import agreed, claims, verdict
 from real_or_fake import accuracies
 
 TITLES = {"ldl": "LDL", "aesop": "AESOP"}
@@ -49,9 +51,9 @@ def test_differences_and_psnr_at_an_equal_score(folder: Path) -> None:
     row = tables.differences(study, "ldl").splitlines()[-1]
     assert row.startswith("| AESOP | **-0.200** (-0.200 to -0.200) |")
     # AESOP has LDL's score half-way, where it has lost 0.6 dB and LDL 1.
-    assert "| **+0.400** (+0.400 to +0.400) |" in tables.at_equal_score(study, "ldl").splitlines()[-1]
-    # LDL never has AESOP's score.
-    assert "not reached" in tables.at_equal_score(study, "aesop").splitlines()[-1]
+    assert "| PSNR **+0.400** (+0.400 to +0.400)<br>SSIM" in tables.at_equal_score(study, "ldl").splitlines()[-1]
+    # LDL never has AESOP's score, so both are compared at LDL's again.
+    assert "| PSNR **-0.400** (-0.400 to -0.400)<br>SSIM" in tables.at_equal_score(study, "aesop").splitlines()[-1]
     means = tables.means(study).splitlines()
     assert means[2].startswith("| fidelity network | 32.500 |")
     assert means[-1].startswith("| AESOP | 31.300 |")
@@ -103,20 +105,43 @@ def test_classifiers_tell_noise_from_shading_and_cannot_tell_like_from_like() ->
 def test_the_page_is_filled_and_a_second_call_changes_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logs, page, images = tmp_path / "logs/box", tmp_path / "page.md", tmp_path / "images"
+    logs, path, images = tmp_path / "logs/box", tmp_path / "page.md", tmp_path / "images"
     logs.mkdir(parents=True)
     images.mkdir()
     kept = {"fidelity_psnr": 28.0, "bottleneck_psnr": 44.0}
     lines = [{"iteration": 250 * k, "ae_psnr": 28.0 + k, **kept} for k in range(1, 4)]
     (logs / "ae-c.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    names = ("means", "against ldl", "equal ldl", "auto-encoders")
-    page.write_text("text\n" + "\n".join(f"<!-- box: {name} -->\n<!-- end -->" for name in names) + "\nmore\n")
-    for name, value in (("PAGE", page), ("FIGURES", images), ("LOGS", tmp_path / "logs")):
-        monkeypatch.setattr(tables, name, value)
-    tables.write_page({"box": folder}, TITLES)
-    first = page.read_text(), (images / "evidence-box.png").read_bytes()
+    names = ("means", "claims", "against ldl", "equal ldl", "auto-encoders")
+    path.write_text("text\n" + "\n".join(f"<!-- box: {name} -->\n<!-- end -->" for name in names) + "\nmore\n")
+    for name, value in (("PAGE", path), ("FIGURES", images), ("LOGS", tmp_path / "logs")):
+        monkeypatch.setattr(evidence_page, name, value)
+    evidence_page.write_page({"box": folder}, TITLES)
+    first = path.read_text(), (images / "evidence-box.png").read_bytes()
     assert "| c | 500 | 30.00 | +2.00 | 44.0 |\n| c | 750 | 31.00 | +3.00 | 44.0 |" in first[0]
     assert first[0].startswith("text\n")
     assert first[0].endswith("\nmore\n")
-    tables.write_page({"box": folder}, TITLES)
-    assert (page.read_text(), (images / "evidence-box.png").read_bytes()) == first
+    evidence_page.write_page({"box": folder}, TITLES)
+    assert (path.read_text(), (images / "evidence-box.png").read_bytes()) == first
+
+
+@pytest.mark.parametrize(
+    ("signs", "judged"),
+    [
+        ((1, 1, 0), "holds"), ((1, 1, 1), "holds"), ((1, 1, -1), "cannot be told"), ((1, 0, 0), "cannot be told"),
+        ((-1, -1, 0), "does not hold"), ((-1, -1, 1), "cannot be told"), ((0, 0, 0), "cannot be told"),
+    ],
+)  # fmt: skip
+def test_verdicts_need_two_scores_and_no_contradiction(signs: tuple[int, ...], judged: str) -> None:
+    assert verdict(signs) == judged
+
+
+def test_fidelity_metrics_that_contradict_each_other_tell_nothing() -> None:
+    assert [agreed(signs) for signs in ((1, 0), (1, 1), (1, -1), (0, 0), (-1, 0))] == [1, 1, 0, 0, -1]
+
+
+def test_claims_are_judged_from_the_results(folder: Path) -> None:
+    rows = claims(tables.Study(folder, TITLES | {"low-pass": "low-pass", "pixel-1": "pixel 1"})).splitlines()
+    assert rows[2].startswith("| More fidelity than 0.01 pixel")
+    assert "PSNR **+0.400** (+0.400 to +0.400)" in rows[2]
+    assert rows[2].endswith("| holds |")
+    assert rows[3].endswith("| low-pass: no sound training | not measured |")

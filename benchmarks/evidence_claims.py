@@ -1,0 +1,93 @@
+"""The claims of docs/evidence.md and their verdicts, by the rule of evidence/protocol.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aesop.evaluation.intervals import mean_interval
+from aesop.metrics import METRICS
+from evidence_tables import FIDELITY, SCORES, Study, difference, gap_at_score, table
+
+#: Claims of better fidelity at an equal perceptual score: what the paper says with its numbers, and who against whom.
+BETTER = (
+    ("More fidelity than 0.01 pixel at no perceptual loss (table 3, DIV2K: PSNR 29.079 against 28.819, DISTS 0.0518 "
+     "against 0.0526)", "aesop", "ldl"),
+    ("A low-pass filter before the pixel loss is worse than none (table 5, DIV2K: PSNR 28.75 against 28.82, LPIPS "
+     "0.1005 against 0.0999)", "ldl", "low-pass"),
+    ("(c) is better than (a) (table 3: PSNR 29.079 against 29.060, DISTS 0.0518 against 0.0521)", "aesop", "aesop-a"),
+    ("(a) is better than (b) in DISTS (table 3: 0.0521 against 0.0526; PSNR 29.060 against 29.150)",
+     "aesop-a", "aesop-b"),
+    ("A weaker auto-encoder is still better than 0.01 pixel (table 5, DIV2K: PSNR 28.97 against 28.82, LPIPS 0.0982 "
+     "against 0.0999)", "aesop-compact", "ldl"),
+    ("More fidelity than LR consistency at no perceptual loss (not in the paper)", "aesop", "lr-consistency"),
+)  # fmt: skip
+
+
+def claims(study: Study) -> str:
+    """Each claim, what was measured, and the verdict."""
+    rows = []
+    for claim, method, control in BETTER:
+        rows.append([claim, *_better(study, method, control)])
+    rows.append(["A strong pixel loss blurs (figure 3): its perceptual scores are worse", *_blurs(study)])
+    for claim, metric in (
+        ("LR-PSNR rises over LDL's (table 4, Set14 and BSD100: +1.3 and +2.1 dB)", "lr-psnr"),
+        ("AE-PSNR rises over LDL's (table 4, Set14 and BSD100: +0.6 and +0.6 dB), by another auto-encoder", "ae-psnr"),
+    ):
+        rows.append([claim, *_rises(study, metric)])
+    return table(["claim", "measured here", "verdict"], rows)
+
+
+def _missing(study: Study, *methods: str) -> list[str] | None:
+    missing = [study.titles.get(method, method) for method in methods if method not in study.seeds]
+    return [f"{' and '.join(missing)}: no sound training", "not measured"] if missing else None
+
+
+def _better(study: Study, method: str, control: str) -> list[str]:
+    """Fidelity of a method less a control's, at an equal score of each kind."""
+    if missing := _missing(study, method, control):
+        return missing
+    cells, signs = [], []
+    for score in SCORES:
+        gaps = {metric: gap_at_score(study, method, control, metric, score) for metric in FIDELITY}
+        found = {metric: gap for metric, gap in gaps.items() if gap is not None}
+        values = ", ".join(f"{METRICS[metric].title} {difference(metric, gap)}" for metric, gap in found.items())
+        cells.append(f"at an equal {METRICS[score].title}: {values or 'not reached'}")
+        signs.append(agreed([sign(gap) for gap in found.values()]))
+    return ["<br>".join(cells), verdict(signs)]
+
+
+def _blurs(study: Study) -> list[str]:
+    if missing := _missing(study, "pixel-1", "ldl"):
+        return missing
+    gaps = {score: study.mean("pixel-1", score) - study.mean("ldl", score) for score in SCORES}
+    cells = [f"{METRICS[score].title} {difference(score, gap)}" for score, gap in gaps.items()]
+    return ["pixel 1 less LDL: " + ", ".join(cells), verdict([sign(gap) for gap in gaps.values()])]
+
+
+def _rises(study: Study, metric: str) -> list[str]:
+    if missing := _missing(study, "aesop", "ldl"):
+        return missing
+    gap = study.mean("aesop", metric) - study.mean("ldl", metric)
+    words = {1: "holds", 0: "cannot be told", -1: "does not hold"}
+    return [f"{METRICS[metric].title} {difference(metric, gap)}", words[sign(gap)]]
+
+
+def sign(gaps: np.ndarray) -> int:
+    """Return 1 or -1 where the 95 % interval of the mean is off 0, else 0."""
+    interval = mean_interval(list(gaps[np.isfinite(gaps)]))
+    return 0 if interval is None or interval[0] <= 0 <= interval[1] else int(np.sign(np.nanmean(gaps)))
+
+
+def agreed(signs: Sequence[int]) -> int:
+    """Return the sign of those that are not 0, and 0 where they contradict each other or there is none."""
+    told = {value for value in signs if value}
+    return told.pop() if len(told) == 1 else 0
+
+
+def verdict(signs: Sequence[int]) -> str:
+    """Judge a claim by the signs at three scores: two for it and none against it, or the reverse."""
+    if signs.count(1) >= 2 and -1 not in signs:
+        return "holds"
+    return "does not hold" if signs.count(-1) >= 2 and 1 not in signs else "cannot be told"

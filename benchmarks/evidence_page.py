@@ -1,0 +1,69 @@
+"""docs/evidence.md: its tables and the figure of curves, from the results and logs of every preset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from aesop.files import atomic_path
+from aesop.metrics import METRICS
+from evidence_claims import claims
+from evidence_tables import ALPHAS, SCORES, Study, at_equal_score, differences, means, table
+from marked import fill
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, FIGURES = DOCS / "evidence.md", DOCS / "images"
+LOGS = Path(__file__).parent / "evidence" / "logs"
+CONTROLS = ("ldl", "lr-consistency")
+
+
+def autoencoders(logs: Path) -> str:
+    """What each auto-encoder keeps, from the validation lines of its training's log, at some iterations."""
+    heads = ["auto-encoder", "iterations", "AE(HR), dB", "less G(LR)", "E(HR) from LR, dB"]
+    rows = []
+    for file in sorted(logs.glob("ae-*.jsonl")):
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for line in lines:
+            if line is lines[-1] or line["iteration"] in (500, 1000, 2000):
+                gain = f"{line['ae_psnr'] - line['fidelity_psnr']:+.2f}"
+                values = (f"{line['ae_psnr']:.2f}", gain, f"{line['bottleneck_psnr']:.1f}")
+                rows.append([file.stem.removeprefix("ae-"), str(line["iteration"]), *values])
+    return table(heads, rows)
+
+
+def draw(study: Study, path: Path) -> None:
+    """PSNR against each perceptual score, one line a method from the fidelity network to its perceptual network."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    axes = figure.subplots(1, len(SCORES))
+    for score, plot in zip(SCORES, axes, strict=True):
+        for method in study.methods:
+            x, y = ([float(np.nanmean(study.mean(method, m, alpha))) for alpha in ALPHAS] for m in (score, "psnr"))
+            plot.plot(x, y, marker="o", markersize=3, label=study.titles[method])
+        plot.set_xlabel(f"{METRICS[score].title} (less is better)")
+        plot.grid(alpha=0.3)
+    axes[0].set_ylabel("PSNR, dB")
+    axes[-1].legend(fontsize=7)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+
+def write_page(folders: Mapping[str, Path], titles: Mapping[str, str]) -> None:
+    """Put the tables of every preset's folder of results between their marks in docs/evidence.md; draw the figures."""
+    tables = {}
+    for preset, folder in folders.items():
+        study = Study(folder, titles)
+        tables[f"{preset}: means"] = means(study)
+        tables[f"{preset}: claims"] = claims(study)
+        for control in CONTROLS:
+            if control in study.seeds:
+                tables[f"{preset}: against {control}"] = differences(study, control)
+                tables[f"{preset}: equal {control}"] = at_equal_score(study, control)
+        if any((LOGS / preset).glob("ae-*.jsonl")):
+            tables[f"{preset}: auto-encoders"] = autoencoders(LOGS / preset)
+        draw(study, FIGURES / f"evidence-{preset}.png")
+    fill(PAGE, tables)
