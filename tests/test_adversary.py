@@ -47,7 +47,8 @@ def test_a_regulariser_joins_the_discriminators_loss_and_never_the_generators(ga
     adversary = Adversary(Fabric(accelerator="cpu", devices=1), network, config.adversarial_loss, config)
     opposed = adversary.loss(sr, hr)
     opposed.backward(inputs=[sr], retain_graph=True)
-    learned = adversary.learn()["discriminator"]
+    learned = adversary.backward()["discriminator"]
+    adversary.optimizer.step()
 
     fake_image = sr.detach().clone().requires_grad_()
     real, fake = (reference.scale * reference.conv(image) for image in (hr, fake_image))

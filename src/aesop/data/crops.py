@@ -42,6 +42,10 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         lr, hr = self.__getitems__([k])
         return lr[0], hr[0]
 
+    def picture(self, k: int) -> str:
+        """The name of the picture that crop number `k` is of."""
+        return self.data.entries[_draw(self.seed, k)[0] % len(self.data)].name
+
     def __getitems__(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
         """A batch at once: uint8, (N, 3, h, w) and (N, 3, H, W)."""
         scale, small = self.data.scale, self.crop // self.data.scale

@@ -21,7 +21,7 @@ class Adversary:
         self.discriminator, self.optimizer = fabric.setup(self.network, adam(self.network.parameters(), config))
 
     def loss(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Return the generator's loss; `learn` uses the same logits and their graphs.
+        """Return the generator's loss; `backward` uses the same logits and their graphs.
 
         Real and fake never share a batch, for the sake of batch norm.
         """
@@ -30,15 +30,13 @@ class Adversary:
         self.fake = _logits(self.discriminator(sr, *routing))
         return self.gan.generator(self.real.values, self.fake.values)
 
-    def learn(self) -> dict[str, Tensor]:
-        """Take one step of D; return its loss, the regulariser of a D that has one included, and its mean logits."""
+    def backward(self) -> dict[str, Tensor]:
+        """Leave D's gradient; return its loss, the regulariser of a D that has one included, and its mean logits."""
         loss = self.gan.discriminator(self.real.values, self.fake.values)
         for logits in (self.real, self.fake):
             if logits.regulariser is not None:
                 loss = loss + logits.regulariser
         self.fabric.backward(loss, inputs=list(self.network.parameters()))
-        self.optimizer.step()
-        self.optimizer.zero_grad()
         means = [logits.values.detach().mean() for logits in (self.real, self.fake)]
         del self.real, self.fake  # and their graphs
         return {"discriminator": loss.detach(), "logit_real": means[0], "logit_fake": means[1]}

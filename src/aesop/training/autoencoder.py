@@ -50,13 +50,12 @@ class AutoEncoderStage(Stage[AutoEncoder]):
         self.fidelity = fidelity and place(fidelity, self.fabric).requires_grad_(False).eval()
         self.fidelity_psnr: float | None = None
 
-    def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Take one iteration."""
+    def gradients(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """Leave the gradients of a batch."""
         bottleneck, output = self.trained.bottleneck_and_output(hr)
         lr_loss = F.l1_loss(bottleneck, lr)  # eq. 4
         hr_loss = F.l1_loss(output, hr)  # eq. 5
         self.fabric.backward(self.lr_weight * lr_loss + self.hr_weight * hr_loss)
-        self._descend()
         return {"lr": lr_loss.detach(), "hr": hr_loss.detach()}
 
     @torch.no_grad()

@@ -26,10 +26,9 @@ class FidelityStage(Stage[nn.Module]):
         super().__init__(generator, config or FidelityConfig(), fabric)
         self.sharpen = sharpen
 
-    def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Take one iteration."""
+    def gradients(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """Leave the gradients of a batch."""
         target = hr if self.sharpen is None else self.sharpen(hr)
         loss = F.l1_loss(self.trained(lr), target)
         self.fabric.backward(loss)
-        self._descend()
         return {"pixel": loss.detach()}

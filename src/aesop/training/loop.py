@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -17,12 +18,16 @@ from aesop.errors import Interrupted, RunError
 from aesop.files import write_atomically
 from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
-from aesop.run import StageFolder
+from aesop.run import STAGES, Run, StageFolder
 from aesop.training.checkpoint import resume, save_checkpoint
 from aesop.training.recipe import StageConfig
 from aesop.training.stage import WAITS, Pairs, Say, Stage
+from aesop.training.tally import Tally
 
 Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
+
+#: After so many skipped iterations in a row training has diverged.
+MOST_SKIPPED = 10
 
 
 def learning_rate(config: StageConfig, iteration: int, iterations: int) -> float:
@@ -42,16 +47,18 @@ def train_stage(
     metadata: dict[str, object],
     caught: Sequence[int],
     say: Say,
+    pictures: Callable[[int], Sequence[str]] = lambda _: (),
 ) -> dict[str, float]:
     """Train `stage` to the end, from its checkpoint if there is one; return its last validation.
 
     `batches(first, last)` yields the (LR, HR) batches, in [0, 1], of iterations first to last-1, the same ones however
-    often training was resumed. `caught` receives the signals that ask to stop. Raises Interrupted after one, with a
-    checkpoint written; RunError if a loss is no longer finite, or files cannot be written.
+    often training was resumed; `pictures` names those of iteration 1, 2, ... `caught` receives the signals that ask to
+    stop. Raises Interrupted after one, with a checkpoint written; RunError if training has diverged, or files cannot be
+    written.
     """
     fabric, config = stage.fabric, stage.config
     done, kept = resume(stage, files, say)
-    losses = _Losses(**kept)
+    tally = Tally(**kept)
 
     def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
         write_state(path, stage.result.state_dict(), {**metadata, "iteration": iteration, "measured": measured})
@@ -64,30 +71,45 @@ def train_stage(
                 for group in optimizer.param_groups:
                     waits = iteration <= group.get(WAITS, 0)
                     group["lr"] = 0.0 if waits else learning_rate(config, iteration - 1, iterations)
-            losses.add(stage.step(lr, hr))
-            if iteration % config.log_every == 0 or iteration == iterations:
-                means = losses.means()
-                losses = _Losses()
-                _require_finite(means, stage.name, iteration, files)
-                log(iteration, "loss", means)
-                advance(note=" ".join(f"{name} {value:.4g}" for name, value in means.items()))
-            else:
-                advance()
-            if iteration % config.validate_every == 0 or iteration == iterations:
-                if first:
-                    measured = stage.validate(pairs)
-                    log(iteration, "validation", measured)
-                    export(files.snapshot(iteration), iteration, measured)
-                fabric.barrier()
+            tally.add(iteration, stage.step(lr, hr), stage.skipped)
             # Many processes agree to stop only now and then: asking each other means waiting for the device.
             asked = fabric.world_size == 1 or iteration % 10 == 0
             stop = _anyone(fabric, max(caught, default=0)) if asked else 0
-            if iteration % config.checkpoint_every == 0 or iteration == iterations or stop:
+            logs, validates, saves = (
+                iteration % every == 0 or iteration == iterations
+                for every in (config.log_every, config.validate_every, config.checkpoint_every)
+            )
+            if logs or saves or stop or fabric.device.type == "cpu":  # where looking costs nothing
+                for number, why in tally.skipped():
+                    of = f" ({', '.join(dict.fromkeys(pictures(number)))})"
+                    say(f"{stage.name}: iteration {number} was skipped: {why}{of}")
+                    log(number, "skipped", {"why": why})
+                    if tally.streak == MOST_SKIPPED:
+                        raise _diverged(files, f"{why} in iteration {number}, as in the {MOST_SKIPPED - 1} before it")
+            note = ""
+            if logs:
+                if means := tally.means():
+                    log(iteration, "loss", means)
+                note = " ".join(f"{name} {value:.4g}" for name, value in means.items())
+                tally = Tally(streak=tally.streak)
+            advance(note=note)
+            if validates:
+                if first:
+                    measured = stage.validate(pairs)
+                if _anyone(fabric, any(map(math.isnan, measured.values()))):
+                    raise _diverged(files, f"the network's output is nan after iteration {iteration}")
+                if first:
+                    log(iteration, "validation", measured)
+                    export(files.snapshot(iteration), iteration, measured)
+                fabric.barrier()
+            # In the middle of skipped iterations the checkpoint before is the better one.
+            if (saves and not tally.streak) or iteration == iterations or stop:
                 # Finite only if every weight is.
                 total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()
-                _require_finite(losses.means() | {"the network": float(total)}, stage.name, iteration, files)
+                if not total.isfinite():
+                    raise _diverged(files, f"the network became {float(total)} before iteration {iteration}")
                 if first:
-                    save_checkpoint(stage, files, iteration, {"count": losses.count, "sums": losses.sums})
+                    save_checkpoint(stage, files, iteration, tally.state())
                 fabric.barrier()
             if stop and iteration < iterations:
                 raise Interrupted(stop, iteration)
@@ -107,36 +129,19 @@ def _anyone(fabric: Fabric, signum: int) -> int:
     return int(fabric.all_reduce(heard, reduce_op="max").item())  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _require_finite(values: dict[str, float], stage: str, iteration: int, files: StageFolder) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise RunError(
-                f"{stage}: {name} became {value} near iteration {iteration}; train into a new run folder with a lower "
-                f"{stage}.learning_rate or other loss weights (earlier networks: {files.snapshot(0).parent})."
-            )
-
-
-class _Losses:
-    """Sums of scalars since the last log line, which stay on the device until somebody looks."""
-
-    def __init__(self, count: int = 0, sums: dict[str, Tensor] | None = None) -> None:
-        self.count = count
-        self.sums = sums or {}
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        """Add an iteration's."""
-        self.count += 1
-        self.sums = {name: self.sums[name] + value if self.sums else value for name, value in losses.items()}
-
-    def means(self) -> dict[str, float]:
-        """Return the means over iterations."""
-        if not self.sums:
-            return {}
-        return dict(zip(self.sums, torch.stack([*self.sums.values()]).div(self.count).tolist(), strict=True))
+def _diverged(files: StageFolder, what: str) -> RunError:
+    """Say how to go on after `what`, and how to keep the stages that are finished."""
+    name, run = files.folder.name, Run(files.folder.parent)
+    networks = {other: run.stage(other).network for other in STAGES if other != name}
+    kept = " ".join(f"{other}.weights={network}" for other, network in networks.items() if network.is_file())
+    return RunError(
+        f"{name}: {what}; train into a new run folder with a lower {name}.learning_rate or other loss weights"
+        f"{f', keeping what is finished by {kept}' if kept else ''} (earlier networks: {files.snapshot(0).parent})."
+    )
 
 
 @contextmanager
-def _logging(files: StageFolder, done: int, active: bool) -> Iterator[Callable[[int, str, dict[str, float]], None]]:
+def _logging(files: StageFolder, done: int, active: bool) -> Iterator[Callable[[int, str, Mapping[str, Any]], None]]:
     """Yield what logs a stage's numbers, as lines of JSON and for TensorBoard; those after `done` are dropped."""
     if not active:
         yield lambda *_: None
@@ -149,11 +154,12 @@ def _logging(files: StageFolder, done: int, active: bool) -> Iterator[Callable[[
     board = TensorBoardLogger(files.board.parent, name="", version=files.board.name, purge_step=done + 1)
     started = time.monotonic()
 
-    def log(iteration: int, kind: str, values: dict[str, float]) -> None:
+    def log(iteration: int, kind: str, values: Mapping[str, Any]) -> None:
         line = {"iteration": iteration, "kind": kind, "seconds": round(time.monotonic() - started, 3), **values}
         with files.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        board.log_metrics({f"{kind}/{name}": value for name, value in values.items()}, step=iteration)
+        numbers = {name: value for name, value in values.items() if isinstance(value, float)}
+        board.log_metrics({f"{kind}/{name}": value for name, value in numbers.items()}, step=iteration)
 
     try:
         yield log

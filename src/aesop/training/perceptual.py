@@ -59,8 +59,8 @@ class PerceptualStage(Stage[nn.Module]):
             Term("adversarial", w_adv, lambda sr, y: self.adversaries[""].loss(sr, y.hr), keeps_graph=True),
         ]
 
-    def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Take one iteration of all networks."""
+    def gradients(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """Leave the gradients of a batch in all networks."""
         batch = Batch(lr, hr, hr if self.sharpen is None else self.sharpen(hr), self.result)
         output = self._upscale(lr)
         sr = output.detach().requires_grad_()
@@ -70,9 +70,8 @@ class PerceptualStage(Stage[nn.Module]):
             if term.weight:
                 losses[term.name] = self._add_gradient(term, sr, batch)
         losses |= self._carry_on(output, sr.grad, batch)
-        self._descend()
         for prefix, adversary in self.adversaries.items():
-            losses |= {f"{prefix}{name}": value for name, value in adversary.learn().items()}
+            losses |= {f"{prefix}{name}": value for name, value in adversary.backward().items()}
         return losses
 
     def _add_gradient(self, term: Term, sr: Tensor, batch: Batch) -> Tensor:

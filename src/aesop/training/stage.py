@@ -56,25 +56,67 @@ class Stage(Generic[Network]):
         self.optimizers: list[Optimizer] = [self.optimizer]
         #: All that the next step depends on.
         self.parts: dict[str, Any] = {"network": network, "ema": self.result, "optimizer": self.optimizer}
+        #: Whether the last step was: a scalar on the device.
+        self.skipped = torch.tensor(False, device=self.fabric.device)
+        self._moved: list[Tensor] | None = None
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Take one iteration on a batch, (N, 3, h, w) and (N, 3, H, W) in [0, 1]; return its losses, detached."""
+        """Take one iteration on a batch, (N, 3, h, w) and (N, 3, H, W) in [0, 1]; return its losses, detached.
+
+        Where one of them, or a gradient, is not finite, `skipped` becomes true, and no network, optimizer or average is
+        changed. Nobody has to wait for the device: it is there that this is decided.
+        """
+        before = [(buffer, buffer.clone()) for buffer in self._statistics()]
+        losses = self.gradients(lr, hr)
+        self.skipped = self._not_finite(losses)
+        for optimizer in self.optimizers:
+            fused: Any = getattr(optimizer, "optimizer", optimizer)  # in Fabric's wrapper
+            fused.found_inf = self.skipped.float()  # fused Adam leaves everything as it is where this is 1
+            # That of Apple's devices does not look at it.
+            if self.fabric.device.type != "mps" or not self.skipped:
+                optimizer.step()
+            optimizer.zero_grad()
+        if self._moved is None:
+            self._moved = [buffer for buffer, was in before if not torch.equal(buffer, was)]
+        for buffer, was in before:
+            buffer.copy_(torch.where(self.skipped, was, buffer))
+        self.update_result()
+        return losses
+
+    def gradients(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """Leave the gradients of a batch in all networks; return its losses, detached."""
         raise NotImplementedError
 
     def validate(self, pairs: Pairs) -> dict[str, float]:
         """Measure the result on held-out pictures: its PSNR."""
         return {"psnr": validation_psnr(self.result, pairs)}
 
-    def _descend(self) -> None:
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.update_result()
+    def _statistics(self) -> list[Tensor]:
+        """Return the buffers that a batch changes, such as batch norm's; all of them before the first has shown."""
+        networks = [part for name, part in self.parts.items() if isinstance(part, nn.Module) and name != "ema"]
+        return [buffer for network in networks for buffer in network.buffers()] if self._moved is None else self._moved
+
+    @torch.no_grad()
+    def _not_finite(self, losses: dict[str, Tensor]) -> Tensor:
+        """Tell, by a scalar on the device, whether any loss or gradient of any process is not finite."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        gradients = [each.grad for group in groups for each in group["params"] if each.grad is not None]
+        norms = torch._foreach_norm(gradients)  # pyright: ignore[reportPrivateImportUsage]
+        numbers = [value.float() for value in (*losses.values(), *norms)]
+        found = ~torch.stack(numbers).isfinite().all()
+        if self.fabric.world_size == 1:
+            return found
+        return self.fabric.all_reduce(found.float(), reduce_op="max") > 0  # pyright: ignore[reportOperatorIssue]
 
     @torch.no_grad()
     def update_result(self) -> None:
-        """Draw the average towards the network: w <- decay * w + (1 - decay) * w_network; copy the buffers."""
+        """Draw the average towards the network: w <- decay * w + (1 - decay) * w_network; copy the buffers.
+
+        After a skipped step, nothing is changed.
+        """
+        weight = (1 - self.config.ema) * ~self.skipped
         for own, new in zip(self.result.parameters(), self.network.parameters(), strict=True):
-            own.lerp_(new, 1 - self.config.ema)
+            own.lerp_(new, weight)
         for own, new in zip(self.result.buffers(), self.network.buffers(), strict=True):
             own.copy_(new)
 

@@ -189,6 +189,10 @@ def _train_one(
             # The same degradation of an iteration however often training was resumed.
             yield (lr, hr) if degradation is None else degradation(hr, seed=_hashed(seed, iteration, rank))
 
+    def names(iteration: int) -> list[str]:
+        batch = config.batch * fabric.world_size  # of all processes
+        return [crops.picture(k) for k in range((iteration - 1) * batch, iteration * batch)]
+
     metadata: dict[str, object] = {
         "stage": name,
         "recipe": recipe.model_dump(mode="json"),
@@ -197,7 +201,7 @@ def _train_one(
     }
     pairs = [(fabric.to_device(lr), fabric.to_device(hr)) for lr, hr in held_out]
     files = run.stage(name)
-    measured = train_stage(stage, recipe.iterations(name), stream, pairs, files, metadata, caught, say)
+    measured = train_stage(stage, recipe.iterations(name), stream, pairs, files, metadata, caught, say, names)
     if fabric.is_global_zero:
         summary = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
         if isinstance(config, AutoEncoderConfig):
