@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from aesop.autoencoder import AutoEncoder
+from aesop.data.pictures import to_float, to_planes
 from aesop.errors import RunError
+from aesop.metrics.psnr import psnr
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_metadata, read_state
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
+from aesop.training.fidelity import shortfall
 from aesop.training.recipe_files import load_recipe
 from aesop.training.record import run_recipe
-from helpers import synthetic_pictures
+from helpers import synthetic_picture, synthetic_pictures
 from tiny_training import OUTPUTS, TINY, command, run_tiny, same_files
 
 
@@ -51,6 +57,48 @@ def test_an_autoencoder_is_worth_what_it_keeps_beyond_lr():
     assert "keeps 1.99 dB more of HR than LR allows" in verdict({"ae_psnr": 30.68, "fidelity_psnr": 28.69})
     for useless in (28.70, 26.0):
         assert "learned nothing beyond LR" in verdict({"ae_psnr": useless, "fidelity_psnr": 28.69})
+
+
+def test_a_fidelity_network_worse_than_bicubic_is_told_when_its_stage_ends(photos: Path, tmp_path: Path):
+    said = run_tiny(photos, tmp_path / "run", "steps=2")
+    (fidelity,) = (number for number, line in enumerate(said) if line.startswith("fidelity: psnr"))
+    told = re.search(r"psnr (\S+) dB: worse than bicubic upscaling \((\S+) dB\), so it has diverged", said[fidelity])
+    assert told is not None
+    assert float(told[1]) < float(told[2])
+    assert fidelity < min(number for number, line in enumerate(said) if line.startswith("autoencoder"))
+    hr = synthetic_picture(64, 64, 3)
+    lr = np.asarray(Image.fromarray(hr).resize((16, 16), Image.Resampling.BICUBIC))
+    upscaled = np.asarray(Image.fromarray(lr).resize((64, 64), Image.Resampling.BICUBIC))
+    pair, other = ((to_float(to_planes(one))[None], to_float(to_planes(hr))[None]) for one in (lr, upscaled))
+    expected = psnr(other[0], pair[1], 4).item()
+    assert shortfall(expected + 0.1, [pair]) is None
+    assert f"({expected:.1f}" in str(shortfall(expected - 0.1, [pair]))
+
+
+def test_the_best_snapshot_is_told_where_it_is_not_the_last(photos: Path, tmp_path: Path):
+    rates = ["fidelity.learning_rate=0.01", "fidelity.validate_every=1", "fidelity.iterations=12"]
+    (line,) = (
+        line for line in run_tiny(photos, tmp_path / "run", *rates, "autoencoder=null", "perceptual=null")
+        if line.startswith("fidelity: psnr")
+    )  # fmt: skip
+    log = Run(tmp_path / "run").stage("fidelity").read_log()
+    values = {line["iteration"]: line["psnr"] for line in log if line["kind"] == "validation"}
+    best = max(values, key=lambda iteration: values[iteration])
+    assert (best == 12) == ("(best:" not in line)
+    assert best == 12 or f"(best: {values[best]:.2f} dB, {tmp_path}/run/fidelity/snapshots/{best:08d}." in line
+
+
+def test_a_collapsed_discriminator_is_told_once(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("aesop.training.perceptual.COLLAPSED", 100)
+    monkeypatch.setattr("aesop.training.perceptual.COLLAPSED_LINES", 2)
+    for iterations, expected in ((2, 0), (6, 1), (8, 0)):
+        said = run_tiny(photos, tmp_path / "run", f"perceptual.iterations={iterations}")
+        told = [line for line in said if "discriminator's loss has been below 100 since iteration 2" in line]
+        assert len(told) == expected
+    log = Run(tmp_path / "run").stage("perceptual").read_log()
+    assert [line["iteration"] for line in log if line["kind"] == "warning"] == [4]
+    monkeypatch.setattr("aesop.training.perceptual.COLLAPSED", 0.02)
+    assert not any("has been below" in line for line in run_tiny(photos, tmp_path / "sound"))
 
 
 @pytest.mark.parametrize("computes", [True, False])

@@ -6,8 +6,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aesop.data.bicubic import resize
 from aesop.training.recipe import FidelityConfig
-from aesop.training.stage import Sharpen, Stage
+from aesop.training.stage import Pairs, Sharpen, Stage, validation_psnr
 
 
 class FidelityStage(Stage[nn.Module]):
@@ -32,3 +33,15 @@ class FidelityStage(Stage[nn.Module]):
         loss = F.l1_loss(self.trained(lr), target)
         self.fabric.backward(loss)
         return {"pixel": loss.detach()}
+
+
+def shortfall(psnr: float, pairs: Pairs) -> str | None:
+    """Say that a network of this PSNR is worse than bicubic upscaling, where it is: nothing should build on it."""
+    scale = pairs[0][1].shape[-1] // pairs[0][0].shape[-1]
+    bicubic = validation_psnr(lambda lr: resize(lr, scale), [(lr.cpu(), hr.cpu()) for lr, hr in pairs])
+    if psnr >= bicubic:
+        return None
+    return (
+        f"worse than bicubic upscaling ({bicubic:.2f} dB), so it has diverged, or has just begun: train it longer, or "
+        "into a new run folder with a lower fidelity.learning_rate, before other stages build on it"
+    )

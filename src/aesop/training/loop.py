@@ -92,6 +92,9 @@ def train_stage(
                     log(iteration, "loss", means)
                 note = " ".join(f"{name} {value:.4g}" for name, value in means.items())
                 tally = Tally(streak=tally.streak)
+                if first and (warning := stage.warning(files.read_log())):
+                    say(f"{stage.name}: iteration {iteration}: {warning}")
+                    log(iteration, "warning", {"why": warning})
             advance(note=note)
             if validates:
                 if first:

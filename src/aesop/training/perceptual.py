@@ -24,6 +24,9 @@ from aesop.training.adversary import Adversary
 from aesop.training.recipe import PerceptualConfig
 from aesop.training.stage import Sharpen, Stage, place
 
+#: A discriminator whose loss stays below this in so many log lines in a row has won: its game is over.
+COLLAPSED, COLLAPSED_LINES = 0.02, 10
+
 
 class PerceptualStage(Stage[nn.Module]):
     """Train `generator`, which starts as the fidelity network, against `discriminator`.
@@ -73,6 +76,19 @@ class PerceptualStage(Stage[nn.Module]):
         for prefix, adversary in self.adversaries.items():
             losses |= {f"{prefix}{name}": value for name, value in adversary.backward().items()}
         return losses
+
+    def warning(self, log: list[dict[str, Any]]) -> str | None:
+        """Say once that a discriminator's loss has been next to nothing for long."""
+        told = any(line["kind"] == "warning" for line in log)
+        lines = [line for line in log if line["kind"] == "loss"][-COLLAPSED_LINES:]
+        for name in (f"{prefix}discriminator" for prefix in self.adversaries):
+            if not told and len(lines) == COLLAPSED_LINES and all(line.get(name, 1) < COLLAPSED for line in lines):
+                return (
+                    f"the {name}'s loss has been below {COLLAPSED} since iteration {lines[0]['iteration']}: it tells "
+                    "SR from HR without effort, and the generator learns little from it; consider a weaker "
+                    "perceptual.discriminator or a lower perceptual.learning_rate"
+                )
+        return None
 
     def _add_gradient(self, term: Term, sr: Tensor, batch: Batch) -> Tensor:
         """Add the gradient of a weighted term to that of `sr`, free the graph, return the plain loss."""

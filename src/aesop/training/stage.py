@@ -91,6 +91,10 @@ class Stage(Generic[Network]):
         """Measure the result on held-out pictures: its PSNR."""
         return {"psnr": validation_psnr(self.result, pairs)}
 
+    def warning(self, log: list[dict[str, Any]]) -> str | None:  # noqa: ARG002
+        """Say what its user should know about how training goes, by the lines logged so far, or None."""
+        return None
+
     def _statistics(self) -> list[Tensor]:
         """Return the buffers that a batch changes, such as batch norm's; all of them before the first has shown."""
         networks = [part for name, part in self.parts.items() if isinstance(part, nn.Module) and name != "ema"]
@@ -137,7 +141,7 @@ def adam(parameters: Any, config: StageConfig) -> Adam:
 
 
 @torch.no_grad()
-def validation_psnr(generator: nn.Module, pairs: Pairs) -> float:
+def validation_psnr(generator: Callable[[Tensor], Tensor], pairs: Pairs) -> float:
     """Mean PSNR of `generator` over held-out pairs, in dB."""
     values = [psnr(generator(lr), hr, hr.shape[-1] // lr.shape[-1]).item() for lr, hr in pairs]
     return sum(values) / len(values)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric, seed_everything
@@ -28,6 +29,7 @@ from aesop.files import os_errors_explained
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
 from aesop.training.build import build_stage, check_weights
+from aesop.training.fidelity import shortfall
 from aesop.training.interruption import caught_signals
 from aesop.training.loop import train_stage
 from aesop.training.recipe import AutoEncoderConfig, Recipe
@@ -206,6 +208,13 @@ def _train_one(
         summary = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
         if isinstance(config, AutoEncoderConfig):
             summary = f"{summary}: {verdict(measured)}"
+        elif name == "fidelity":
+            validations = [line for line in files.read_log() if line["kind"] == "validation"]
+            best: dict[str, Any] = max(validations, key=lambda line: line["psnr"], default=dict(measured))
+            if best["psnr"] > measured["psnr"]:
+                summary += f" (best: {best['psnr']:.2f} dB, {files.snapshot(best['iteration'])})"
+            if problem := shortfall(measured["psnr"], pairs):
+                summary = f"{summary}: {problem}"
         say(f"{name}: {summary}; {files.network}{_peak_memory(fabric.device)}")
 
 
