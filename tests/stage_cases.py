@@ -21,11 +21,11 @@ from aesop.networks.discriminators.vgg import VGGDiscriminator
 from aesop.networks.features import FrozenFeatures
 from aesop.networks.generators import SRVGGConfig
 from aesop.networks.spsr import SPSRNet
+from aesop.training.fabric import ddp
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import PerceptualConfig
 from aesop.training.recipe_files import load_recipe
 from aesop.training.spsr import SPSRStage
-from aesop.training.train import ddp
 from sections import perceptual_of
 
 SCALE, CROP, RATE, DECAY, STEPS = 2, 16, 0.01, 0.9, 3

@@ -56,3 +56,33 @@ def test_no_two_public_classes_have_one_name():
             if inspect.isclass(found) and found.__module__ == module.__name__ and not name.startswith("_"):
                 homes[name].append(module.__name__)
     assert {name: where for name, where in homes.items() if len(where) > 1} == {}
+
+
+WITHOUT_TRAIN = """
+import sys
+for name in ("lightning_fabric", "tensorboard"):
+    sys.modules[name] = None  # as if they were not installed
+"""
+
+
+def test_without_the_extra_train_all_else_works():
+    script = f"""{WITHOUT_TRAIN}
+import torch, aesop
+sr = torch.rand(1, 3, 32, 32, requires_grad=True)
+aesop.AESOPLoss.pretrained()(sr, torch.rand(1, 3, 32, 32)).backward()
+print(aesop.load_generator("clean-x4").scale, len(aesop.recipe_names()) > 30, aesop.evaluate, aesop.report)
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert said.stdout.startswith("4 True"), said.stderr
+
+
+def test_training_names_the_extra_that_it_needs(tmp_path: Path):
+    command = ["train", "laptop", "--data", ".", "--run", str(tmp_path / "r")]
+    script = f"{WITHOUT_TRAIN}sys.argv[1:] = {command!r}\nfrom aesop.cli import main; main()"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.strip().endswith(
+        "Training needs packages that are not installed; run: pip install 'aesop-sr[train]'"
+    )
+    assert len(said.stderr.splitlines()) == 1
+    assert not (tmp_path / "r").exists()

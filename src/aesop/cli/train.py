@@ -45,8 +45,7 @@ def train(
     if pictures is None or (hr is None) != (lr is None) or (hr is not None) == (data is not None):
         raise DataError("Name the pictures: either --data DIR, or --hr DIR and --lr DIR.")
     loaded = load_recipe(recipe, overrides or [])
-    from lightning_fabric.utilities.rank_zero import rank_zero_only
-
+    from aesop.training.fabric import rank_zero_only
     from aesop.training.train import train as run_training
 
     run_training(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from aesop.reports.plots import chart
-from aesop.training.autoencoder import verdict
 
 #: A stage's log, as `aesop.run.StageFolder.read_log` returns it.
 Log = Sequence[Mapping[str, Any]]
@@ -18,7 +17,8 @@ Log = Sequence[Mapping[str, Any]]
 class TrainingSection:
     """The logs of a training with several perceptual networks, by the names that these have in the evaluation.
 
-    `facts` are names and texts, `commands` what to do next and the command that does it.
+    Stages that were not trained have empty logs; `kept` is then what a validation of the auto-encoder measures. `facts`
+    are names and texts, `commands` what to do next and the command that does it.
     """
 
     fidelity: Log
@@ -26,11 +26,14 @@ class TrainingSection:
     perceptual: Mapping[str, Log]
     facts: Sequence[tuple[str, str]] = ()
     commands: Sequence[tuple[str, str]] = ()
+    kept: Mapping[str, float] | None = None
 
     @property
     def measured(self) -> Mapping[str, Any]:
         """The last validation of the auto-encoder, and `verdict`: what it means for the AESOP loss."""
-        last = [line for line in self.autoencoder if line["kind"] == "validation"][-1]
+        from aesop.training.autoencoder import verdict  # an evaluation's report needs nothing of the extra `train`
+
+        last = self.kept or [line for line in self.autoencoder if line["kind"] == "validation"][-1]
         return {**last, "verdict": verdict(last)}
 
     def charts(self, colours: Mapping[str, int]) -> list[dict[str, Any]]:

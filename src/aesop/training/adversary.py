@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from aesop.networks.discriminators import Logits
+from aesop.training.fabric import Fabric
 from aesop.training.recipe import AdversarialLossConfig, StageConfig
 from aesop.training.stage import adam, place
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.autoencoder import AutoEncoder
 from aesop.metrics.psnr import psnr
+from aesop.training.fabric import Fabric
 from aesop.training.recipe import AutoEncoderConfig
 from aesop.training.stage import Pairs, Stage, place, validation_psnr
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from aesop.autoencoder import AutoEncoder, initialise_as_downscaler
@@ -21,6 +20,7 @@ from aesop.networks.rrdb import RRDBNet
 from aesop.networks.upconv import Reheaded
 from aesop.run import Run
 from aesop.training.autoencoder import AutoEncoderStage
+from aesop.training.fabric import Fabric
 from aesop.training.fidelity import FidelityStage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import AutoEncoderConfig, PerceptualConfig, Recipe

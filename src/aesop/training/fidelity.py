@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.data.bicubic import resize
+from aesop.training.fabric import Fabric
 from aesop.training.recipe import FidelityConfig
 from aesop.training.stage import Pairs, Sharpen, Stage, validation_psnr
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from aesop.errors import Interrupted, RunError
@@ -20,6 +19,7 @@ from aesop.networks.state_dicts import write_state
 from aesop.progress import progress
 from aesop.run import STAGES, Run, StageFolder
 from aesop.training.checkpoint import resume, save_checkpoint
+from aesop.training.fabric import Fabric, TensorBoardLogger
 from aesop.training.recipe import StageConfig
 from aesop.training.stage import WAITS, Pairs, Say, Stage
 from aesop.training.tally import Tally
@@ -149,8 +149,6 @@ def _logging(files: StageFolder, done: int, active: bool) -> Iterator[Callable[[
     if not active:
         yield lambda *_: None
         return
-    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
-
     files.folder.mkdir(parents=True, exist_ok=True)
     kept = [line for line in files.read_log() if line["iteration"] <= done]
     write_atomically(files.log, "".join(f"{json.dumps(line)}\n" for line in kept))

@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesop.losses.term import Batch, Term
 from aesop.training.adversary import Adversary
+from aesop.training.fabric import Fabric
 from aesop.training.recipe import PerceptualConfig
 from aesop.training.stage import Sharpen, Stage, place
 

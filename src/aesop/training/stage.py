@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from aesop.metrics.psnr import psnr
+from aesop.training.fabric import Fabric
 from aesop.training.recipe import StageConfig
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -13,22 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric, seed_everything
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from aesop.data.crops import Crops, batches
 from aesop.data.pictures import to_float, to_planes
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
-from aesop.device import choose_device, computes_bfloat16
+from aesop.device import computes_bfloat16
 from aesop.errors import DataError, RunError
 from aesop.files import os_errors_explained
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
 from aesop.training.build import build_stage, check_weights
+from aesop.training.fabric import Fabric, fabric_of, rank_zero_only, seed_everything
 from aesop.training.fidelity import shortfall
 from aesop.training.interruption import caught_signals
 from aesop.training.loop import train_stage
@@ -90,7 +85,7 @@ def train(
     folder, say = Run(run), rank_zero_only(say)
     check_weights(recipe)
     check_recipe_of(folder, recipe)
-    fabric = _fabric(device, devices, nodes, recipe)
+    fabric = fabric_of(device, devices, nodes, recipe)
     with folder.locked() if fabric.is_global_zero else nullcontext():
         held_out, store, lr = (None if folder is None else Path(folder) for folder in (validation, store, lr))
         pictures = training_data(recipe, Path(data), held_out, store, say, lr)
@@ -222,33 +217,6 @@ def _hashed(*numbers: int) -> int:
     """Return 32 bits that depend on all of `numbers`."""
     text = " ".join(map(str, numbers)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "little")
-
-
-def _fabric(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
-    if nodes > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & os.environ.keys():
-        raise RunError(f"--nodes {nodes}: start the command on each machine by torchrun or SLURM.")
-    kind, _, index = (choose_device().type if device == "auto" else device).partition(":")
-    try:
-        return Fabric(
-            accelerator=kind,
-            devices=[int(index)] if index else devices,
-            num_nodes=nodes,
-            precision=recipe.precision,
-            strategy=ddp() if devices * nodes > 1 else "auto",
-        )
-    except (ValueError, RuntimeError) as error:
-        raise RunError(f"--device {device} --devices {devices}: not available ({error}); choose others.") from error
-
-
-def ddp() -> DDPStrategy:
-    """One process a device; batch norm's statistics stay each process's own.
-
-    Broadcasting them between D's two passes would overwrite what the first pass keeps for its gradient.
-    """
-    backend = None if torch.cuda.is_available() else "gloo"
-    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters:
-        return DDPStrategy(process_group_backend=backend, forward_sync_buffers=False)
-    return DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
 
 
 def _peak_memory(device: torch.device) -> str:
