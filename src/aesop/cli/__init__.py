@@ -92,7 +92,12 @@ for _command, *_commands in (
         "aesop upscale photos/ --model runs/first --output upscaled/",
         "aesop upscale scan.tif --model 4x.pth --width 4000 --name '{stem}_large'",
     ),
-    (models.models, "aesop models"),
+    (
+        models.models,
+        "aesop models",
+        "aesop models --search photo --scale 4",
+        "aesop models --get 4x-UltraSharp && aesop upscale holiday.jpg --model 4x-UltraSharp",
+    ),
     (
         export.export,
         "aesop export runs/first --to onnx",

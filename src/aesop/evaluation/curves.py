@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from aesop.box import resolved
 from aesop.errors import AesopError, ModelError
 from aesop.evaluation.model_names import BICUBIC, short_names, split_pair, split_title
 from aesop.evaluation.results import Evaluation, Note
@@ -65,7 +66,7 @@ def find_curves(given: Sequence[str], folder: Path, alphas: Sequence[float] = AL
         elif (pair := split_pair(text)) is not None:
             title = title or " to ".join(short_names(pair).values())
             models = between(*pair, folder, str(number), alphas)
-        elif text == BICUBIC or Path(text).exists():
+        elif text == BICUBIC or resolved(text).exists():
             models = {"": text}
         else:
             raise AesopError(f"{text}: is neither a run folder, nor a model file, nor A:B with two of them.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from aesop.box import resolved
 from aesop.errors import AesopError
 from aesop.files import printable
 from aesop.run import GENERATOR
@@ -57,7 +58,7 @@ def split_title(text: str) -> tuple[str, str]:
 
 def split_pair(text: str) -> tuple[Path, Path] | None:
     """Split `A:B` where both are there; None for anything else. A path may hold colons itself."""
-    splits = [(Path(text[:i]), Path(text[i + 1 :])) for i, character in enumerate(text) if character == ":"]
+    splits = [(resolved(text[:i]), resolved(text[i + 1 :])) for i, character in enumerate(text) if character == ":"]
     return next((pair for pair in splits if all(path.exists() for path in pair)), None)
 
 

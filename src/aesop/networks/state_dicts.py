@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from aesop.box import resolved
+from aesop.box import SUFFIXES, resolved
 from aesop.errors import ModelError
 from aesop.files import atomic_path, explained
 from aesop.networks.kinds import HEAD, kind_of_archive, kind_of_file, kind_of_object
@@ -49,7 +49,7 @@ class WeightsFile:
 
     @classmethod
     def read(cls, path: Path | str, in_run: Callable[[Run], Path] | None = None) -> WeightsFile:
-        """Read a file, that of a run folder which `in_run` names, or a model in the box by its name.
+        """Read a file, that of a run folder which `in_run` names, or one of `aesop models` by its name.
 
         Raises ModelError if it is missing, unreadable, damaged, no model, quantised or would have to run code to load.
         """
@@ -158,7 +158,9 @@ def _read(path: Path) -> bytes:
     if not path.is_file():
         if path.is_dir():
             raise ModelError(f"{path} is a folder; a model file is expected here.")
-        raise ModelError(f"{path}: no such model file or folder; check the path.")
+        mend = f"check the path, or fetch a model of that name from OpenModelDB: aesop models --get {path}"
+        named = path.name == str(path) and path.suffix.lower() not in SUFFIXES
+        raise ModelError(f"{path}: no such model file or folder; {mend if named else 'check the path.'}")
     with path.open("rb") as file:
         if (kind := kind_of_file(file.read(HEAD), path.suffix)) is not None:
             raise ModelError(f"{path} is {kind}; a .safetensors or .pth file is expected here.")
