@@ -40,7 +40,7 @@ CHECKED = {
     "method.md": [],
     "systems.md": ["shell", "shell"],
     "training.md": ["synopsis", "recipe", "run folder", "python"],
-    "upscaling.md": ["synopsis"],
+    "upscaling.md": ["synopsis", "synopsis"],
 }
 
 

@@ -177,7 +177,7 @@ def test_hostile_names_reach_neither_the_disk_nor_the_terminal(site: Site, tmp_p
     listed = run("models", "--search", "")
     assert [line.split()[0] for line in listed.splitlines()] == ["4x-Loud", "4x-Repeats"]
     assert all(line.isprintable() for line in listed.splitlines())
-    assert "no model of that name" in refused("models", "--get", "../x")
+    assert "has no model '../x'" in refused("models", "--get", "../x")
     assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and "cache" not in path.parts] == []
     assert "licence MIT]0;x free, by Ann, Bob;" in run("models", "--get", "4x-Loud")
 

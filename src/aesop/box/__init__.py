@@ -27,7 +27,8 @@ def fetched_folder() -> Path:
 
 def fetched() -> dict[str, Path]:
     """The files of the models that were fetched, by name."""
-    return {file.stem: file for suffix in SUFFIXES for file in sorted(fetched_folder().glob(f"*{suffix}"))}
+    files = sorted(file for file in fetched_folder().glob("*") if file.suffix in SUFFIXES)
+    return {file.stem: file for file in files}
 
 
 def resolved(model: Path | str) -> Path:

@@ -18,7 +18,9 @@ Argument = partial(typer.Argument, readable=False)
 Option = partial(typer.Option, readable=False)
 
 RecipeName = Annotated[str, Argument(metavar="RECIPE", help="Name of a recipe (see `aesop recipes`) or a .yaml file.")]
-Models = Annotated[list[str], Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder or a model file.")]
+Models = Annotated[
+    list[str], Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder, a model file or one of `aesop models`.")
+]
 Scale = Annotated[int | None, Option(min=2, metavar="N", help="Where no network tells it; unset, 4.")]
 BenchmarksFolder = Annotated[
     Path | None, Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")

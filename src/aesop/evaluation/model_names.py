@@ -63,7 +63,7 @@ def split_pair(text: str) -> tuple[Path, Path] | None:
 
 
 def _parts(model: str) -> tuple[str, ...]:
-    return (BICUBIC,) if model == BICUBIC else Path(model).resolve().parts
+    return (BICUBIC,) if model == BICUBIC else resolved(model).resolve().parts
 
 
 def _bare(model: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from aesop.box import resolved
 from aesop.errors import AesopError, ModelError
 from aesop.files import atomic_path, require_writable
 from aesop.networks.loading import LoadedGenerator, load_generator
@@ -99,7 +100,7 @@ def compare(run: Callable[[Tensor], Tensor], model: nn.Module) -> float:
 
 
 def _name(model: Path) -> str:
-    return model.resolve().name if model.is_dir() else model.stem
+    return model.resolve().name if model.is_dir() else resolved(model).stem
 
 
 def _in_torch(model: nn.Module) -> Callable[[Tensor], Tensor]:
