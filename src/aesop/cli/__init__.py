@@ -96,7 +96,7 @@ for _command, *_commands in (
         models.models,
         "aesop models",
         "aesop models --search photo --scale 4",
-        "aesop models --get 4x-Nomos8kSC && aesop upscale holiday.jpg --model 4x-Nomos8kSC",
+        "aesop models --get 4x-Nomos8kSC",
     ),
     (
         export.export,

@@ -18,11 +18,12 @@ def models(
         str | None, Option(metavar="NAME", help="Fetch this model from OpenModelDB, after showing its licence.")
     ] = None,
 ) -> None:
-    """List the models that are here: those in the box, then those fetched before.
+    """List models by name; find and fetch more of them.
 
-    A name does wherever a model file is wanted. The card says what a model was trained on, its licences and limits.
-    --search and --get ask OpenModelDB (openmodeldb.info), nothing else does; they need the extra `openmodeldb`. What
-    they fetch lies in $AESOP_CACHE/openmodeldb, or ~/.cache/aesop/openmodeldb. Mind each model's licence.
+    Lists those in the box, then those fetched before. A name does wherever a model file is wanted. The card says what a
+    model was trained on, its licences and limits. --search and --get, and nothing else, ask OpenModelDB
+    (openmodeldb.info); they need the extra `openmodeldb`. Downloads lie in $AESOP_CACHE/openmodeldb, or
+    ~/.cache/aesop/openmodeldb. Mind each model's licence.
     """
     if get is not None and (search, scale) != (None, None):
         raise AesopError("--get: fetches one model by its name; leave out --search and --scale.")
