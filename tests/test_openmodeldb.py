@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -205,6 +206,6 @@ def test_options_that_do_not_go_together_are_refused():
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(__import__("sys").modules, "openmodeldb", None)
+    monkeypatch.setitem(sys.modules, "openmodeldb", None)
     with pytest.raises(MissingExtraError, match=r"aesop-sr\[openmodeldb\]"):
         run("models", "--search", "x")
