@@ -81,8 +81,8 @@ def train_stage(
             )
             if logs or saves or stop or fabric.device.type == "cpu":  # where looking costs nothing
                 for number, why in tally.skipped():
-                    of = f" ({', '.join(dict.fromkeys(pictures(number)))})"
-                    say(f"{stage.name}: iteration {number} was skipped: {why}{of}")
+                    batch = ", ".join(dict.fromkeys(pictures(number)))
+                    say(f"{stage.name}: iteration {number} was skipped: {why}{f' ({batch})' if batch else ''}")
                     log(number, "skipped", {"why": why})
                     if tally.streak == MOST_SKIPPED:
                         raise _diverged(files, f"{why} in iteration {number}, as in the {MOST_SKIPPED - 1} before it")
@@ -105,7 +105,7 @@ def train_stage(
                     log(iteration, "validation", measured)
                     export(files.snapshot(iteration), iteration, measured)
                 fabric.barrier()
-            # In the middle of skipped iterations the checkpoint before is the better one.
+            # Amid skipped iterations the checkpoint before is the better one, as long as there is a choice.
             if (saves and not tally.streak) or iteration == iterations or stop:
                 # Finite only if every weight is.
                 total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()
