@@ -85,10 +85,12 @@ def test_config_a_is_the_fidelity_network_on_bicubic_lr(tmp_path: Path, scale: i
     assert isinstance(loss, AESOPLoss)
     _, hr = batch(recipe)
     with torch.no_grad():
-        assert torch.equal(loss.autoencoder(hr), fidelity_of(tmp_path)(resize(hr, 1 / scale)))
+        before, expected = loss.autoencoder(hr), fidelity_of(tmp_path)(resize(hr, 1 / scale))
+    # Two layouts in memory: on some processors their convolutions are rounded in two ways.
+    torch.testing.assert_close(before, expected, atol=1e-5, rtol=0)
     stage.step(*batch(recipe))  # the generator moves, its copy in the decoder's place does not
     with torch.no_grad():
-        assert torch.equal(loss.autoencoder(hr), fidelity_of(tmp_path)(resize(hr, 1 / scale)))
+        assert torch.equal(loss.autoencoder(hr), before)
 
 
 @pytest.mark.parametrize("scale", SCALES)

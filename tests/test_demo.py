@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from aesop.box import models
 from aesop.data.pictures import find_pictures, read_picture, write_picture
 from aesop.demos.demo import METRICS as MEASURED
 from aesop.demos.demo import PACKAGES, PIXEL, QUICK, demo, seconds
@@ -24,6 +25,8 @@ from aesop.metrics import METRICS
 from aesop.training.recipe_files import load_recipe
 from helpers import synthetic_picture, synthetic_pictures
 from sections import perceptual_of
+
+MODELS = ("aesop", "pixel")
 
 
 def ignore(line: str) -> None:
@@ -121,11 +124,13 @@ def test_a_wrong_override_or_a_missing_package_is_said_at_once(tmp_path: Path, m
 
 @pytest.mark.long
 @pytest.mark.skipif(not all(find_spec(package) for package in PACKAGES), reason="the extra demo is missing")
-def test_from_pictures_to_a_report(tmp_path: Path):
+@pytest.mark.parametrize("from_box", [False, True])
+def test_from_pictures_to_a_report(tmp_path: Path, from_box: bool):
     mine, run = tmp_path / "it's <mine>: #1", tmp_path / "a: demo #1"
     synthetic_pictures(mine, 10, 128)
     environment = {**os.environ, "HOME": str(tmp_path / "home")}
     command = [sys.executable, "-m", "aesop", "demo", "--quick", "--device", "cpu", "--photos", mine, "--run", run]
+    command += ["--from-box"] * from_box
     first = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert first.returncode == 0, first.stderr
     assert first.stdout.splitlines()[-1] == str(run / "report.html")
@@ -146,18 +151,19 @@ def test_from_pictures_to_a_report(tmp_path: Path):
         assert path.stem in page
 
     # The twins start from one network and do not end as one.
+    start = models()["clean-x4"] if from_box else run / "aesop/fidelity/generator.safetensors"
     fidelity, aesop, pixel = (
-        load_file(run / name / "generator.safetensors")
-        for name in ("aesop/fidelity", "aesop/perceptual", "pixel/perceptual")
+        load_file(file) for file in (start, *(run / f"{name}/perceptual/generator.safetensors" for name in MODELS))
     )
     assert all(any(not torch.equal(a[key], b[key]) for key in a) for a, b in ((fidelity, aesop), (aesop, pixel)))
+    assert "more of HR than LR allows" in page or "learned nothing beyond LR" in page
     record = load_recipe(str(run / "pixel/recipe.yaml"))
-    assert record.fidelity.weights == run / "aesop/fidelity/generator.safetensors"
+    assert record.fidelity.weights == start
     assert perceptual_of(record).fidelity_loss.type == PIXEL
 
     # A second call trains nothing.
     before = (run / "aesop/perceptual/generator.safetensors").stat().st_mtime_ns
     said: list[str] = []
-    demo(run, mine, overrides=QUICK, device="cpu", say=said.append)
+    demo(run, mine, from_box=from_box, overrides=QUICK, device="cpu", say=said.append)
     assert (run / "aesop/perceptual/generator.safetensors").stat().st_mtime_ns == before
     assert not any("about" in line for line in said)

