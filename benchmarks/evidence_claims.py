@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from aesop.evaluation.intervals import mean_interval
 from aesop.metrics import METRICS
-from evidence_tables import FIDELITY, SCORES, Study, difference, gap_at_score, table
+from evidence_tables import FIDELITY, SCORES, Study, difference, gaps_at_score, sign, table
 
 #: Claims of better fidelity at an equal perceptual score: what the paper says with its numbers, and who against whom.
 BETTER = (
@@ -41,7 +38,7 @@ def claims(study: Study) -> str:
 
 def _missing(study: Study, *methods: str) -> list[str] | None:
     missing = [study.titles.get(method, method) for method in methods if method not in study.seeds]
-    return [f"{' and '.join(missing)}: no sound training", "not measured"] if missing else None
+    return [f"{' and '.join(missing)}: not trained yet", "not measured"] if missing else None
 
 
 def _better(study: Study, method: str, control: str) -> list[str]:
@@ -50,8 +47,8 @@ def _better(study: Study, method: str, control: str) -> list[str]:
         return missing
     cells, signs = [], []
     for score in SCORES:
-        gaps = {metric: gap_at_score(study, method, control, metric, score) for metric in FIDELITY}
-        found = {metric: gap for metric, gap in gaps.items() if gap is not None}
+        gaps = {metric: gaps_at_score(study, method, control, metric, score) for metric in FIDELITY}
+        found = {metric: gap for metric, gap in gaps.items() if gap}
         values = ", ".join(f"{METRICS[metric].title} {difference(metric, gap)}" for metric, gap in found.items())
         cells.append(f"at an equal {METRICS[score].title}: {values or 'not reached'}")
         signs.append(agreed([sign(gap) for gap in found.values()]))
@@ -61,7 +58,7 @@ def _better(study: Study, method: str, control: str) -> list[str]:
 def _blurs(study: Study) -> list[str]:
     if missing := _missing(study, "pixel-1", "ldl"):
         return missing
-    gaps = {score: study.mean("pixel-1", score) - study.mean("ldl", score) for score in SCORES}
+    gaps = {score: study.gaps("pixel-1", "ldl", score) for score in SCORES}
     cells = [f"{METRICS[score].title} {difference(score, gap)}" for score, gap in gaps.items()]
     return ["pixel 1 less LDL: " + ", ".join(cells), verdict([sign(gap) for gap in gaps.values()])]
 
@@ -69,15 +66,9 @@ def _blurs(study: Study) -> list[str]:
 def _rises(study: Study, metric: str) -> list[str]:
     if missing := _missing(study, "aesop", "ldl"):
         return missing
-    gap = study.mean("aesop", metric) - study.mean("ldl", metric)
+    gap = study.gaps("aesop", "ldl", metric)
     words = {1: "holds", 0: "cannot be told", -1: "does not hold"}
     return [f"{METRICS[metric].title} {difference(metric, gap)}", words[sign(gap)]]
-
-
-def sign(gaps: np.ndarray) -> int:
-    """Return 1 or -1 where the 95 % interval of the mean is off 0, else 0."""
-    interval = mean_interval(list(gaps[np.isfinite(gaps)]))
-    return 0 if interval is None or interval[0] <= 0 <= interval[1] else int(np.sign(np.nanmean(gaps)))
 
 
 def agreed(signs: Sequence[int]) -> int:

@@ -22,6 +22,8 @@ ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 #: Values by (metric, alpha): one for each picture of all benchmarks, in one order.
 Values = dict[tuple[str, float], np.ndarray]
+#: Differences picture by picture, one array for each seed.
+Gaps = list[np.ndarray]
 
 
 class Study:
@@ -69,6 +71,11 @@ class Study:
                 found[metric, alpha] = np.array([values[key] for key in self.pictures], float)
         return found
 
+    def gaps(self, method: str, control: str, metric: str) -> Gaps:
+        """Values of every picture less the control's, for each seed that both have."""
+        ours, theirs = self.seeds[method], self.seeds[control]
+        return [ours[seed][metric, 1.0] - theirs[seed][metric, 1.0] for seed in sorted(ours.keys() & theirs.keys())]
+
     def mean(self, method: str, metric: str, alpha: float = 1.0) -> np.ndarray:
         """Values of every picture, the mean over the seeds."""
         return np.mean([values[metric, alpha] for values in self.seeds[method].values()], axis=0)
@@ -95,16 +102,38 @@ def _number(metric: str, value: float) -> str:
     return f"{value:.{METRICS[metric].digits}f}"
 
 
-def difference(metric: str, gaps: np.ndarray) -> str:
-    gaps = gaps[np.isfinite(gaps)]
-    interval = mean_interval(list(gaps))
-    digits = METRICS[metric].digits
-    text = f"{gaps.mean():+.{digits}f}"
+def difference(metric: str, gaps: Gaps) -> str:
+    """The mean over seeds and pictures with its 95 % interval over pictures; each seed's where their signs disagree."""
+    mean, interval, digits = _mean(gaps), _interval(gaps), METRICS[metric].digits
+    text = f"{mean.mean():+.{digits}f}"
     if interval is None:
         return text
-    low, high = interval
-    strong = "" if low <= 0 <= high else "**"
-    return f"{strong}{text}{strong} ({low:+.{digits}f} to {high:+.{digits}f})"
+    strong = "**" if sign(gaps) else ""
+    text = f"{strong}{text}{strong} ({interval[0]:+.{digits}f} to {interval[1]:+.{digits}f})"
+    if _disagree(gaps):
+        text += f"; seeds {', '.join(f'{np.nanmean(gap):+.{digits}f}' for gap in gaps)}"
+    return text
+
+
+def sign(gaps: Gaps) -> int:
+    """Return 1 or -1 where the interval is off 0 and no seed says the reverse, else 0."""
+    interval = _interval(gaps)
+    if interval is None or interval[0] <= 0 <= interval[1] or _disagree(gaps):
+        return 0
+    return int(np.sign(_mean(gaps).mean()))
+
+
+def _mean(gaps: Gaps) -> np.ndarray:
+    mean = np.mean(gaps, axis=0)
+    return mean[np.isfinite(mean)]
+
+
+def _interval(gaps: Gaps) -> tuple[float, float] | None:
+    return mean_interval(list(_mean(gaps)))
+
+
+def _disagree(gaps: Gaps) -> bool:
+    return len({np.sign(np.nanmean(gap)) for gap in gaps}) > 1
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
@@ -128,15 +157,19 @@ def means(study: Study) -> str:
 
 
 def differences(study: Study, control: str) -> str:
-    """Every method less a control, picture by picture: mean and 95 % interval; bold where it excludes 0."""
+    """Every method less a control, seed by seed and picture by picture; bold where it is told from 0."""
     heads = [f"less {study.titles[control]}", *(METRICS[name].title for name in COLUMNS)]
     rows = []
     for method in study.methods:
         if method != control:
-            gaps = [study.mean(method, metric) - study.mean(control, metric) for metric in COLUMNS]
-            cells = [difference(metric, gap) for metric, gap in zip(COLUMNS, gaps, strict=True)]
-            rows.append([study.titles[method], *cells])
+            cells = [difference(metric, study.gaps(method, control, metric)) for metric in COLUMNS]
+            rows.append([f"{study.titles[method]}, {_seeds(study, method, control)}", *cells])
     return table(heads, rows)
+
+
+def _seeds(study: Study, method: str, control: str) -> str:
+    count = len(study.seeds[method].keys() & study.seeds[control].keys())
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def at_equal_score(study: Study, control: str) -> str:
@@ -147,28 +180,28 @@ def at_equal_score(study: Study, control: str) -> str:
         if method != control:
             cells = []
             for score in SCORES:
-                gaps = {metric: gap_at_score(study, method, control, metric, score) for metric in FIDELITY}
-                found = [f"{METRICS[m].title} {difference(m, gap)}" for m, gap in gaps.items() if gap is not None]
+                gaps = {metric: gaps_at_score(study, method, control, metric, score) for metric in FIDELITY}
+                found = [f"{METRICS[m].title} {difference(m, gap)}" for m, gap in gaps.items() if gap]
                 cells.append("<br>".join(found) or "not reached")
-            rows.append([study.titles[method], *cells])
+            rows.append([f"{study.titles[method]}, {_seeds(study, method, control)}", *cells])
     return table(heads, rows)
 
 
-def gap_at_score(study: Study, method: str, control: str, metric: str, score: str) -> np.ndarray | None:
-    """A fidelity metric of each picture less the control's at the best mean score that both have; mean over seeds.
+def gaps_at_score(study: Study, method: str, control: str, metric: str, score: str) -> Gaps:
+    """A fidelity metric of each picture less the control's at the best mean score that both have, for each seed.
 
-    A network has it at some alpha between the fidelity network and its perceptual network; None where one does not in
+    A network has it at some alpha between the fidelity network and its perceptual network. Empty where one does not in
     one of the seeds that both have.
     """
     gaps = []
-    for seed in study.seeds[method].keys() & study.seeds[control].keys():
+    for seed in sorted(study.seeds[method].keys() & study.seeds[control].keys()):
         both = study.seeds[method][seed], study.seeds[control][seed]
         wanted = max(float(np.nanmean(values[score, 1.0])) for values in both)
         ours, theirs = (_where(values, metric, score, wanted) for values in both)
         if ours is None or theirs is None:
-            return None
+            return []
         gaps.append(ours - theirs)
-    return np.mean(gaps, axis=0) if gaps else None
+    return gaps
 
 
 def _where(values: Values, metric: str, score: str, wanted: float) -> np.ndarray | None:

@@ -49,7 +49,7 @@ def test_differences_and_psnr_at_an_equal_score(folder: Path) -> None:
     study = tables.Study(folder, TITLES)
     assert study.methods == ["ldl", "aesop"]
     row = tables.differences(study, "ldl").splitlines()[-1]
-    assert row.startswith("| AESOP | **-0.200** (-0.200 to -0.200) |")
+    assert row.startswith("| AESOP, 2 seeds | **-0.200** (-0.200 to -0.200) |")
     # AESOP has LDL's score half-way, where it has lost 0.6 dB and LDL 1.
     assert "| PSNR **+0.400** (+0.400 to +0.400)<br>SSIM" in tables.at_equal_score(study, "ldl").splitlines()[-1]
     # LDL never has AESOP's score, so both are compared at LDL's again.
@@ -139,9 +139,21 @@ def test_fidelity_metrics_that_contradict_each_other_tell_nothing() -> None:
     assert [agreed(signs) for signs in ((1, 0), (1, 1), (1, -1), (0, 0), (-1, 0))] == [1, 1, 0, 0, -1]
 
 
+def test_seeds_that_disagree_tell_nothing_and_are_told(folder: Path) -> None:
+    write(folder, "aesop-1", result(0.5, 4.0, alphas=tables.ALPHAS[1:]))
+    study = tables.Study(folder, TITLES)
+    gaps = study.gaps("aesop", "ldl", "psnr")
+    assert tables.sign(gaps) == 0
+    assert tables.difference("psnr", gaps) == "+0.150 (+0.150 to +0.150); seeds -0.200, +0.500"
+    (folder / "aesop-1.json").unlink()  # LDL's other seed is not compared with
+    assert (
+        tables.differences(tables.Study(folder, TITLES), "ldl").splitlines()[-1].startswith("| AESOP, 1 seed | **-0.2")
+    )
+
+
 def test_claims_are_judged_from_the_results(folder: Path) -> None:
     rows = claims(tables.Study(folder, TITLES | {"low-pass": "low-pass", "pixel-1": "pixel 1"})).splitlines()
     assert rows[2].startswith("| More fidelity than 0.01 pixel")
     assert "PSNR **+0.400** (+0.400 to +0.400)" in rows[2]
     assert rows[2].endswith("| holds |")
-    assert rows[3].endswith("| low-pass: no sound training | not measured |")
+    assert rows[3].endswith("| low-pass: not trained yet | not measured |")
