@@ -117,7 +117,7 @@ def main() -> None:
             folders = {name: asked.work / "sr" / name for name in ("start", *(f"{name}-0" for name in METHODS))}
             titles = {"start": "fidelity network"} | {f"{name}-0": method.title for name, method in METHODS.items()}
             measured = {titles[name]: folder for name, folder in folders.items() if folder.is_dir()}
-            draw_crops(asked.benchmark, measured, FIGURES / f"evidence-{asked.preset}-crops.png")
+            draw_crops(asked.benchmark, measured, FIGURES / f"evidence-{asked.preset}-crops.jpg")
         else:
             measured = {preset: RESULTS / preset for preset in PRESETS if (RESULTS / preset).is_dir()}
             write_page(measured, {name: method.title for name, method in METHODS.items()})

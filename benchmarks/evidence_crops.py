@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import fill
 
+from PIL import Image
 from torch import Tensor
 
 from aesop.analysis.drawing import drawn, show
@@ -12,12 +15,13 @@ from aesop.analysis.regions import detailed_regions
 from aesop.data.benchmarks import open_benchmark
 from aesop.data.pictures import read_picture, to_float, to_planes
 from aesop.evaluation.pictures import sr_path
+from aesop.files import atomic_path
 
 #: Pictures of each benchmark: spread evenly over its list.
 COUNT = 4
 SIDE = 96
 #: Inches of a panel.
-PANEL = 1.2
+PANEL = 0.8
 
 
 def draw_crops(benchmarks: Sequence[Path], methods: Mapping[str, Path], path: Path, scale: int = 4) -> None:
@@ -31,8 +35,13 @@ def draw_crops(benchmarks: Sequence[Path], methods: Mapping[str, Path], path: Pa
             pictures = {title: sr_path(sr, benchmark.name, "1", pair.name) for title, sr in methods.items()}
             shown = {title: to_planes(read_picture(file)) for title, file in pictures.items()} | {"HR": hr}
             rows.append({title: box.cut(picture) for title, picture in shown.items()})
-    with drawn(path, PANEL * len(rows[0]), PANEL * len(rows) + 0.3) as figure:
-        panels = figure.subplots(len(rows), len(rows[0]), squeeze=False)
-        for number, (line, row) in enumerate(zip(panels, rows, strict=True)):
-            for axes, (title, crop) in zip(line, row.items(), strict=True):
-                show(axes, to_float(crop), title if number == 0 else "")
+    with TemporaryDirectory() as scratch:
+        sheet = Path(scratch, "sheet.png")
+        with drawn(sheet, PANEL * len(rows[0]), PANEL * len(rows) + 0.5) as figure:
+            panels = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+            for number, (line, row) in enumerate(zip(panels, rows, strict=True)):
+                for axes, (title, crop) in zip(line, row.items(), strict=True):
+                    show(axes, to_float(crop), fill(title, 12) if number == 0 else "")
+        # As PNG, so much texture takes several megabytes.
+        with Image.open(sheet) as image, atomic_path(path) as temporary:
+            image.convert("RGB").save(temporary, "JPEG", quality=88)
