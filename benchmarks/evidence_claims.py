@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aesop.metrics import METRICS
-from evidence_tables import FIDELITY, SCORES, Study, difference, gaps_at_score, sign, table
+from evidence_tables import FIDELITY, SCORES, Study, difference, gaps_at_score, leaning, sign, table
 
 #: Claims of better fidelity at an equal perceptual score: what the paper says with its numbers, and who against whom.
 BETTER = (
@@ -45,14 +45,15 @@ def _better(study: Study, method: str, control: str) -> list[str]:
     """Fidelity of a method less a control's, at an equal score of each kind."""
     if missing := _missing(study, method, control):
         return missing
-    cells, signs = [], []
+    cells, signs, leanings = [], [], []
     for score in SCORES:
         gaps = {metric: gaps_at_score(study, method, control, metric, score) for metric in FIDELITY}
         found = {metric: gap for metric, gap in gaps.items() if gap}
         values = ", ".join(f"{METRICS[metric].title} {difference(metric, gap)}" for metric, gap in found.items())
         cells.append(f"at an equal {METRICS[score].title}: {values or 'not reached'}")
         signs.append(agreed([sign(gap) for gap in found.values()]))
-    return ["<br>".join(cells), verdict(signs)]
+        leanings.append(agreed([leaning(gap) for gap in found.values()]))
+    return ["<br>".join(cells), verdict(signs, leanings)]
 
 
 def _blurs(study: Study) -> list[str]:
@@ -60,7 +61,10 @@ def _blurs(study: Study) -> list[str]:
         return missing
     gaps = {score: study.gaps("pixel-1", "ldl", score) for score in SCORES}
     cells = [f"{METRICS[score].title} {difference(score, gap)}" for score, gap in gaps.items()]
-    return ["pixel 1 less LDL: " + ", ".join(cells), verdict([sign(gap) for gap in gaps.values()])]
+    return [
+        "pixel 1 less LDL: " + ", ".join(cells),
+        verdict(*([told(gap) for gap in gaps.values()] for told in (sign, leaning))),
+    ]
 
 
 def _rises(study: Study, metric: str) -> list[str]:
@@ -77,8 +81,8 @@ def agreed(signs: Sequence[int]) -> int:
     return told.pop() if len(told) == 1 else 0
 
 
-def verdict(signs: Sequence[int]) -> str:
-    """Judge a claim by the signs at three scores: two for it and none against it, or the reverse."""
-    if signs.count(1) >= 2 and -1 not in signs:
+def verdict(signs: Sequence[int], leanings: Sequence[int]) -> str:
+    """Judge a claim at three scores: two signs for it and nothing that leans against it, or the reverse."""
+    if signs.count(1) >= 2 and -1 not in leanings:
         return "holds"
-    return "does not hold" if signs.count(-1) >= 2 and 1 not in signs else "cannot be told"
+    return "does not hold" if signs.count(-1) >= 2 and 1 not in leanings else "cannot be told"

@@ -117,10 +117,13 @@ def difference(metric: str, gaps: Gaps) -> str:
 
 def sign(gaps: Gaps) -> int:
     """Return 1 or -1 where the interval is off 0 and no seed says the reverse, else 0."""
+    return 0 if _disagree(gaps) else leaning(gaps)
+
+
+def leaning(gaps: Gaps) -> int:
+    """Return 1 or -1 where the interval is off 0, whatever the seeds say one by one, else 0."""
     interval = _interval(gaps)
-    if interval is None or interval[0] <= 0 <= interval[1] or _disagree(gaps):
-        return 0
-    return int(np.sign(_mean(gaps).mean()))
+    return 0 if interval is None or interval[0] <= 0 <= interval[1] else int(np.sign(_mean(gaps).mean()))
 
 
 def _mean(gaps: Gaps) -> np.ndarray:

@@ -125,14 +125,18 @@ def test_the_page_is_filled_and_a_second_call_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("signs", "judged"),
+    ("signs", "leanings", "judged"),
     [
-        ((1, 1, 0), "holds"), ((1, 1, 1), "holds"), ((1, 1, -1), "cannot be told"), ((1, 0, 0), "cannot be told"),
-        ((-1, -1, 0), "does not hold"), ((-1, -1, 1), "cannot be told"), ((0, 0, 0), "cannot be told"),
+        ((1, 1, 0), (1, 1, 0), "holds"), ((1, 1, 1), (1, 1, 1), "holds"), ((1, 1, -1), (1, 1, -1), "cannot be told"),
+        ((1, 1, 0), (1, 1, -1), "cannot be told"), ((1, 0, 0), (1, 1, 0), "cannot be told"),
+        ((-1, -1, 0), (-1, -1, 0), "does not hold"), ((-1, -1, 0), (-1, -1, 1), "cannot be told"),
+        ((0, 0, 0), (0, 0, 0), "cannot be told"),
     ],
 )  # fmt: skip
-def test_verdicts_need_two_scores_and_no_contradiction(signs: tuple[int, ...], judged: str) -> None:
-    assert verdict(signs) == judged
+def test_verdicts_need_two_scores_and_nothing_against(
+    signs: tuple[int, ...], leanings: tuple[int, ...], judged: str
+) -> None:
+    assert verdict(signs, leanings) == judged
 
 
 def test_fidelity_metrics_that_contradict_each_other_tell_nothing() -> None:
@@ -143,7 +147,7 @@ def test_seeds_that_disagree_tell_nothing_and_are_told(folder: Path) -> None:
     write(folder, "aesop-1", result(0.5, 4.0, alphas=tables.ALPHAS[1:]))
     study = tables.Study(folder, TITLES)
     gaps = study.gaps("aesop", "ldl", "psnr")
-    assert tables.sign(gaps) == 0
+    assert (tables.sign(gaps), tables.leaning(gaps)) == (0, 1)
     assert tables.difference("psnr", gaps) == "+0.150 (+0.150 to +0.150); seeds -0.200, +0.500"
     (folder / "aesop-1.json").unlink()  # LDL's other seed is not compared with
     assert (
