@@ -18,7 +18,8 @@ BETTER = (
      "aesop-a", "aesop-b"),
     ("A weaker auto-encoder is still better than 0.01 pixel (table 5, DIV2K: PSNR 28.97 against 28.82, LPIPS 0.0982 "
      "against 0.0999)", "aesop-compact", "ldl"),
-    ("LR consistency has more fidelity than 0.01 pixel at no perceptual loss (not in the paper)", "lr-consistency", "ldl"),
+    ("LR consistency has more fidelity than 0.01 pixel at no perceptual loss (not in the paper)",
+     "lr-consistency", "ldl"),
     ("More fidelity than LR consistency at no perceptual loss (not in the paper)", "aesop", "lr-consistency"),
 )  # fmt: skip
 
