@@ -73,8 +73,12 @@ class Study:
 
     def gaps(self, method: str, control: str, metric: str) -> Gaps:
         """Values of every picture less the control's, for each seed that both have."""
+        return [ours[metric, 1.0] - theirs[metric, 1.0] for ours, theirs in self.pairs(method, control)]
+
+    def pairs(self, method: str, control: str) -> list[tuple[Values, Values]]:
+        """Values of a method and of a control, for each seed that both have."""
         ours, theirs = self.seeds[method], self.seeds[control]
-        return [ours[seed][metric, 1.0] - theirs[seed][metric, 1.0] for seed in sorted(ours.keys() & theirs.keys())]
+        return [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
 
     def mean(self, method: str, metric: str, alpha: float = 1.0) -> np.ndarray:
         """Values of every picture, the mean over the seeds."""
@@ -171,7 +175,7 @@ def differences(study: Study, control: str) -> str:
 
 
 def _seeds(study: Study, method: str, control: str) -> str:
-    count = len(study.seeds[method].keys() & study.seeds[control].keys())
+    count = len(study.pairs(method, control))
     return "1 seed" if count == 1 else f"{count} seeds"
 
 
@@ -197,8 +201,7 @@ def gaps_at_score(study: Study, method: str, control: str, metric: str, score: s
     one of the seeds that both have.
     """
     gaps = []
-    for seed in sorted(study.seeds[method].keys() & study.seeds[control].keys()):
-        both = study.seeds[method][seed], study.seeds[control][seed]
+    for both in study.pairs(method, control):
         wanted = max(float(np.nanmean(values[score, 1.0])) for values in both)
         ours, theirs = (_where(values, metric, score, wanted) for values in both)
         if ours is None or theirs is None:
