@@ -87,8 +87,9 @@ def demo(
     smallest = max(PERIODS * recipe.scale, *(recipe.stage(name).crop for name in stages))
     found = gather(run, None if photos is None else Path(photos), smallest, say)
     ours, twin = Run(run / "aesop"), Run(run / "pixel")
+    fidelity = str(_network(ours, recipe, "fidelity"))
     # JSON is YAML, and quotes whatever a path may contain.
-    start = f"fidelity.weights={json.dumps(str(_fidelity(ours, recipe)), ensure_ascii=False)}"
+    start = f"fidelity.weights={json.dumps(fidelity, ensure_ascii=False)}"
     common = [override for override in overrides if not override.startswith("autoencoder.")]
     to_do = [
         stage
@@ -106,13 +107,10 @@ def demo(
     return _measure(run, recipe, {PIXEL: twin, AESOP: ours}, found, given, device), run / "report.html"
 
 
-def _fidelity(run: Run, recipe: Recipe) -> Path:
-    return resolved(recipe.fidelity.weights) if recipe.fidelity.weights else run.stage("fidelity").network
-
-
-def _autoencoder(run: Run, recipe: Recipe) -> Path:
-    weights = recipe.weights("autoencoder")
-    return resolved(weights) if weights else run.stage("autoencoder").network
+def _network(run: Run, recipe: Recipe, stage: str) -> Path:
+    """The network of a stage: the file that the recipe takes it from, or what the run has trained."""
+    weights = recipe.weights(stage)
+    return resolved(weights) if weights else run.stage(stage).network
 
 
 def _measure(
@@ -123,8 +121,8 @@ def _measure(
     `given` is the folder as the user named it, for the commands that the report prints.
     """
     ours = runs[AESOP]
-    autoencoder = _autoencoder(ours, recipe)
-    networks = {FIDELITY: _fidelity(ours, recipe)}
+    autoencoder = _network(ours, recipe, "autoencoder")
+    networks = {FIDELITY: _network(ours, recipe, "fidelity")}
     networks |= {name: run.stage("perceptual").network for name, run in runs.items()}
     measured = partial(evaluate, benchmarks=[photos.held_out], device=device)
     with TemporaryDirectory(prefix="aesop-demo-") as scratch:
