@@ -48,7 +48,7 @@ CHECKED = {
     "method.md": [],
     "systems.md": ["shell", "shell"],
     "training.md": ["synopsis", "recipe", "run folder", "python"],
-    "upscaling.md": ["synopsis", "synopsis"],
+    "upscaling.md": ["synopsis", "synopsis", "synopsis"],
 }
 
 

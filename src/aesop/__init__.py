@@ -32,6 +32,7 @@ if _typing.TYPE_CHECKING:
     from aesop.networks.interpolate import interpolate_files as interpolate_files
     from aesop.networks.loading import LoadedGenerator as LoadedGenerator
     from aesop.networks.loading import load_generator as load_generator
+    from aesop.publishing import push as push
     from aesop.reports.report import report as report
     from aesop.training.recipe_files import load_recipe as load_recipe
     from aesop.training.recipe_files import recipe_names as recipe_names
@@ -55,6 +56,7 @@ else:
         "aesop.losses.aesop": ("AESOPLoss",),
         "aesop.networks.interpolate": ("interpolate", "interpolate_files"),
         "aesop.networks.loading": ("LoadedGenerator", "load_generator"),
+        "aesop.publishing": ("push",),
         "aesop.reports.report": ("report",),
         "aesop.training.recipe_files": ("load_recipe", "recipe_names"),
         "aesop.training.train": ("train",),

@@ -4,6 +4,7 @@ Each message is one sentence (or two) that names the file or the key and says wh
 and exits with status 2; a library user catches `AesopError`.
 """
 
+import re
 import signal
 
 
@@ -11,8 +12,10 @@ class AesopError(Exception):
     """Base of every error that the user, not the programmer, can mend."""
 
     def __str__(self) -> str:
-        # A path in the message may hold bytes that are not UTF-8: they print as \\xe9 and the like.
-        return super().__str__().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        # A path in the message may hold bytes that are not UTF-8: they print as \\xe9 and the like. Of an address, a
+        # `Path` has lost a slash.
+        text = super().__str__().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return re.sub(r"\bhf:/(?!/)", "hf://", text)
 
 
 class RecipeError(AesopError):

@@ -216,8 +216,11 @@ def cache_folder() -> Path:
 
 
 def printable(path: Path | str | bytes) -> str:
-    r"""Return `path` as text to print and store; bytes of a name that are not UTF-8 become `\xe9` and the like."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""Return `path` as text to print and store; bytes of a name that are not UTF-8 become `\xe9` and the like.
+
+    Of an address such as `hf://OWNER/NAME`, a `Path` has lost a slash: it is given back.
+    """
+    return re.sub("^hf:/(?!/)", "hf://", os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def short_path(path: str) -> str:

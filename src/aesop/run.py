@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from aesop.box import resolved
 from aesop.errors import ModelError, RunError
 from aesop.files import locked
 
@@ -128,7 +129,8 @@ class Run:
             weights = yaml.safe_load(self.recipe_file.read_text(encoding="utf-8"))["fidelity"]["weights"]
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
             raise RunError(f"{self.recipe_file}: is damaged; name a model file of the run.") from error
-        return Path(weights) if weights is not None and Path(weights).is_file() else None
+        found = None if weights is None else resolved(weights)
+        return found if found is not None and found.is_file() else None
 
     def read_record(self) -> dict[str, Any]:
         """Read the run's record; raises RunError if it is damaged."""

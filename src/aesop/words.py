@@ -1,4 +1,4 @@
-"""Lists as sentences have them."""
+"""Lists as sentences have them, and what strangers wrote as one line."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def first_few(names: Sequence[str]) -> str:
     """`a, b, c, d, e and 7 more`."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
+
+
+def one_line(text: object) -> str:
+    """What a stranger wrote, as one line without control characters."""
+    return "".join(character for character in " ".join(str(text).split()) if character.isprintable())[:300]

@@ -1,18 +1,19 @@
 """Models by name: those in the box, which come with the package, and those fetched into our cache folder before.
 
-Each lies beside its card (Markdown).
+Each lies beside its card (Markdown). Models of Hugging Face are called by their address, `hf://OWNER/NAME`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from aesop.box.hub import SUFFIXES, address_of, fetch
 from aesop.files import cache_folder
+
+__all__ = ["DEFAULT", "SUFFIXES", "fetched", "fetched_folder", "models", "resolved"]
 
 #: What a picture is upscaled with where no model is named.
 DEFAULT = "clean-x4"
-#: How files of models end; of two of one name, the last is taken.
-SUFFIXES = (".pt", ".pth", ".safetensors")
 
 
 def models() -> dict[str, Path]:
@@ -32,6 +33,13 @@ def fetched() -> dict[str, Path]:
 
 
 def resolved(model: Path | str) -> Path:
-    """The file of a model in the box, or fetched, if `model` is its name and no file or folder is; else that path."""
+    """The file of a model: of one in the box, or fetched, by its name, where no file or folder has it; else that path.
+
+    One of Hugging Face is fetched, or taken from its cache; raises ModelError where that fails.
+    """
     path = Path(model)
-    return path if path.exists() else (fetched() | models()).get(str(model), path)
+    if path.exists():
+        return path
+    if (address := address_of(model)) is not None:
+        return fetch(address)
+    return (fetched() | models()).get(str(model), path)

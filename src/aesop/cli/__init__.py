@@ -16,7 +16,7 @@ from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 import aesop
-from aesop.cli import analyze, degrade, demo, evaluate, export, interpolate, models, recipes, train, upscale
+from aesop.cli import analyze, degrade, demo, evaluate, export, interpolate, models, push, recipes, train, upscale
 from aesop.cli.options import examples
 from aesop.errors import AesopError, Interrupted
 from aesop.files import explained
@@ -102,6 +102,11 @@ for _command, *_commands in (
         export.export,
         "aesop export runs/first --to onnx",
         "aesop export 4x.pth --to safetensors --output models/4x.safetensors",
+    ),
+    (
+        push.push,
+        "aesop push runs/first me/x4-first --license apache-2.0",
+        "aesop push x4.safetensors me/x4-second --private --dry-run",
     ),
 ):
     app.command(epilog=examples(*_commands))(_command)

@@ -15,7 +15,8 @@ from aesop.cli.options import Argument, Device, Imports, Option, chosen_device, 
 def upscale(
     inputs: Annotated[list[Path], Argument(metavar="PICTURE|FOLDER", help="Folders are searched to any depth.")],
     model: Annotated[
-        Path, Option(help="A model file, a run folder or one of `aesop models`.", metavar="FILE|RUN|NAME")
+        Path,
+        Option(help="A model file, a run folder, one of `aesop models` or hf://OWNER/NAME.", metavar="FILE|RUN|NAME"),
     ] = Path(DEFAULT),
     output: Annotated[Path, Option(help="Folder for the results, named as the inputs.", metavar="DIR")] = Path(
         "upscaled"

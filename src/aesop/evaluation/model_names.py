@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from aesop.box import resolved
+from aesop.box.hub import address_of
 from aesop.errors import AesopError
 from aesop.files import printable
 from aesop.run import GENERATOR
@@ -58,18 +60,26 @@ def split_title(text: str) -> tuple[str, str]:
 
 def split_pair(text: str) -> tuple[Path, Path] | None:
     """Split `A:B` where both are there; None for anything else. A path may hold colons itself."""
-    splits = [(resolved(text[:i]), resolved(text[i + 1 :])) for i, character in enumerate(text) if character == ":"]
-    return next((pair for pair in splits if all(path.exists() for path in pair)), None)
+    for colon in re.finditer(":", text):
+        # The second is looked up only beside a first: it may be fetched.
+        pair = [path for part in (text[: colon.start()], text[colon.end() :]) if (path := resolved(part)).exists()]
+        if len(pair) == 2:
+            return pair[0], pair[1]
+    return None
 
 
 def _parts(model: str) -> tuple[str, ...]:
-    return (BICUBIC,) if model == BICUBIC else resolved(model).resolve().parts
+    if model == BICUBIC:
+        return (BICUBIC,)
+    if (address := address_of(model)) is not None and not Path(model).exists():
+        return tuple(str(address).split("/"))
+    return resolved(model).resolve().parts
 
 
 def _bare(model: str) -> tuple[str, ...]:
     """The parts without a file's suffix, and without the name that all of a run's generators have."""
     parts = _parts(model)
-    if model == BICUBIC or Path(model).is_dir():
+    if model == BICUBIC or Path(model).is_dir() or parts[0] == "hf:":
         return parts
     *folders, name = parts
     return tuple(folders) if name == GENERATOR and len(folders) > 1 else (*folders, Path(name).stem)

@@ -20,7 +20,7 @@ from aesop.box import SUFFIXES, fetched_folder
 from aesop.errors import MissingExtraError, ModelError, RunError
 from aesop.files import explained, write_atomically
 from aesop.networks.loading import load_generator
-from aesop.words import first_few
+from aesop.words import first_few, one_line
 
 #: Names that are files' names everywhere; models of other names are passed over.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
@@ -51,12 +51,12 @@ def find_cards(text: str = "", scale: int | None = None) -> list[Card]:
         cards = [_card(entry, known | _OTHER_ARCHITECTURES) for entry in entries if _NAME.fullmatch(entry.id)]
     except package.OpenModelDBError as error:
         raise ModelError(
-            f"OpenModelDB cannot be reached ({_clean(error)}); check the network and try again."
+            f"OpenModelDB cannot be reached ({one_line(error)}); check the network and try again."
         ) from error
     except OSError as error:
         raise RunError(explained(error, folder)) from error
     except Exception as error:  # a list of another form raises all sorts of things
-        raise ModelError(f"OpenModelDB: its list of models is damaged ({_clean(error)}); try again later.") from error
+        raise ModelError(f"OpenModelDB: its list of models is damaged ({one_line(error)}); try again later.") from error
     words = text.casefold().split()
     return [card for card in cards if scale in (None, card.entry.scale) and all(w in _words(card.entry) for w in words)]
 
@@ -115,7 +115,7 @@ def _download(card: Card, folder: str, quiet: bool) -> str:
     try:
         return database.download(card.entry, quiet=quiet)  # one file and no format: never its converter
     except Exception as error:  # it lets through what urllib and zipfile raise
-        reason = _clean(error).rstrip(".")
+        reason = one_line(error).rstrip(".")
         raise ModelError(
             f"{card.name}: nothing was fetched ({reason}); try again later, or see {card.page}."
         ) from error
@@ -126,11 +126,11 @@ def _card(entry: Any, architectures: set[str]) -> Card:
     files = [f for kind in kinds for f in entry.resources if str(f.get("type")).lower() == kind and f.get("urls")]
     checked = [file for file in files if re.fullmatch("[0-9a-fA-F]{64}", str(file.get("sha256")))]
     file = (checked or files or [{}])[0]
-    texts = {key: _clean(getattr(entry, key)) for key in ("name", "author", "architecture")}
+    texts = {key: one_line(getattr(entry, key)) for key in ("name", "author", "architecture")}
     entry = replace(entry, **texts, resources=[file])
     lack = ""
     if not isinstance(entry.scale, int) or entry.scale < 2:
-        lack = f"it is no SR model (its scale is {_clean(entry.scale)})"
+        lack = f"it is no SR model (its scale is {one_line(entry.scale)})"
     elif any(entry.data.get(key, 3) != 3 for key in ("inputChannels", "outputChannels")):
         lack = "it is not for RGB pictures"
     elif _plain(entry.architecture) not in architectures:
@@ -140,8 +140,8 @@ def _card(entry: Any, architectures: set[str]) -> Card:
     elif not checked:
         lack = "its card states no SHA-256, by which the download could be checked"
     size = f"{(file.get('size') or 0) / 1e6:.1f} MB"
-    licence = _clean(entry.license or "none stated")
-    about = f"x{_clean(entry.scale):3} {entry.architecture:12} {size:>9}  licence {licence}, by {entry.author}"
+    licence = one_line(entry.license or "none stated")
+    about = f"x{one_line(entry.scale):3} {entry.architecture:12} {size:>9}  licence {licence}, by {entry.author}"
     return Card(entry.id, about, f"https://openmodeldb.info/models/{entry.id}", lack, entry)
 
 
@@ -152,8 +152,3 @@ def _words(entry: Any) -> str:
 
 def _plain(architecture: str) -> str:
     return re.sub(r"[^a-z0-9+]", "", architecture.lower())
-
-
-def _clean(text: object) -> str:
-    """What a stranger wrote, as one line without control characters."""
-    return "".join(character for character in " ".join(str(text).split()) if character.isprintable())[:300]

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import Field, PlainSerializer, SerializeAsAny, model_validator
 from torch import Tensor
 
 from aesop.config import Config, extendable
 from aesop.degradation import BSRGANDegradationConfig, DegradationSection, RealESRGANDegradationConfig
+from aesop.files import printable
 from aesop.losses.adversarial import LeastSquaresGANConfig, PlainGANConfig, RelativisticGANConfig
 from aesop.losses.aesop import AESOPLossConfig
 from aesop.losses.artifact import ArtifactLossConfig
@@ -45,6 +46,8 @@ DegradationConfig = Annotated[
     extendable(DegradationSection),
 ]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+#: A model file, or what else stands for one in every command: a name of `aesop models`, an address `hf://OWNER/NAME`.
+ModelPath = Annotated[Path, PlainSerializer(printable, return_type=str, when_used="json")]
 
 
 class StageConfig(Config):
@@ -67,8 +70,8 @@ class StageConfig(Config):
 class FidelityConfig(StageConfig):
     """Stage 1: the fidelity network, trained with the pixel loss alone, or found in a file."""
 
-    weights: Path | None = Field(default=None, description="take the network from this file instead of training it")
-    body_weights: Path | None = Field(
+    weights: ModelPath | None = Field(default=None, description="take it from this file instead of training it")
+    body_weights: ModelPath | None = Field(
         default=None, description="take the body of an upconv-head from this file and train the head alone"
     )
     iterations: int = Field(default=1_000_000, ge=1)
@@ -78,7 +81,7 @@ class FidelityConfig(StageConfig):
 class AutoEncoderConfig(StageConfig):
     """Stage 2: the auto-encoder (eq. 4-6), or a file of one. Its decoder starts as the fidelity network."""
 
-    weights: Path | None = Field(default=None, description="take it from this file instead of training it")
+    weights: ModelPath | None = Field(default=None, description="take it from this file instead of training it")
     iterations: int = Field(default=100_000, ge=1)
     crop: int = Field(default=256, ge=8, description="side of the HR crops, a multiple of the scale")
     encoder: Literal["learned", "bicubic"] = Field(
@@ -89,7 +92,7 @@ class AutoEncoderConfig(StageConfig):
     growth: int = Field(default=32, ge=1, description="growth of the encoder's RRDBs")
     blocks: int = Field(default=2, ge=1, description="number of the encoder's RRDBs")
     decoder: GeneratorConfig | None = Field(default=None, description="another decoder than the recipe's generator")
-    decoder_weights: Path | None = Field(default=None, description="fidelity network that the decoder starts as")
+    decoder_weights: ModelPath | None = Field(default=None, description="fidelity network that the decoder starts as")
     freeze_decoder: bool = Field(default=False, description="train the encoder alone (the real-world one)")
     start: Literal["kaiming", "downscaler"] = Field(
         default="kaiming", description="first weights: the paper's, or a bicubic downscaler's (short trainings)"
@@ -112,7 +115,7 @@ class PerceptualConfig(StageConfig):
     grid_loss: GridLossConfig = Field(default=GridLossConfig(weight=0.0), description="not in the paper; see docs")
     gradient_loss: GradientLossConfig | None = Field(default=None, description="SPSR's losses on gradient maps")
     discriminator: DiscriminatorConfig = VGGDiscriminatorConfig()
-    discriminator_weights: Path | None = Field(default=None, description="file that the discriminator starts from")
+    discriminator_weights: ModelPath | None = Field(default=None, description="file that the discriminator starts from")
 
     def losses(self) -> dict[str, LossSection]:
         """Return the terms of eq. 9 but L_adv, and those that are not in it, by their names in a log."""

@@ -19,7 +19,7 @@ from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
 from aesop.device import computes_bfloat16
 from aesop.errors import DataError, RunError
-from aesop.files import os_errors_explained
+from aesop.files import os_errors_explained, printable
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
 from aesop.training.build import build_stage, check_weights
@@ -151,7 +151,7 @@ def _train_stages(fabric: Fabric, run: Run, recipe: Recipe, pictures: TrainingDa
     with caught_signals() as caught:
         for name in recipe.stages():
             if (weights := recipe.weights(name)) is not None:
-                say(f"{name}: taken from {weights}")
+                say(f"{name}: taken from {printable(weights)}")
             elif name not in recipe.trained_stages():
                 say(f"{name}: a bicubic downscaler and the fidelity network, nothing to train")
             elif finished_iterations(run, name) >= recipe.iterations(name):

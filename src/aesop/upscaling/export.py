@@ -140,14 +140,15 @@ def _write_safetensors(file: WeightsFile, loaded: LoadedGenerator, path: Path) -
     Returns whether spandrel, and with it other programs, reads what was written as the same network.
     """
     states = [file.state, loaded.model.state_dict()]
-    read = next((state for state in states if _spandrel_reads(state, loaded.model)), None)
+    read = next((state for state in states if spandrel_reads(state, loaded.model)), None)
     state = file.state if read is None else read
     # A copy of each: parameters may share memory, which safetensors does not store.
     write_tensors(path, {key: value.clone() for key, value in state.items()}, _texts(file.path))
     return read is not None
 
 
-def _spandrel_reads(state: dict[str, Tensor], model: nn.Module) -> bool:
+def spandrel_reads(state: dict[str, Tensor], model: nn.Module) -> bool:
+    """Tell whether spandrel, and with it other programs, reads these parameters as the network `model`."""
     try:
         return compare(_in_torch(read_by_spandrel(state).model.eval().float()), model) >= LEAST
     except ValueError:
