@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from aesop.cli import main
 from aesop.cli.options import import_modules
@@ -32,13 +33,14 @@ def write_files(folder: Path) -> list[str]:
 def test_the_documents_example_trains_evaluates_and_upscales(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    assert write_files(tmp_path) == ["mynet.py", "myloss.py", "mydiscriminator.py", "mine.yaml", "mymetric.py"]
-    synthetic_pictures(tmp_path / "bench", 1, 32)
+    modules = ("mynet", "myloss", "mydiscriminator", "mydegradation", "mymetric")
+    assert {*write_files(tmp_path)} == {"mine.yaml", *(f"{module}.py" for module in modules)}
+    synthetic_pictures(tmp_path / "bench", 1, 64)
     monkeypatch.chdir(tmp_path)
 
     def aesop(*arguments: object) -> tuple[object, str]:
         """Call the command as a new process would: with no module of the user's imported yet."""
-        for module in ("mynet", "myloss", "mydiscriminator", "mymetric"):
+        for module in modules:
             sys.modules.pop(module, None)
         monkeypatch.setattr("sys.argv", ["aesop", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
@@ -48,6 +50,8 @@ def test_the_documents_example_trains_evaluates_and_upscales(
     tiny = [f"{stage}.{setting}" for stage in ("fidelity", "perceptual") for setting in (
         "iterations=3", "crop=32", "batch=2",
     )]  # fmt: skip
+    tiny.append("degradation.source_crop=48")
+    assert aesop("degrade", "mine.yaml", tmp_path / "bench/000.png", "--output", "degraded.png")[0] == 0
     train = ("train", "mine.yaml", *tiny, "data.held_out=1", "--data", photos, "--run", "runs/mine")
     assert aesop(*train)[0] == 0
     # Called again, the run knows its recipe, the user's classes among it.
@@ -74,10 +78,25 @@ def test_mistakes_in_ones_own_sections_are_one_sentence(tmp_path: Path, monkeypa
         "generator.type=nowhere:Net": r"nowhere cannot be imported .*call from the folder of nowhere.py",
         "generator.type=mynet:MyNet": r"mynet has no class MyNet derived from GeneratorSection; see docs/extending.md",
         "perceptual.crop=98": r"perceptual.crop: ",
+        "degradation.type=mynet:MyNet": r"mynet has no class MyNet derived from DegradationSection",
     }.items():
         with pytest.raises(RecipeError, match=message) as caught:
             load_recipe("mine.yaml", [override])
         assert "\n" not in str(caught.value)
+
+
+def test_the_documents_degradation_is_a_function_of_its_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    section = load_recipe("mine.yaml").degradation
+    assert section is not None
+    degradation, hr = section.build(4, 32), torch.full((2, 3, 48, 48), 0.5)
+    lr, crops = degradation(hr, seed=3)
+    assert (lr.shape, crops.shape) == ((2, 3, 8, 8), (2, 3, 32, 32))
+    assert torch.equal(lr, degradation(hr, seed=3)[0])
+    noise = (lr - hr[..., :8, :8]).flatten(1).std(dim=1) * 255
+    assert (noise < 5 * 1.3).all()
+    assert noise[0] != noise[1]  # a strength of its own for each
 
 
 def test_a_module_that_cannot_be_imported_is_named():
