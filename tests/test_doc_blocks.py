@@ -46,6 +46,7 @@ CHECKED = {
     "known_posterior.md": [],
     "loss.md": ["python"],
     "method.md": [],
+    "plugins.md": ["test_plugins.py"] * 7,
     "systems.md": ["shell", "shell"],
     "training.md": ["synopsis", "recipe", "run folder", "python"],
     "upscaling.md": ["synopsis", "synopsis", "synopsis"],
