@@ -36,7 +36,7 @@ SHELL, BASICSR, TRAINNER, NEOSR, MMENGINE, LIGHTNING, TRAINER = re.findall(
 
 def needs(package: str) -> pytest.MarkDecorator:
     missing = find_spec(package) is None
-    return pytest.mark.skipif(missing, reason=f"{package} is not installed; docs/plugins.md says how")
+    return pytest.mark.skipif(missing, reason=f"{package} is not installed (docs/plugins.md)")
 
 
 def pair(seed: int = 0) -> tuple[Tensor, Tensor]:
