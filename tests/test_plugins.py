@@ -199,12 +199,12 @@ datasets:
   train:
     {name: Tiny, type: PairedImageDataset, dataroot_gt: hr, dataroot_lq: lr, io_backend: {type: disk}, gt_size: 64,
      use_hflip: false, use_rot: false, num_worker_per_gpu: 0, batch_size_per_gpu: 4}
-network_g: {type: MSRResNet, num_in_ch: 3, num_out_ch: 3, num_feat: 8, num_block: 1, upscale: 4}
+network_g: {type: RRDBNet, num_in_ch: 3, num_out_ch: 3, scale: 4, num_feat: 8, num_block: 1, num_grow_ch: 4}
 network_d: {type: UNetDiscriminatorSN, num_in_ch: 3, num_feat: 8}
 path: {pretrain_network_g: ~, resume_state: ~}
 train:
-  optim_g: {type: Adam, lr: 0.001}
-  optim_d: {type: Adam, lr: 0.001}
+  optim_g: {type: Adam, lr: 0.01}
+  optim_d: {type: Adam, lr: 0.0001}
   scheduler: {type: MultiStepLR, milestones: [1000], gamma: 0.5}
   total_iter: 20
   gan_opt: {type: GANLoss, gan_type: vanilla, real_label_val: 1.0, fake_label_val: 0.0, loss_weight: 0.005}
@@ -238,14 +238,17 @@ def test_basicsr_trains_by_its_own_loop(tmp_path: Path):
     assert "Loss [AESOPLoss] is created." in done.stderr
     pixel = [float(value) for value in re.findall(r"l_g_pix: (\S+)", done.stderr)]
     assert len(pixel) == 20
-    assert pixel[-1] < pixel[0]
+    assert pixel[-1] < 0.8 * pixel[0]
 
     # Every batch is all four pictures: what iteration 11 has logged is the loss of the network that iteration 10 saved.
     state = torch.load(tmp_path / "experiments/tiny/models/net_g_10.pth", weights_only=True)["params"]
-    sr = msrresnet(state, lr)
+    import_module("aesop.plugins.basicsr")
+    generator = import_module("basicsr.archs").build_network(yaml.safe_load(TINY)["network_g"])
+    generator.load_state_dict(state)
+    with torch.no_grad():
+        sr = generator(lr)
     seen = sr.clamp(0, 1)
     assert pixel[10] == pytest.approx((equation_8(seen, hr) + F.l1_loss(sr, seen)).item(), rel=1e-3)
-    assert not any("autoencoder" in key for key in state)
 
     wrong = basicsr(tmp_path, autoencoder="clean-x4")
     assert wrong.returncode == 2
@@ -255,20 +258,6 @@ def test_basicsr_trains_by_its_own_loop(tmp_path: Path):
 
 def tensor_of(path: Path) -> Tensor:
     return torch.from_numpy(read_picture(path)).permute(2, 0, 1) / 255
-
-
-def msrresnet(state: dict[str, Tensor], lr: Tensor) -> Tensor:
-    """BasicSR's MSRResNet of one block, x4."""
-
-    def conv(images: Tensor, name: str) -> Tensor:
-        return F.conv2d(images, state[f"{name}.weight"], state[f"{name}.bias"], padding=1)
-
-    features = F.leaky_relu(conv(lr, "conv_first"), 0.1)
-    features = features + conv(F.relu(conv(features, "body.0.conv1")), "body.0.conv2")
-    for name in ("upconv1", "upconv2"):
-        features = F.leaky_relu(F.pixel_shuffle(conv(features, name), 2), 0.1)
-    features = F.leaky_relu(conv(features, "conv_hr"), 0.1)
-    return conv(features, "conv_last") + F.interpolate(lr, scale_factor=4, mode="bilinear", align_corners=False)
 
 
 # mmengine itself.
