@@ -187,6 +187,21 @@ def test_lr_of_another_folder_and_pairs_that_do_not_fit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(made.read(0)[1], bicubic(read_picture(hr / "0.png"), 1 / 4))
 
 
+def test_an_lr_picture_of_something_else_is_named(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    hr, lr = tmp_path / "hr", tmp_path / "lr"
+    for number, shown in enumerate((0, 2, 2, 3)):
+        write_picture(hr / f"{number}.png", synthetic_picture(64, 96, seed=number))
+        partner = synthetic_picture(64, 96, seed=shown)[::4, ::4]
+        noisy = np.clip(partner + generator.normal(0, 25, partner.shape), 0, 255)
+        write_picture(lr / f"{number}.png", noisy.astype(np.uint8))
+    write_picture(hr / "flat.png", np.full((64, 96, 3), 90, np.uint8))
+    write_picture(lr / "flat.png", np.full((16, 24, 3), 91, np.uint8))
+    data = prepare(hr, tmp_path / "store", 4, minimum=16, lr=lr)
+    assert [e.name for e in data.entries] == ["0.png", "2.png", "3.png", "flat.png"]
+    assert data.left_out == (("1.png", f"its LR picture {lr / '1.png'} shows something else; pair them anew"),)
+
+
 def test_too_little_disk_space_is_told_before_anything_is_written(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
