@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from aesop.box import models
 from aesop.data.pictures import find_pictures, read_picture, write_picture
 from aesop.demos.demo import METRICS as MEASURED
-from aesop.demos.demo import PACKAGES, PIXEL, QUICK, demo, seconds
+from aesop.demos.demo import PACKAGES, PIXEL, QUICK, demo
 from aesop.demos.photos import FEWEST, HELD_OUT, LONGEST, MOST, gather
 from aesop.errors import AesopError, DataError, MissingExtraError, RunError
 from aesop.evaluation.intervals import FEWEST as FEWEST_FOR_INTERVALS
@@ -107,10 +107,6 @@ def test_what_is_gathered_stays_and_folders_of_something_else_are_left_alone(tmp
     with pytest.raises(RunError, match="not empty and not a demo"):
         gather(tmp_path / "mine", None, 96, ignore)
     assert names(tmp_path / "mine") == [path.name for path in paths[1:]]
-
-
-def test_time_adds_up_over_interruptions():
-    assert seconds([{"seconds": value} for value in (5.0, 9.5, 4.0, 8.0, 2.0)]) == pytest.approx(9.5 + 8.0 + 2.0)
 
 
 def test_a_wrong_override_or_a_missing_package_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -167,3 +167,17 @@ def test_two_processes_train_like_one_with_twice_the_batch(photos: Path, tmp_pat
     alone = command(*common, "--run", tmp_path / "two", cwd=tmp_path)
     assert alone.returncode == 2
     assert "trained by 2 processes, not 1" in alone.stderr
+
+
+@pytest.mark.long
+def test_a_total_batch_is_trained_by_any_number_of_processes(photos: Path, tmp_path: Path):
+    common = ["train", "laptop", *TINY, "fidelity.total_batch=4", "--until", "fidelity", "--data", photos]
+    common += ["autoencoder.total_batch=4", "perceptual.total_batch=4", "--device", "cpu"]
+    one = command(*common, "steps=2", "--run", tmp_path / "one", cwd=tmp_path)
+    two = command(*common, "steps=1", "--run", tmp_path / "two", "--devices", 2, cwd=tmp_path)
+    assert one.returncode == two.returncode == 0, two.stderr
+    assert "1 iterations of 4 crops of 32 pixels, 2 on each of 2 devices" in two.stderr
+    assert command(*common, "steps=2", "--run", tmp_path / "two", cwd=tmp_path).returncode == 0
+    ours, theirs = (read_state(tmp_path / run / OUTPUTS[0]) for run in ("one", "two"))
+    for key, value in ours.items():
+        torch.testing.assert_close(theirs[key], value, rtol=1e-3, atol=2e-5)

@@ -10,6 +10,7 @@ logs/         the same numbers for TensorBoard
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,9 @@ class Run:
         if not isinstance(record, dict) or not {"stages", "data", "processes"} <= record.keys():
             raise RunError(f"{self.record_file}: is not a run's record; train into a new folder, or name a model file.")
         return record
+
+
+def seconds_of(log: Sequence[Mapping[str, Any]]) -> float:
+    """Return the time of a stage by its log, added up over interruptions: the clock restarts with every process."""
+    times = [line["seconds"] for line in log]
+    return sum(time for time, after in zip(times, [*times[1:], -1.0], strict=True) if after < time)

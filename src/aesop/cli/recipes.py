@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 
-def recipes() -> None:
-    """List the recipes in the package."""
-    from aesop.training.recipe_files import load_recipe, recipe_names
+from aesop.cli.options import Argument, Option
 
-    for name in recipe_names():
-        print(f"{name:24} {load_recipe(name).about}")
+
+def recipes(
+    name: Annotated[str | None, Argument(metavar="[RECIPE]", help="Print this one, every value resolved.")] = None,
+    overrides: Annotated[
+        list[str] | None, Argument(metavar="KEY=VALUE", help="Values that replace the recipe's, e.g. steps=3.")
+    ] = None,
+    schema: Annotated[bool, Option("--schema", help="Print the JSON schema of recipe files, for editors.")] = False,
+) -> None:
+    """List the recipes in the package, or print one."""
+    from aesop.training.recipe_files import dump_recipe, load_recipe, recipe_names
+
+    if schema:
+        import json
+
+        from aesop.training.recipe_schema import recipe_schema
+
+        print(json.dumps(recipe_schema(), indent=1))
+    elif name is not None:
+        print(dump_recipe(load_recipe(name, overrides or [])), end="")
+    else:
+        for each in recipe_names():
+            print(f"{each:24} {load_recipe(each).about}")

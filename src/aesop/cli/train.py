@@ -30,6 +30,8 @@ def train(
     ] = None,
     devices: Annotated[int, Option(help="Number of devices on each machine.", min=1, metavar="N")] = 1,
     nodes: Annotated[int, Option(help="Number of machines (torchrun or SLURM).", min=1, metavar="N")] = 1,
+    until: Annotated[str | None, Option(help="Last stage to train; unset, all of them.", metavar="STAGE")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Tell what would be trained, and stop.")] = False,
     device: Device = "auto",
 ) -> None:
     """Train a network by a recipe, stage by stage.
@@ -49,6 +51,18 @@ def train(
     from aesop.training.train import train as run_training
 
     run_training(
-        loaded, pictures, run, lr=lr, validation=validation, store=store, devices=devices, nodes=nodes, device=device
+        loaded,
+        pictures,
+        run,
+        lr=lr,
+        validation=validation,
+        store=store,
+        devices=devices,
+        nodes=nodes,
+        device=device,
+        until=until,
+        plan=True,
+        dry_run=dry_run,
     )
-    rank_zero_only(print)(run)
+    if not dry_run:
+        rank_zero_only(print)(run)

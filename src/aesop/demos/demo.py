@@ -31,7 +31,7 @@ from aesop.networks.loading import load_generator
 from aesop.progress import duration
 from aesop.reports.report import report
 from aesop.reports.training import TrainingSection
-from aesop.run import STAGES, Run
+from aesop.run import STAGES, Run, seconds_of
 from aesop.training.autoencoder import AutoEncoderStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
@@ -143,7 +143,7 @@ def _measure(
         stages = [(f"{name} stage", log) for name, log in logs.items() if log]
         stages += [(f"perceptual stage, {name}", log) for name, log in twins.items()]
         facts = _facts(evaluation, recipe, autoencoder, photos)
-        facts += [(title, f"{log[-1]['iteration']:,} iterations, {duration(seconds(log))}") for title, log in stages]
+        facts += [(title, f"{log[-1]['iteration']:,} iterations, {duration(seconds_of(log))}") for title, log in stages]
         report(
             evaluation,
             folder / "report.html",
@@ -157,12 +157,6 @@ def _measure(
             ),
         )
     return evaluation
-
-
-def seconds(log: Sequence[Mapping[str, Any]]) -> float:
-    """The time of a stage by its log, added up over interruptions: the clock restarts with every process."""
-    times = [line["seconds"] for line in log]
-    return sum(time for time, after in zip(times, [*times[1:], -1.0], strict=True) if after < time)
 
 
 def _kept(autoencoder: Path, fidelity: Path, photos: Photos) -> dict[str, float]:

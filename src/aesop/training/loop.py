@@ -16,7 +16,7 @@ from torch import Tensor
 from aesop.errors import Interrupted, RunError
 from aesop.files import write_atomically
 from aesop.networks.state_dicts import write_state
-from aesop.progress import progress
+from aesop.progress import duration, progress
 from aesop.run import STAGES, Run, StageFolder
 from aesop.training.checkpoint import resume, save_checkpoint
 from aesop.training.fabric import Fabric, TensorBoardLogger
@@ -28,6 +28,8 @@ Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
 
 #: After so many skipped iterations in a row training has diverged.
 MOST_SKIPPED = 10
+#: After so many iterations a training says how long it will take.
+RATED = 20
 
 
 def learning_rate(config: StageConfig, iteration: int, iterations: int) -> float:
@@ -64,7 +66,7 @@ def train_stage(
         write_state(path, stage.result.state_dict(), {**metadata, "iteration": iteration, "measured": measured})
 
     measured: dict[str, float] = {}
-    first = fabric.is_global_zero
+    first, began = fabric.is_global_zero, time.monotonic()
     with _logging(files, done, first) as log, progress(stage.name, iterations, done, shown=first) as advance:
         for iteration, (lr, hr) in enumerate(batches(done, iterations), start=done + 1):
             for optimizer in stage.optimizers:
@@ -96,6 +98,8 @@ def train_stage(
                     say(f"{stage.name}: iteration {iteration}: {warning}")
                     log(iteration, "warning", {"why": warning})
             advance(note=note)
+            if iteration == done + RATED and (left := (iterations - iteration) * (time.monotonic() - began) / RATED) > 600:
+                say(f"{stage.name}: about {duration(left)} to go, by the first {RATED} iterations")
             if validates:
                 if first:
                     measured = stage.validate(pairs)

@@ -62,8 +62,17 @@ def check_recipe_of(run: Run, recipe: Recipe) -> None:
             )
 
 
-def check_pictures_of(run: Run, fingerprint: str, processes: int) -> None:
-    """Raise RunError if the run was trained on other pictures, or by another number of processes."""
+def check_batches(recipe: Recipe, processes: int) -> None:
+    """Raise RunError where so many processes cannot share a stage's `total_batch`."""
+    for stage in recipe.trained_stages():
+        try:
+            recipe.stage(stage).batch_of(processes)
+        except ValueError as error:
+            raise RunError(f"{stage}.{error}; choose one that is a multiple of the other.") from error
+
+
+def check_pictures_of(run: Run, recipe: Recipe, fingerprint: str, processes: int) -> None:
+    """Raise RunError if the run was trained on other pictures, or by processes whose batches add up to another one."""
     if not run.record_file.is_file():
         return
     record = run.read_record()
@@ -72,10 +81,12 @@ def check_pictures_of(run: Run, fingerprint: str, processes: int) -> None:
             f"{run.folder}: was trained on other pictures (or they have changed); "
             "name a new folder with --run, or the pictures it was trained on with --data."
         )
-    if record["processes"] != processes:
+    shared = all(recipe.stage(stage).total_batch for stage in recipe.trained_stages())
+    if record["processes"] != processes and not shared:
         raise RunError(
-            f"{run.folder}: was trained by {record['processes']} processes, not {processes}, each with its "
-            "own batch; give the same --devices and --nodes, or name a new folder with --run."
+            f"{run.folder}: was trained by {record['processes']} processes, not {processes}, each with its own batch; "
+            "give the same --devices and --nodes, or name a new folder with --run "
+            "(a recipe that sets total_batch trains on with any number of them)."
         )
 
 

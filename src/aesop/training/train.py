@@ -27,9 +27,10 @@ from aesop.training.fabric import Fabric, fabric_of, rank_zero_only, seed_everyt
 from aesop.training.fidelity import shortfall
 from aesop.training.interruption import caught_signals
 from aesop.training.loop import train_stage
+from aesop.training.plan import plan_of, summary_of
 from aesop.training.recipe import AutoEncoderConfig, Recipe
 from aesop.training.recipe_files import load_recipe
-from aesop.training.record import check_pictures_of, check_recipe_of, finished_iterations, open_run
+from aesop.training.record import check_batches, check_pictures_of, check_recipe_of, finished_iterations, open_run
 from aesop.training.stage import Pairs, Say
 from aesop.versions import versions
 
@@ -61,6 +62,9 @@ def train(
     devices: int = 1,
     nodes: int = 1,
     device: str = "auto",
+    until: str | None = None,
+    plan: bool = False,
+    dry_run: bool = False,
     say: Say = _print,
 ) -> Run:
     """Train the stages of `recipe` that `run` has not finished yet on the pictures in `data`.
@@ -76,6 +80,9 @@ def train(
         devices: number of processes on each machine, one a device.
         nodes: number of machines, each started by torchrun or SLURM.
         device: `cpu`, `cuda`, `cuda:1`, `mps`, ... or `auto` for the best there is.
+        until: name of the last stage to train; None trains them all.
+        plan: begin by telling what will be trained, on what, and what that takes; end with a summary.
+        dry_run: stop after the plan, with nothing written but the prepared pictures.
         say: receives what is worth telling, in the first process alone.
 
     Raises AesopError, before training wherever possible; DataError, after it, where folders of pictures could not be
@@ -83,14 +90,22 @@ def train(
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     folder, say = Run(run), rank_zero_only(say)
+    if until is not None and until not in recipe.stages():
+        raise RunError(f"--until {until}: the stages of {recipe.name} are {', '.join(recipe.stages())}; name one of them.")
     check_weights(recipe)
     check_recipe_of(folder, recipe)
+    check_batches(recipe, devices * nodes)
     fabric = fabric_of(device, devices, nodes, recipe)
-    with folder.locked() if fabric.is_global_zero else nullcontext():
+    with folder.locked() if fabric.is_global_zero and not dry_run else nullcontext():
         held_out, store, lr = (None if folder is None else Path(folder) for folder in (validation, store, lr))
         pictures = training_data(recipe, Path(data), held_out, store, say, lr)
         # Every process checks before any is launched, so that none waits for one that has given up.
-        check_pictures_of(folder, pictures.fingerprint, devices * nodes)
+        check_pictures_of(folder, recipe, pictures.fingerprint, devices * nodes)
+        if (plan or dry_run) and fabric.is_global_zero:
+            for line in plan_of(recipe, pictures.training, devices * nodes, until):
+                say(line)
+        if dry_run:
+            return folder
         fabric.launch()
         if fabric.is_global_zero:
             open_run(folder, recipe, pictures.fingerprint, fabric.world_size)
@@ -99,7 +114,10 @@ def train(
             say(f"device: {fabric.device}")
         if recipe.precision == "bf16-mixed" and not computes_bfloat16(fabric.device):
             say("precision: this device only emulates bf16, many times slower; precision=32-true is faster here")
-        _train_stages(fabric, folder, recipe, pictures, say)
+        _train_stages(fabric, folder, recipe, pictures, until, say)
+        if plan and fabric.is_global_zero:
+            for line in summary_of(folder, recipe):
+                say(line)
         if pictures.unreadable and fabric.is_global_zero:
             raise DataError(f"trained without some pictures: {' '.join(pictures.unreadable)}")
     return folder
@@ -147,7 +165,9 @@ def _centre(held_out: PreparedData, index: int, recipe: Recipe) -> tuple[Tensor,
     return small.unsqueeze(0), large[:, top : top + side, left : left + side].unsqueeze(0)
 
 
-def _train_stages(fabric: Fabric, run: Run, recipe: Recipe, pictures: TrainingData, say: Say) -> None:
+def _train_stages(
+    fabric: Fabric, run: Run, recipe: Recipe, pictures: TrainingData, until: str | None, say: Say
+) -> None:
     with caught_signals() as caught:
         for name in recipe.stages():
             if (weights := recipe.weights(name)) is not None:
@@ -158,6 +178,8 @@ def _train_stages(fabric: Fabric, run: Run, recipe: Recipe, pictures: TrainingDa
                 say(f"{name}: done before")
             else:
                 _train_one(fabric, run, recipe, name, pictures, caught, say)
+            if name == until:
+                return
 
 
 def _train_one(
@@ -176,19 +198,20 @@ def _train_one(
     if degradation is not None:
         stage.parts["degradation"] = degradation
     seed = recipe.seed * len(STAGES) + number
+    batch = config.batch_of(fabric.world_size)
     crops = Crops(pictures.training, recipe.source_crop(name), seed)
 
     def stream(first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
         rank, world = fabric.global_rank, fabric.world_size
-        cut = batches(crops, config.batch, first, last, workers=recipe.data.workers, rank=rank, world=world)
+        cut = batches(crops, batch, first, last, workers=recipe.data.workers, rank=rank, world=world)
         for iteration, images in enumerate(cut, start=first + 1):
             lr, hr = (to_float(fabric.to_device(image)) for image in images)
             # The same degradation of an iteration however often training was resumed.
             yield (lr, hr) if degradation is None else degradation(hr, seed=_hashed(seed, iteration, rank))
 
     def names(iteration: int) -> list[str]:
-        batch = config.batch * fabric.world_size  # of all processes
-        return [crops.picture(k) for k in range((iteration - 1) * batch, iteration * batch)]
+        total = batch * fabric.world_size
+        return [crops.picture(k) for k in range((iteration - 1) * total, iteration * total)]
 
     metadata: dict[str, object] = {
         "stage": name,
