@@ -16,7 +16,7 @@ from aesop.data.prepared import Entry, PreparedData
 from aesop.errors import RunError
 from aesop.run import Run, seconds_of
 from aesop.training import loop
-from aesop.training.plan import plan_of
+from aesop.training.plan import plan_of, summary_of
 from aesop.training.recipe_files import load_recipe, recipe_names
 from aesop.training.train import train
 from tiny_training import OUTPUTS, TINY, run_tiny, same_files
@@ -94,14 +94,14 @@ def test_training_until_a_stage_goes_on_from_there(photos: Path, tmp_path: Path)
     assert all(same_files(tmp_path / "straight", run, name) for name in OUTPUTS)
     with pytest.raises(RunError, match="--until perceptul: the stages of laptop are fidelity, autoencoder, perceptual"):
         train(recipe, photos, run, until="perceptul")
-    with pytest.raises(RunError, match="fidelity.total_batch: 4 crops cannot be shared by 3 devices"):
+    with pytest.raises(RunError, match=r"fidelity\.total_batch: 4 crops cannot be shared by 3 devices"):
         train(load_recipe("laptop", [*TINY, "fidelity.total_batch=4"]), photos, tmp_path / "three", devices=3)
 
 
 def test_a_long_training_says_how_long(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loop, "RATED", 2)
     now = iter(range(0, 10**6, 400))
-    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
     said = run_tiny(photos, tmp_path / "run", "perceptual=null", "autoencoder=null")
     assert any(line.endswith("to go, by the first 2 iterations") for line in said)
 
@@ -158,8 +158,6 @@ def test_a_recipe_is_printed_with_every_value(monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_a_finished_run_is_summed_up(photos: Path, tmp_path: Path):
-    from aesop.training.plan import summary_of
-
     run_tiny(photos, tmp_path / "run")
     lines = summary_of(Run(tmp_path / "run"), load_recipe("laptop", TINY))
     assert [line.split(" in ")[0] for line in lines] == [

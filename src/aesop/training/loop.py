@@ -30,6 +30,8 @@ Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
 MOST_SKIPPED = 10
 #: After so many iterations a training says how long it will take.
 RATED = 20
+#: ... if it will take more than so many seconds.
+LONG = 600
 
 
 def learning_rate(config: StageConfig, iteration: int, iterations: int) -> float:
@@ -98,8 +100,10 @@ def train_stage(
                     say(f"{stage.name}: iteration {iteration}: {warning}")
                     log(iteration, "warning", {"why": warning})
             advance(note=note)
-            if iteration == done + RATED and (left := (iterations - iteration) * (time.monotonic() - began) / RATED) > 600:
-                say(f"{stage.name}: about {duration(left)} to go, by the first {RATED} iterations")
+            if iteration == done + RATED:
+                left = (iterations - iteration) * (time.monotonic() - began) / RATED
+                if left > LONG:
+                    say(f"{stage.name}: about {duration(left)} to go, by the first {RATED} iterations")
             if validates:
                 if first:
                     measured = stage.validate(pairs)

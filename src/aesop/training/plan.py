@@ -63,7 +63,9 @@ def summary_of(run: Run, recipe: Recipe) -> list[str]:
     lines = []
     for name in recipe.trained_stages():
         log = run.stage(name).read_log()
-        if run.stage(name).network.is_file() and (validations := [line for line in log if line["kind"] == "validation"]):
+        if run.stage(name).network.is_file() and (
+            validations := [line for line in log if line["kind"] == "validation"]
+        ):
             last = validations[-1]
             measured = {key: value for key, value in last.items() if key not in ("iteration", "kind", "seconds")}
             reached = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())

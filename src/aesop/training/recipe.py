@@ -57,7 +57,9 @@ class StageConfig(Config):
     crop: int = Field(default=128, ge=8, description="side of the HR crops, a multiple of the scale")
     batch: int = Field(default=16, ge=1, description="crops an iteration on each device")
     total_batch: int | None = Field(
-        default=None, ge=1, description="crops an iteration on all devices together, which share them; unset, as `batch`"
+        default=None,
+        ge=1,
+        description="crops an iteration on all devices together, which share them; unset, as `batch`",
     )
     learning_rate: float = Field(default=1e-4, gt=0, description="Adam's, of every network of the stage")
     betas: tuple[Beta, Beta] = Field(default=(0.9, 0.99), description="Adam's")
@@ -69,9 +71,8 @@ class StageConfig(Config):
     validate_every: int = Field(default=5000, ge=1, description="iterations between validations, each with a snapshot")
     checkpoint_every: int = Field(default=5000, ge=1, description="iterations between two checkpoints")
 
-
     def batch_of(self, devices: int) -> int:
-        """Return how many crops each of so many devices takes; raises ValueError where `total_batch` cannot be shared."""
+        """Return how many crops each of so many devices takes; raises ValueError if they cannot share `total_batch`."""
         if self.total_batch is None:
             return self.batch
         if self.total_batch % devices:

@@ -91,7 +91,9 @@ def train(
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     folder, say = Run(run), rank_zero_only(say)
     if until is not None and until not in recipe.stages():
-        raise RunError(f"--until {until}: the stages of {recipe.name} are {', '.join(recipe.stages())}; name one of them.")
+        raise RunError(
+            f"--until {until}: the stages of {recipe.name} are {', '.join(recipe.stages())}; name one of them."
+        )
     check_weights(recipe)
     check_recipe_of(folder, recipe)
     check_batches(recipe, devices * nodes)
