@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +174,37 @@ main(warns)
     command = [sys.executable, "-c", script]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stderr
     assert re.findall(r"UserWarning: (.*)", said) == ["first", "second"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes_commands_options_recipes_and_models_without_torch(tmp_path: Path):
+    command = tmp_path / "aesop"
+    command.write_text(
+        f"#!{sys.executable}\nimport atexit, sys\nfrom aesop.cli import main\n"
+        "atexit.register(lambda: 'torch' in sys.modules and print('torch'))\nmain()\n"
+    )
+    command.chmod(0o755)
+    lines = [
+        "aesop ups",
+        "aesop train lap",
+        "aesop upscale a.png --model cl",
+        "aesop analyze loss",
+        "aesop upscale ./x",
+    ]
+    script = 'source <(aesop --show-completion bash)\ncomplete -p aesop | grep -o "default"\n' + "".join(
+        f'COMP_WORDS=({line}) COMP_CWORD={len(line.split()) - 1}; _aesop_completion aesop; echo "${{COMPREPLY[@]}}"\n'
+        for line in lines
+    )
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(["bash", "-c", script], env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    assert done.stderr == ""
+    options, *completed = done.stdout.splitlines()
+    assert options == "default"  # where nothing of ours begins so, files do
+    recipes = " ".join(name for name in aesop.recipe_names() if name.startswith("lap"))
+    assert completed == ["upscale", recipes, "clean-x4", "loss-maps loss-scales", ""]
+
+
+def test_the_package_is_imported_in_no_time():
+    script = "import time; start = time.process_time(); import aesop; print(time.process_time() - start)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.1

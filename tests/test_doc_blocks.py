@@ -21,7 +21,8 @@ from aesop.cli import app, main
 from aesop.data.pictures import read_picture, write_picture
 from aesop.networks.state_dicts import read_state
 from aesop.run import Run
-from aesop.training.recipe_files import load_recipe, recipe_names
+from aesop.training.recipe_files import load_recipe
+from aesop.training.recipe_names import recipe_names
 from helpers import synthetic_pictures
 from tiny_training import TINY
 

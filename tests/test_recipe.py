@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from aesop.errors import RecipeError
 from aesop.networks.features import EfficientNetConfig
 from aesop.training.loop import learning_rate
-from aesop.training.recipe_files import dump_recipe, load_recipe, recipe_names
+from aesop.training.recipe_files import dump_recipe, load_recipe
+from aesop.training.recipe_names import recipe_names
 from sections import perceptual_of
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from aesop.evaluation.evaluate import evaluate
 from aesop.networks.state_dicts import read_state
 from aesop.run import Run
-from aesop.training.recipe_files import recipe_names
+from aesop.training.recipe_names import recipe_names
 from aesop.training.record import finished_iterations
 from aesop.training.train import train
 from aesop.upscaling.upscale import upscale

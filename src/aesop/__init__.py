@@ -35,7 +35,7 @@ if _typing.TYPE_CHECKING:
     from aesop.publishing import push as push
     from aesop.reports.report import report as report
     from aesop.training.recipe_files import load_recipe as load_recipe
-    from aesop.training.recipe_files import recipe_names as recipe_names
+    from aesop.training.recipe_names import recipe_names as recipe_names
     from aesop.training.train import train as train
     from aesop.upscaling.export import export as export
     from aesop.upscaling.planes import upscale_picture as upscale_picture
@@ -58,7 +58,8 @@ else:
         "aesop.networks.loading": ("LoadedGenerator", "load_generator"),
         "aesop.publishing": ("push",),
         "aesop.reports.report": ("report",),
-        "aesop.training.recipe_files": ("load_recipe", "recipe_names"),
+        "aesop.training.recipe_files": ("load_recipe",),
+        "aesop.training.recipe_names": ("recipe_names",),
         "aesop.training.train": ("train",),
         "aesop.upscaling.export": ("export",),
         "aesop.upscaling.planes": ("upscale_picture",),

@@ -49,7 +49,6 @@ app = typer.Typer(
     name="aesop",
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # markup would swallow `[default: auto]`
     context_settings={"max_content_width": 120},

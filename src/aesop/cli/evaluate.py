@@ -17,7 +17,7 @@ from aesop.cli.options import Option
 def evaluate(
     models: Annotated[
         list[str],
-        options.Argument(
+        options.ModelArgument(
             metavar="[TITLE=]MODEL",
             help="bicubic, a run folder, a model file, or a folder of SR pictures that another program made.",
         ),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from aesop.cli.options import Argument, Imports, Option, import_modules
+from aesop.cli.options import Imports, ModelArgument, Option, import_modules
 
 
 def export(
-    model: Annotated[Path, Argument(metavar="FILE|RUN", help="A model file or a run folder.")],
+    model: Annotated[Path, ModelArgument(metavar="FILE|RUN", help="A model file or a run folder.")],
     to: Annotated[str, Option("--to", metavar="FORMAT", help="onnx, safetensors, ncnn or openvino.")],
     output: Annotated[
         Path | None, Option(metavar="FILE", help="Unset, the model's name, in the current folder.")

@@ -11,21 +11,28 @@ from typing import Annotated
 
 import typer
 
+from aesop.cli import completion
 from aesop.errors import ModelError
 
 #: Our functions say which paths cannot be read, and go on with the others; typer would refuse them all.
 Argument = partial(typer.Argument, readable=False)
 Option = partial(typer.Option, readable=False)
 
-RecipeName = Annotated[str, Argument(metavar="RECIPE", help="Name of a recipe (see `aesop recipes`) or a .yaml file.")]
+#: Of models, a shell completes the names, too.
+ModelArgument = partial(Argument, autocompletion=completion.models)
+ModelOption = partial(Option, autocompletion=completion.models)
+
+_RECIPE = "Name of a recipe (see `aesop recipes`) or a .yaml file."
+RecipeName = Annotated[str, Argument(metavar="RECIPE", help=_RECIPE, autocompletion=completion.recipes)]
 Models = Annotated[
-    list[str], Argument(metavar="[TITLE=]MODEL", help="bicubic, a run folder, a model file or one of `aesop models`.")
+    list[str],
+    ModelArgument(metavar="[TITLE=]MODEL", help="bicubic, a run folder, a model file or one of `aesop models`."),
 ]
 Scale = Annotated[int | None, Option(min=2, metavar="N", help="Where no network tells it; unset, 4.")]
 BenchmarksFolder = Annotated[
     Path | None, Option(metavar="DIR", help="Folder of the benchmarks that are given by name, such as Set5.")
 ]
-_AUTOENCODER = Option("--autoencoder", metavar="FILE|RUN", help="An auto-encoder, or a run with one.")
+_AUTOENCODER = ModelOption("--autoencoder", metavar="FILE|RUN", help="An auto-encoder, or a run with one.")
 AutoEncoderPath = Annotated[Path | None, _AUTOENCODER]
 RequiredAutoEncoder = Annotated[Path, _AUTOENCODER]
 Imports = Annotated[

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from aesop.cli.options import Argument, Imports, Option, import_modules
+from aesop.cli.options import Argument, Imports, ModelArgument, Option, import_modules
 
 
 def push(
-    model: Annotated[Path, Argument(metavar="FILE|RUN", help="A .safetensors file, or a run folder: its generator.")],
+    model: Annotated[
+        Path, ModelArgument(metavar="FILE|RUN", help="A .safetensors file, or a run folder: its generator.")
+    ],
     repo: Annotated[str, Argument(metavar="OWNER/NAME", help="The repository; it is made if it is not there.")],
     private: Annotated[bool, Option("--private", help="Make the repository a private one.")] = False,
     license: Annotated[

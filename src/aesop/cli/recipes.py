@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from aesop.cli import completion
 from aesop.cli.options import Argument, Option
 
 
 def recipes(
-    name: Annotated[str | None, Argument(metavar="[RECIPE]", help="Print this one, every value resolved.")] = None,
+    name: Annotated[
+        str | None,
+        Argument(metavar="[RECIPE]", help="Print this one, every value resolved.", autocompletion=completion.recipes),
+    ] = None,
     overrides: Annotated[
         list[str] | None, Argument(metavar="KEY=VALUE", help="Values that replace the recipe's, e.g. steps=3.")
     ] = None,
     schema: Annotated[bool, Option("--schema", help="Print the JSON schema of recipe files, for editors.")] = False,
 ) -> None:
     """List the recipes in the package, or print one."""
-    from aesop.training.recipe_files import dump_recipe, load_recipe, recipe_names
+    from aesop.training.recipe_files import dump_recipe, load_recipe
+    from aesop.training.recipe_names import recipe_names
 
     if schema:
         import json

@@ -9,14 +9,16 @@ from typing import Annotated
 import typer
 
 from aesop.box import DEFAULT
-from aesop.cli.options import Argument, Device, Imports, Option, chosen_device, import_modules
+from aesop.cli.options import Argument, Device, Imports, ModelOption, Option, chosen_device, import_modules
 
 
 def upscale(
     inputs: Annotated[list[Path], Argument(metavar="PICTURE|FOLDER", help="Folders are searched to any depth.")],
     model: Annotated[
         Path,
-        Option(help="A model file, a run folder, one of `aesop models` or hf://OWNER/NAME.", metavar="FILE|RUN|NAME"),
+        ModelOption(
+            help="A model file, a run folder, one of `aesop models` or hf://OWNER/NAME.", metavar="FILE|RUN|NAME"
+        ),
     ] = Path(DEFAULT),
     output: Annotated[Path, Option(help="Folder for the results, named as the inputs.", metavar="DIR")] = Path(
         "upscaled"

@@ -6,7 +6,6 @@ import difflib
 import functools
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,7 @@ from aesop.config import complaint
 from aesop.errors import RecipeError
 from aesop.networks.loading import generator_section
 from aesop.training.recipe import Recipe
-
-_SHIPPED = files("aesop") / "recipes"
-
-
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(Path(entry.name).stem for entry in _SHIPPED.iterdir() if entry.name.endswith(".yaml"))
+from aesop.training.recipe_names import SHIPPED, recipe_names
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -79,7 +72,7 @@ def _lineage(name: str, children: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     if identity in children:
         raise RecipeError(f"{' -> '.join((*children, identity))}: recipes inherit in a circle; cut it at one of them.")
     try:
-        values = yaml.safe_load((_SHIPPED / f"{name}.yaml" if shipped else path).read_text(encoding="utf-8"))
+        values = yaml.safe_load((SHIPPED / f"{name}.yaml" if shipped else path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise RecipeError(f"{name}: is not valid YAML ({' '.join(str(error).split())}).") from error
     except UnicodeDecodeError as error:
