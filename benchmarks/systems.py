@@ -33,7 +33,8 @@ from aesop.files import write_atomically
 from aesop.networks.state_dicts import write_state
 from aesop.run import STAGES, StageFolder
 from aesop.training.recipe import PerceptualConfig
-from aesop.training.recipe_files import load_recipe, recipe_names
+from aesop.training.recipe_files import load_recipe
+from aesop.training.recipe_names import recipe_names
 
 ITERATIONS = 3
 

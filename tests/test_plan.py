@@ -17,7 +17,8 @@ from aesop.errors import RunError
 from aesop.run import Run, seconds_of
 from aesop.training import loop
 from aesop.training.plan import plan_of, summary_of
-from aesop.training.recipe_files import load_recipe, recipe_names
+from aesop.training.recipe_files import load_recipe
+from aesop.training.recipe_names import recipe_names
 from aesop.training.train import train
 from tiny_training import OUTPUTS, TINY, run_tiny, same_files
 

@@ -83,7 +83,9 @@ class StageConfig(Config):
 class FidelityConfig(StageConfig):
     """Stage 1: the fidelity network, trained with the pixel loss alone, or found in a file."""
 
-    weights: ModelPath | None = Field(default=None, description="take it from this file instead of training it")
+    weights: ModelPath | None = Field(
+        default=None, description="take the network from this file instead of training it"
+    )
     body_weights: ModelPath | None = Field(
         default=None, description="take the body of an upconv-head from this file and train the head alone"
     )
