@@ -24,6 +24,7 @@ from aesop.cli import app
 from aesop.errors import AesopError, MissingExtraError
 from aesop.evaluation.model_names import short_names, split_pair, titled_models
 from aesop.networks.state_dicts import read_state, write_state
+from aesop.run import Run
 from helpers import write_model
 from hub_server import TOKEN, Hub, Repo, hub_server
 
@@ -319,3 +320,17 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     for command in (("upscale", "a.png", "--model", "hf://ann/m"), ("push", "clean-x4", "me/m")):
         with pytest.raises(MissingExtraError, match=r"aesop-sr\[hub\]"):
             run(*command)
+
+
+def test_a_run_finds_the_fidelity_network_that_its_recipe_names(hub: Hub, tmp_path: Path):
+    offer(hub, "ann/m", m__safetensors=write_model(tmp_path / "m.safetensors"))
+    run_folder = Run(tmp_path / "run")
+    run_folder.folder.mkdir()
+    for weights, found in (
+        ("hf://ann/m", resolved("hf://ann/m")),
+        ("clean-x4", models()["clean-x4"]),
+        ("hf://ann/gone", None),
+        ("gone.pth", None),
+    ):
+        run_folder.recipe_file.write_text(yaml.safe_dump({"fidelity": {"weights": weights}}))
+        assert run_folder.fidelity() == found

@@ -130,8 +130,10 @@ class Run:
             weights = yaml.safe_load(self.recipe_file.read_text(encoding="utf-8"))["fidelity"]["weights"]
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
             raise RunError(f"{self.recipe_file}: is damaged; name a model file of the run.") from error
-        found = None if weights is None else resolved(weights)
-        return found if found is not None and found.is_file() else None
+        with suppress(ModelError):  # of a hub that cannot be asked
+            if weights is not None and (found := resolved(weights)).is_file():
+                return found
+        return None
 
     def read_record(self) -> dict[str, Any]:
         """Read the run's record; raises RunError if it is damaged."""
