@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all check bench
+.PHONY: demo test test-all check bench docs
 
 demo: $(VENV)/.demo
 	@$(VENV)/bin/aesop demo $(ARGS)
@@ -25,8 +25,12 @@ bench: $(VENV)/.dev
 	@$(VENV)/bin/python benchmarks/train_step.py
 	@$(VENV)/bin/python benchmarks/loader.py
 
+docs: $(VENV)/.docs
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs --quiet build --strict
+	@echo "The site is in build/site; $(VENV)/bin/python -m http.server --directory build/site shows it."
+
 # Stamps: what was installed is not installed again until pyproject.toml changes.
-$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing AESOP and what it needs (PyTorch among it) into $(VENV); the first time takes some minutes."
 	@$(PIP) --editable '.[$*]'
 	@touch $@
