@@ -99,20 +99,6 @@ def _excerpts(text: str, page: str) -> str:
     return _EXCERPT.sub(excerpt, text)
 
 
-def on_config(config: Any) -> None:
-    """Leave pages out of the navigation that are not written yet."""
-    config.nav = list(_there(config.nav))
-
-
-def _there(entries: list[Any]) -> Iterator[Any]:
-    for entry in entries:
-        if isinstance(entry, dict):
-            ((title, inner),) = entry.items()
-            yield {title: list(_there(inner)) if isinstance(inner, list) else inner}
-        elif (ROOT / "docs" / entry).exists() or entry.startswith("notebooks/"):
-            yield entry
-
-
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages of all files outside docs/ that are linked to, those that these link to among them."""
     from mkdocs.structure.files import File
