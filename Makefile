@@ -25,8 +25,9 @@ bench: $(VENV)/.dev
 	@$(VENV)/bin/python benchmarks/train_step.py
 	@$(VENV)/bin/python benchmarks/loader.py
 
+# Without --quiet, which would keep warnings from --strict too.
 docs: $(VENV)/.docs
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs --quiet build --strict
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 	@echo "The site is in build/site; $(VENV)/bin/python -m http.server --directory build/site shows it."
 
 # Stamps: what was installed is not installed again until pyproject.toml changes.
