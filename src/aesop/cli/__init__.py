@@ -16,7 +16,7 @@ from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 import aesop
-from aesop.cli import analyze, degrade, demo, evaluate, export, interpolate, models, push, recipes, train, upscale
+from aesop.cli import analyze, degrade, demo, evaluate, export, interpolate, models, push, recipes, train, ui, upscale
 from aesop.cli.options import examples
 from aesop.errors import AesopError, Interrupted
 from aesop.files import explained
@@ -91,6 +91,7 @@ for _command, *_commands in (
         "aesop upscale photos/ --model runs/first --output upscaled/",
         "aesop upscale scan.tif --model 4x.pth --width 4000 --name '{stem}_large'",
     ),
+    (ui.ui, "aesop ui", "aesop ui --model runs/first --browser"),
     (
         models.models,
         "aesop models",

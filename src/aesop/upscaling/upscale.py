@@ -35,6 +35,9 @@ from aesop.upscaling.targets import Steps, Target, steps_to
 from aesop.upscaling.tiles import WHOLE_PIXELS, Upscaler
 from aesop.upscaling.xmp import Tag, tag_of
 
+#: Takes pixels done, pixels in all, and the name of the picture at work.
+Watch = Callable[[int, int, str], None]
+
 #: Rows of a result that are written at once.
 _ROWS = 256
 #: Pictures that are read, run or written at one time; the network runs one at a time.
@@ -74,6 +77,7 @@ def upscale(
     strip: bool = False,
     engine: str = "auto",
     overwrite: bool = False,
+    watch: Watch | None = None,
 ) -> UpscaleReport:
     """Upscale pictures, and all those in folders (nested, same relative names), into the folder `output`.
 
@@ -95,6 +99,7 @@ def upscale(
         quality: 1 to 100, of JPEG, WebP and AVIF.
         strip: leave metadata out; colours become sRGB.
         overwrite: replace results that exist. Without it, those that another model made are an error.
+        watch: is told how far the work has come; what it raises ends the work, and is raised here.
 
     Raises:
         AesopError: before anything is upscaled: for a missing input, a model that cannot be loaded, results that
@@ -134,7 +139,8 @@ def upscale(
         done = sum(job.steps.height * job.steps.width for job in to_do if job.steps)
         count = "1 picture" if len(to_do) == 1 else f"{len(to_do)} pictures"
         print(f"upscale: {count} to {max(done / 1e6, 0.1):,.1f} megapixels; {report.engine}", file=sys.stderr)
-        with progress("upscale", max(work, 1), unit="MP", per=1_000_000) as advance:
+        with progress("upscale", max(work, 1), unit="MP", per=1_000_000) as bar:
+            advance = bar if watch is None else _watched(bar, watch, max(work, 1))
             flight = _Flight(upscaler, target, made_by, advance, {"quality": quality, "strip": strip})
             for job, outcome in flight.run(to_do):
                 if isinstance(outcome, str):
@@ -144,6 +150,19 @@ def upscale(
                     report.megapixels += outcome.height * outcome.width / 1e6
     report.seams, report.seconds = upscaler.seams, time.monotonic() - start
     return report
+
+
+def _watched(bar: Advance, watch: Watch, work: int) -> Advance:
+    """Advance the bar, and tell `watch`."""
+    done = 0
+
+    def advance(steps: int = 1, note: str = "") -> None:
+        nonlocal done
+        done += steps
+        bar(steps, note)
+        watch(done, work, note)
+
+    return advance
 
 
 def _loaded(model: Path | str | LoadedGenerator, fidelity: float | None) -> LoadedGenerator:

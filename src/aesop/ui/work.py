@@ -1,0 +1,118 @@
+"""What the page does with pictures: upscale them in a thread, tell how far it is, stop when asked, show what came out."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from PIL import Image
+
+from aesop.data.pictures import read_picture
+from aesop.errors import AesopError
+from aesop.files import printable
+from aesop.upscaling.plan import UpscaleReport, plan
+from aesop.upscaling.source import picture_size
+from aesop.upscaling.upscale import upscale
+
+#: Longest side of what the slider shows.
+PREVIEW = 1600
+#: Pixels of the largest result that is shown.
+SHOWN = 60_000_000
+#: Seconds between two looks at the work.
+LOOK = 0.2
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error
+    """The user has given the work up."""
+
+
+@dataclass
+class Work:
+    """Pictures being upscaled in a thread; `stop` may be set at any time."""
+
+    folder: Path
+    inputs: list[Path]
+    settings: dict[str, Any]
+    stop: threading.Event = field(default_factory=threading.Event)
+    report: UpscaleReport | None = None
+    error: str = ""
+
+    @classmethod
+    def of(cls, uploads: Sequence[str], root: Path, **settings: Any) -> Work:
+        """Collect the uploads in a new folder in `root`, by their own names; of two of one name, the later is numbered."""
+        folder = Path(mkdtemp(dir=root))
+        (folder / "in").mkdir()
+        used: Counter[str] = Counter()
+        inputs = []
+        for upload in map(Path, uploads):
+            used[upload.name.lower()] += 1
+            number = used[upload.name.lower()]
+            name = f"{upload.stem} ({number}){upload.suffix}" if number > 1 else upload.name
+            inputs.append(folder / "in" / name)
+            try:
+                os.link(upload, inputs[-1])
+            except OSError:  # another disk
+                shutil.copyfile(upload, inputs[-1])
+        return cls(folder, inputs, settings)
+
+    def run(self) -> Iterator[tuple[float, str]]:
+        """Work, and yield now and then the part that is done and the name of the picture at work."""
+        told: queue.Queue[tuple[float, str]] = queue.Queue()
+
+        def watch(done: int, work: int, name: str) -> None:
+            if self.stop.is_set():
+                raise Cancelled
+            told.put((done / work, name))
+
+        def upscale_all() -> None:
+            try:
+                self.report = upscale(self.inputs, output=self.folder / "out", watch=watch, **self.settings)
+            except Cancelled:
+                self.error = "Cancelled."
+            except AesopError as error:
+                self.error = str(error)
+
+        thread = threading.Thread(target=upscale_all, daemon=True)
+        thread.start()
+        last = (0.0, "")
+        while thread.is_alive():
+            thread.join(LOOK)
+            while not told.empty():
+                last = told.get()
+            yield last
+
+    @property
+    def results(self) -> list[tuple[Path, Path]]:
+        """Inputs and their results, those that are whole; after a cancellation, what was finished before it."""
+        planned = plan(self.inputs, self.folder / "out", self.settings.get("format"), UpscaleReport())
+        return [(source, result) for source, result in planned.items() if result.is_file()]
+
+    def told(self) -> str:
+        """Say what became of the pictures."""
+        lines = [self.error.replace(f"{self.folder}{os.sep}", "")] if self.error else []
+        if self.report is not None:
+            failed = [f"{printable(path.name)}: {reason}" for path, reason in self.report.failed.items()]
+            lines = [f"{len(self.report.written)} upscaled; {self.report.engine}"]
+            lines += [line.replace(f"{self.folder}{os.sep}in{os.sep}", "") for line in failed]
+        return "\n".join(lines)
+
+
+def preview(source: Path, result: Path) -> tuple[Image.Image, Image.Image] | None:
+    """Return a picture by bicubic upscaling and its result, of one size, small enough to be shown; None of huge ones."""
+    height, width = picture_size(result)
+    if height * width > SHOWN:
+        return None
+    before, after = (Image.fromarray(read_picture(path)) for path in (source, result))
+    if max(after.size) > PREVIEW:
+        factor = PREVIEW / max(after.size)
+        width, height = (max(1, round(length * factor)) for length in after.size)
+        after = after.resize((width, height), Image.Resampling.LANCZOS)
+    return before.resize(after.size, Image.Resampling.BICUBIC), after

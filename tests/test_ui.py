@@ -1,0 +1,217 @@
+"""The page of `aesop ui`: what it does with pictures, and the whole of it in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from aesop.cli import main
+from aesop.networks.rrdb import RRDBNet
+from aesop.networks.state_dicts import write_state
+from aesop.ui.work import PREVIEW, Work, preview
+from aesop.upscaling.upscale import upscale
+from helpers import synthetic_picture, synthetic_pictures
+from picture_files import profile
+from tiny_training import run_tiny
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+in_a_browser = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER and find_spec("selenium") and find_spec("gradio")),
+    reason="needs Debian's chromium and chromium-driver, selenium and gradio (the extra dev)",
+)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """One that is slow enough to be cancelled."""
+    path = tmp_path / "tiny.safetensors"
+    torch.manual_seed(0)
+    write_state(path, RRDBNet(2, features=16, blocks=1, growth=4).state_dict(), {})
+    return path
+
+
+def photograph(path: Path, height: int = 24, width: int = 32) -> Path:
+    """A JPEG with what phones write beside the pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    exif[0x10F] = "Maker"
+    Image.fromarray(synthetic_picture(height, width, seed=0)).save(path, exif=exif, icc_profile=profile("p3"))
+    return path
+
+
+def work_of(tmp_path: Path, *uploads: Path, **settings: Any) -> Work:
+    (tmp_path / "root").mkdir(exist_ok=True)
+    return Work.of([str(path) for path in uploads], tmp_path / "root", device="cpu", **settings)
+
+
+def test_results_are_those_of_the_command_and_uploads_of_one_name_are_kept_apart(tmp_path: Path, model: Path):
+    first, second = photograph(tmp_path / "a/p.jpg"), photograph(tmp_path / "b/p.jpg", 32, 24)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
+    work = work_of(tmp_path, first, second, broken, model=model, scale=3.0)
+    parts = [part for part, _ in work.run()]
+    assert parts == sorted(parts)
+    assert [source.name for source, _ in work.results] == ["p.jpg", "p (2).jpg"]
+    for original, (_, result) in zip((first, second), work.results, strict=True):
+        upscale(original, model, tmp_path / "out" / original.parent.name, scale=3.0, device="cpu")
+        assert result.read_bytes() == (tmp_path / "out" / original.parent.name / "p.jpg").read_bytes()
+    first_line, problem = work.told().splitlines()
+    assert first_line.startswith("2 upscaled; ")
+    assert problem.startswith("broken.png: ")
+    assert str(tmp_path) not in work.told()
+    shown = preview(*work.results[0])
+    assert shown is not None
+    assert shown[0].size == shown[1].size == (96, 72)
+
+
+def test_cancelled_work_ends_soon_and_leaves_what_was_finished(tmp_path: Path, model: Path):
+    small, large = photograph(tmp_path / "small.jpg"), photograph(tmp_path / "large.png", 1500, 1500)
+    work = work_of(tmp_path, small, large, model=model)
+    for part, name in work.run():
+        if part and name == "large.png":
+            work.stop.set()
+            stopped = time.monotonic()
+    assert time.monotonic() - stopped < 20
+    assert work.told() == "Cancelled."
+    assert [source.name for source, _ in work.results] == ["small.jpg"]
+    assert not [path for path in (work.folder / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_mistakes_are_told(tmp_path: Path, model: Path):
+    work = work_of(tmp_path, photograph(tmp_path / "p.jpg"), model=model, scale=0.25)
+    list(work.run())
+    assert "scale" in work.told()
+    assert work.results == []
+
+
+def test_a_preview_is_no_larger_than_a_screen(tmp_path: Path):
+    small, large = photograph(tmp_path / "p.png", 10, 30), photograph(tmp_path / "q.png", 1000, 3000)
+    shown = preview(small, large)
+    assert shown is not None
+    assert shown[0].size == shown[1].size == (PREVIEW, round(PREVIEW / 3))
+
+
+def test_without_the_package_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    from aesop.ui import page
+
+    page._gradio.cache_clear()
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setattr("sys.argv", ["aesop", "ui"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "aesop-sr[ui]" in capsys.readouterr().err
+    page._gradio.cache_clear()
+
+
+def run_of_two_networks(folder: Path) -> Path:
+    """A run of a fidelity network and a perceptual one, between which the dial runs."""
+    synthetic_pictures(folder / "photos", 4, 48)
+    run_tiny(folder / "photos", folder / "run", "steps=1")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("ui")
+    run = run_of_two_networks(folder)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "AESOP_CACHE": str(folder / "cache")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aesop", "ui", "--model", str(run)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder, env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (
+        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--window-size=1280,1000", f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.long
+@in_a_browser
+def test_a_picture_goes_in_and_its_result_comes_out(address: str, browser: Any, tmp_path: Path):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    def find(selector: str) -> Any:
+        wait = WebDriverWait(browser, 60)
+        return wait.until(lambda _: next(iter(browser.find_elements(By.CSS_SELECTOR, selector)), None))
+
+    def wait_for(text: str) -> str:
+        box = find("#status textarea")
+        WebDriverWait(browser, 120).until(lambda _: text in box.get_attribute("value"))
+        return box.get_attribute("value")
+
+    picture = photograph(tmp_path / "holiday.jpg", 60, 80)
+    browser.get(address)
+    assert find("#model input").get_attribute("value").endswith("/run")
+    assert find("#dial").is_displayed()
+    find("#start").click()
+    wait_for("Choose a picture first.")
+    find("#uploads input[type=file]").send_keys(str(picture))
+    find("#uploads a, #uploads .file-preview")
+    find("#start").click()
+    wait_for("1 upscaled; ")
+    before, after = (image for image in browser.find_elements(By.CSS_SELECTOR, "#slider img")[:2])
+    assert before.get_attribute("src") != after.get_attribute("src")
+    link = find("#results a[href]").get_attribute("href")
+    with urllib.request.urlopen(link) as answer:
+        result = answer.read()
+    run = Path(find("#model input").get_attribute("value"))
+    upscale(picture, run, tmp_path / "out", fidelity=0.0, device="cpu")
+    assert result == (tmp_path / "out/holiday.jpg").read_bytes()
+    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"]
+    assert {url.split("/")[2] for url in urls if url.startswith("http")} == {address.split("/")[2]}
+    if folder := os.environ.get("SCREENSHOTS"):
+        for width in (1280, 500):
+            browser.set_window_size(width, 1000)
+            time.sleep(1)
+            browser.save_screenshot(f"{folder}/ui-{width}.png")
+        browser.set_window_size(1280, 1000)
+    for outside in ("/etc/passwd", str(picture), str(run / "run.json")):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"{address}gradio_api/file={outside}")
+
+
+@pytest.mark.long
+@in_a_browser
+def test_a_taken_port_is_told(address: str, tmp_path: Path):
+    port = address.rstrip("/").rpartition(":")[2]
+    second = subprocess.run(
+        [sys.executable, "-m", "aesop", "ui", "--port", port], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert second.returncode == 2
+    assert f"--port {port}: cannot be served there" in second.stderr
+    assert "Traceback" not in second.stderr
