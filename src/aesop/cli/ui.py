@@ -20,6 +20,6 @@ def ui(
 
     Results keep what `aesop upscale` keeps, byte for byte the same files. Needs the extra `ui`.
     """
-    from aesop.ui.page import serve
+    from aesop.ui.serve import serve
 
     serve(model or (), host=host, port=port, device=device, open_browser=browser)

@@ -1,89 +1,22 @@
 """The page of `aesop ui`: pictures in, a slider between before and after, results to download."""
 
-from __future__ import annotations
-
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from functools import cache
+# Gradio evaluates annotations, so that they are not put off here.
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from aesop.box import DEFAULT, fetched, models
-from aesop.errors import AesopError, MissingExtraError, RunError
-from aesop.networks.loading import load_generator
-from aesop.networks.state_dicts import read_metadata
+import gradio as gr
+
+from aesop.errors import AesopError
 from aesop.run import Run
 from aesop.ui.work import Work, preview
 from aesop.upscaling.formats import FORMATS, SUFFIXES
 
-#: Bytes of one upload, and how many pictures are taken at once.
-LARGEST, MOST = 200_000_000, 100
+#: How many pictures are taken at once.
+MOST = 100
 AS_INPUT, OWN = "as the input", "the model's"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-def serve(
-    chosen: Sequence[str] = (),
-    *,
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    device: str = "auto",
-    open_browser: bool = False,
-    block: bool = True,
-) -> str:
-    """Serve the page and return its address; with `block`, until Ctrl-C.
-
-    `chosen` are run folders and model files to offer beside `aesop models`, the first one preselected. Uploads and results
-    lie in a temporary folder of the page's own, which goes with the process; nothing else is served. Raises
-    MissingExtraError without the extra `ui`, ModelError for a file that is no model, RunError if the port is taken.
-    """
-    for model in chosen:
-        load_generator(model)
-    generators = [name for name, file in models().items() if read_metadata(file).get("stage") != "autoencoder"]
-    offered = dict.fromkeys((*chosen, *generators, *fetched()))
-    folder = TemporaryDirectory(prefix="aesop-ui-", ignore_cleanup_errors=True)
-    # Read when the package is imported, or used first.
-    os.environ |= {"GRADIO_TEMP_DIR": folder.name, "GRADIO_ANALYTICS_ENABLED": "False"}
-    gradio = _gradio()
-    page = build(list(offered), chosen[0] if chosen else DEFAULT, Path(folder.name), device)
-    try:
-        _, address, _ = page.launch(
-            server_name=host,
-            server_port=port,
-            inbrowser=open_browser,
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            max_file_size=LARGEST,
-            ssr_mode=False,
-            footer_links=[],
-            theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-        )
-    except OSError as error:
-        raise RunError(f"--host {host} --port {port}: cannot be served there ({error}); choose others.") from error
-    print(address, flush=True)
-    if host not in LOOPBACK:
-        print(f"Whoever can reach {host} can use this page.", file=sys.stderr)
-    if block:
-        with folder:
-            page.block_thread()
-    _open_folders.append(folder)
-    return address
-
-
-#: Those of pages that are served beside other work: they go with the process.
-_open_folders: list[TemporaryDirectory[str]] = []
-
-
-@cache
-def _gradio() -> Any:
-    try:
-        import gradio
-    except ImportError as error:
-        raise MissingExtraError("aesop ui", "ui") from error
-    return gradio
+#: Fonts that every system has: others would be fetched.
+THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
 
 
 def has_dial(model: str) -> bool:
@@ -92,9 +25,8 @@ def has_dial(model: str) -> bool:
     return Path(model).is_dir() and run.fidelity() is not None and run.stage("perceptual").network.is_file()
 
 
-def build(offered: list[str], preselected: str, folder: Path, device: str) -> Any:
-    """Build the page; `folder` takes its files."""
-    gr = _gradio()
+def build(offered: list[str], preselected: str, folder: str, device: str) -> gr.Blocks:
+    """Build the page, which offers models by name or path; `folder` takes its files."""
     at_work: dict[str, Work] = {}
 
     def upscale(
@@ -115,7 +47,7 @@ def build(offered: list[str], preselected: str, folder: Path, device: str) -> An
         except ValueError:
             yield (f"Scale: a number is expected, not {scale}.", *nothing)
             return
-        work = at_work[str(request.session_hash)] = Work.of(uploads, folder, **settings)
+        work = at_work[str(request.session_hash)] = Work.of(uploads, Path(folder), **settings)
         for part, name in work.run():
             yield (f"{part:.0%} {name}", *nothing)
         results = work.results
@@ -140,7 +72,7 @@ def build(offered: list[str], preselected: str, folder: Path, device: str) -> An
         at_work.pop(str(request.session_hash), None)
 
     with gr.Blocks(title="AESOP", analytics_enabled=False) as page:
-        gr.Markdown("# AESOP\nUpscales pictures on this computer. Nothing is sent anywhere.")
+        gr.Markdown("# AESOP\nUpscales pictures on the computer that serves this page, and sends them nowhere else.")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 uploads = gr.Files(label="Pictures", file_types=list(SUFFIXES), elem_id="uploads")
@@ -159,12 +91,12 @@ def build(offered: list[str], preselected: str, folder: Path, device: str) -> An
                     stop = gr.Button("Cancel", elem_id="stop")
             with gr.Column(scale=3, min_width=280):
                 status = gr.Textbox(label="Status", interactive=False, lines=1, max_lines=8, elem_id="status")
+                results = gr.Files(label="Results", interactive=False, elem_id="results")
                 slider = gr.ImageSlider(
                     label="Bicubic and result", type="pil", format="png", interactive=False, max_height=700,
-                    elem_id="slider",
+                    buttons=["fullscreen"], elem_id="slider",
                 )  # fmt: skip
                 shown = gr.Dropdown([], label="Shown", visible=False, elem_id="shown")
-                results = gr.Files(label="Results", interactive=False, elem_id="results")
         pairs = gr.State([])
         model.change(lambda name: gr.update(visible=has_dial(name)), model, dial)
         start.click(

@@ -1,4 +1,4 @@
-"""What the page does with pictures: upscale them in a thread, tell how far it is, stop when asked, show what came out."""
+"""What the page does with pictures: upscale them in a thread, tell how far that is, stop when asked, show results."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Work:
 
     @classmethod
     def of(cls, uploads: Sequence[str], root: Path, **settings: Any) -> Work:
-        """Collect the uploads in a new folder in `root`, by their own names; of two of one name, the later is numbered."""
+        """Collect the uploads in a new folder in `root`, by their names; of two of one name, the later is numbered."""
         folder = Path(mkdtemp(dir=root))
         (folder / "in").mkdir()
         used: Counter[str] = Counter()
@@ -106,7 +106,7 @@ class Work:
 
 
 def preview(source: Path, result: Path) -> tuple[Image.Image, Image.Image] | None:
-    """Return a picture by bicubic upscaling and its result, of one size, small enough to be shown; None of huge ones."""
+    """Return a picture by bicubic upscaling and its result, of one size for the screen; None of huge ones."""
     height, width = picture_size(result)
     if height * width > SHOWN:
         return None
