@@ -53,7 +53,7 @@ CHECKED = {
     "plugins.md": ["test_plugins.py"] * 7,
     "systems.md": ["shell", "shell"],
     "training.md": ["synopsis", "recipe", "run folder", "python"],
-    "upscaling.md": ["synopsis", "synopsis", "synopsis"],
+    "upscaling.md": ["synopsis"] * 4,
 }
 
 
