@@ -2,6 +2,8 @@
 # ARGS are passed on: make demo ARGS="--photos DIR --run my-demo".
 PYTHON ?= python3
 VENV := .venv
+# Tests of one file share what they prepare.
+PARALLEL := -n auto --dist loadfile
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-all check bench docs
@@ -10,10 +12,10 @@ demo: $(VENV)/.demo
 	@$(VENV)/bin/aesop demo $(ARGS)
 
 test: $(VENV)/.dev
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest $(PARALLEL)
 
 test-all: $(VENV)/.dev
-	@$(VENV)/bin/python -m pytest -m ""
+	@$(VENV)/bin/python -m pytest $(PARALLEL) -m ""
 
 check: $(VENV)/.dev
 	@$(VENV)/bin/ruff check
