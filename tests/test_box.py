@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from spandrel import ModelLoader
 from typer.testing import CliRunner
 
 import aesop
+import cards
 from aesop.cli import app
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float, to_planes, write_picture
@@ -64,6 +67,19 @@ def test_files_are_small_and_have_a_card(name: str):
     card = file.with_suffix(".md").read_text(encoding="utf-8")
     for word in ("Licence", "Trained on", "Set14", "Limits", "models/pictures.tsv"):
         assert word in card
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_for_openmodeldb_is_of_this_file(name: str):
+    file = aesop.models()[name]
+    written = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    assert written == cards.entry(name), "call `python models/cards.py`"
+    (resource,) = written["resources"]
+    assert resource["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    loaded = ModelLoader().load_from_state_dict(load_file(file))
+    assert (loaded.scale, loaded.architecture.id) == (written["scale"], written["architecture"].upper())
+    assert loaded.size_requirements is not None
+    assert set(written["size"]) <= set(loaded.tags)
 
 
 def test_a_file_of_the_name_goes_before_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,76 @@
+"""Write OpenModelDB's JSON of each network in the box beside its card, for a pull request there.
+
+python models/cards.py
+
+What the file and its metadata say is read from them, what only people know stands below. OpenModelDB wants an address
+to download from as well: add it to `urls` where the file is published.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import aesop
+from aesop.files import write_atomically
+from aesop.networks.state_dicts import WeightsFile
+
+#: What no file records: when it was published, for what it is, what it was trained on, of how many pictures.
+KNOWN = {
+    "clean-x4": {
+        "date": "2026-11-30",
+        "tags": ["general-upscaler", "photo", "faithful"],
+        "dataset": "Free photographs and textures out of Debian's packages, listed in models/pictures.tsv",
+        "datasetSize": 391,
+    }
+}
+
+
+def entry(name: str) -> dict[str, Any]:
+    """Build the entry of a network in the box by OpenModelDB's schema."""
+    file = WeightsFile.read(aesop.models()[name])
+    recipe = file.metadata["recipe"]
+    stage, generator, known = recipe[file.metadata["stage"]], recipe["generator"], KNOWN[name]
+    card = file.path.with_suffix(".md").read_text(encoding="utf-8")
+    return {
+        "name": f"AESOP {name}",
+        "author": "aesop-sr",
+        "license": "Apache-2.0",
+        "tags": known["tags"],
+        "description": " ".join(card.split("\n\n")[1].split()),
+        "date": known["date"],
+        "architecture": "esrgan",
+        "size": [f"{generator['features']}nf", f"{generator['blocks']}nb"],
+        "scale": recipe["scale"],
+        "inputChannels": 3,
+        "outputChannels": 3,
+        "resources": [
+            {
+                "platform": "pytorch",
+                "type": "safetensors",
+                "size": file.path.stat().st_size,
+                "sha256": file.sha256,
+                "urls": [],
+            }
+        ],
+        "trainingIterations": file.metadata["iteration"],
+        "trainingBatchSize": stage["batch"],
+        "trainingHRSize": stage["crop"],
+        "trainingOTF": recipe["degradation"] is not None,
+        "dataset": known["dataset"],
+        "datasetSize": known["datasetSize"],
+        "images": [],
+    }
+
+
+def main() -> None:
+    """Write them all."""
+    for name in KNOWN:
+        path = Path(aesop.models()[name]).with_suffix(".json")
+        write_atomically(path, json.dumps(entry(name), indent=4, ensure_ascii=False) + "\n")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
