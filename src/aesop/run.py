@@ -3,8 +3,9 @@
 recipe.yaml   the resolved recipe
 run.json      versions, seed, data and command
 .lock         who trains it, for as long as somebody does
-STAGE/        the finished network (EMA weights), checkpoint.pt and checkpoint-previous.pt, log.jsonl, snapshots/
-logs/         the same numbers for TensorBoard
+STAGE/        the finished network (EMA weights), checkpoint.pt and checkpoint-previous.pt, log.jsonl, snapshots/,
+              validation/ with pictures of held-out crops
+logs/         the same for TensorBoard and other trackers
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ GENERATOR = "generator.safetensors"
 
 
 class StageFolder:
-    """The files of one stage; `network` is the finished one, `board` TensorBoard's folder."""
+    """The files of one stage; `network` is the finished one, `board` the folder of its trackers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,6 +43,10 @@ class StageFolder:
         """Return where the EMA network of an iteration goes."""
         return self.folder / "snapshots" / f"{iteration:08d}.safetensors"
 
+    def picture(self, iteration: int) -> Path:
+        """Return where the picture of an iteration's validation goes."""
+        return self.folder / "validation" / f"{iteration:08d}.png"
+
     def snapshots(self) -> dict[int, Path]:
         """Return the snapshots that there are by iteration, in order; raises ModelError if there are none."""
         found = sorted((self.folder / "snapshots").glob("*.safetensors"))
@@ -54,7 +59,7 @@ class StageFolder:
         return any(path.is_file() for path in (self.network, self.checkpoint, self.previous_checkpoint))
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Read the log: dictionaries of iteration, kind (`loss` or `validation`), seconds and values."""
+        """Read the log: dictionaries of iteration, kind (`loss`, `validation`, ...), seconds and values."""
         if not self.log.is_file():
             return []
         lines = []

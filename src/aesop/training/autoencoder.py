@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,6 +18,7 @@ from aesop.metrics.psnr import psnr
 from aesop.training.fabric import Fabric
 from aesop.training.recipe import AutoEncoderConfig
 from aesop.training.stage import Pairs, Stage, place, validation_psnr
+from aesop.training.validation import Images
 
 #: By how many dB AE(HR) must be nearer to HR than the fidelity network's G(LR) before the bottleneck can be said to
 #: carry more than LR.
@@ -58,20 +58,26 @@ class AutoEncoderStage(Stage[AutoEncoder]):
         self.fabric.backward(self.lr_weight * lr_loss + self.hr_weight * hr_loss)
         return {"lr": lr_loss.detach(), "hr": hr_loss.detach()}
 
-    @torch.no_grad()
     def validate(self, pairs: Pairs) -> dict[str, float]:
         """Measure PSNR(AE(HR), HR), PSNR(E(HR), LR) and PSNR(G(LR), HR), in dB."""
-        autoencoded, bottleneck = [], []
-        for lr, hr in pairs:
-            squeezed, output = self.result.bottleneck_and_output(hr)
-            autoencoded.append(psnr(output, hr, self.scale).item())
-            bottleneck.append(psnr(squeezed, lr, scale=1).item())
-        measured = {"ae_psnr": sum(autoencoded) / len(pairs), "bottleneck_psnr": sum(bottleneck) / len(pairs)}
+        measured = super().validate(pairs)
         if self.fidelity is None:
             return measured
         if self.fidelity_psnr is None:  # it does not change
             self.fidelity_psnr = validation_psnr(self.fidelity, pairs)
         return measured | {"fidelity_psnr": self.fidelity_psnr}
+
+    def look(self, lr: Tensor, hr: Tensor) -> Images:
+        """Return what the auto-encoder makes of HR beside what it should make."""
+        bottleneck, output = self.result.bottleneck_and_output(hr)
+        return {"LR": lr, "E(HR)": bottleneck, "AE(HR)": output, "HR": hr}
+
+    def measure(self, images: Images) -> dict[str, float]:
+        """Measure what it keeps of HR, and how near its bottleneck is to LR."""
+        return {
+            "ae_psnr": psnr(images["AE(HR)"], images["HR"], self.scale).item(),
+            "bottleneck_psnr": psnr(images["E(HR)"], images["LR"], scale=1).item(),
+        }
 
 
 def verdict(measured: Mapping[str, float]) -> str:

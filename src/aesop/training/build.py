@@ -25,13 +25,25 @@ from aesop.training.fidelity import FidelityStage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import AutoEncoderConfig, PerceptualConfig, Recipe
 from aesop.training.spsr import SPSRStage
-from aesop.training.stage import Sharpen, Stage
+from aesop.training.stage import Sharpen, Stage, place
 
 Loaded = TypeVar("Loaded")
 
 
 def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sharpen | None = None) -> Stage:
-    """Build a stage with its networks, those of earlier stages taken from the recipe's files or from the run."""
+    """Build a stage with its networks, those of earlier stages taken from the recipe's files or from the run.
+
+    Where there is an auto-encoder, validations measure AE-PSNR.
+    """
+    stage = _build(fabric, run, recipe, name, sharpen)
+    file = recipe.autoencoder and recipe.autoencoder.weights
+    if file is not None and name != "autoencoder" and stage.autoencoder is None:
+        with torch.random.fork_rng([]):  # what is trained must not depend on what is measured
+            stage.autoencoder = place(AutoEncoder.load(file), fabric).requires_grad_(False)
+    return stage
+
+
+def _build(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sharpen | None) -> Stage:
     config = recipe.stage(name)
     if name == "fidelity":
         generator = recipe.generator.build(recipe.scale)
@@ -57,12 +69,12 @@ def check_weights(recipe: Recipe) -> None:
     elif recipe.fidelity.body_weights is not None:
         _keep_body(recipe.generator.build(recipe.scale), recipe)
     autoencoder, perceptual = recipe.autoencoder, recipe.perceptual
-    if autoencoder is not None and "autoencoder" in recipe.stages():
+    if autoencoder is not None:
         if (path := autoencoder.weights) is not None:
             scale = _loaded("autoencoder.weights", AutoEncoder.load, path).scale
             if scale != recipe.scale:
                 raise ModelError(f"autoencoder.weights: {path} has scale {scale}; the recipe has {recipe.scale}.")
-        if autoencoder.decoder_weights is not None:
+        if autoencoder.decoder_weights is not None and "autoencoder" in recipe.stages():
             section = recipe.network("autoencoder")
             starting_network(section, recipe.scale, autoencoder.decoder_weights, "autoencoder.decoder")
     if perceptual is not None:
@@ -148,9 +160,12 @@ def _perceptual_stage(
         generator.start_from(fidelity)
     losses = config.build_losses(LossContext(recipe.scale, autoencoder))
     if gradient is None:
-        return PerceptualStage(generator, first, losses, config, sharpen=sharpen, fabric=fabric)
-    options = {"gradient_discriminator": second, "sharpen": sharpen, "fabric": fabric}
-    return SPSRStage(generator, first, losses, config, **options)
+        stage = PerceptualStage(generator, first, losses, config, sharpen=sharpen, fabric=fabric)
+    else:
+        options = {"gradient_discriminator": second, "sharpen": sharpen, "fabric": fabric}
+        stage = SPSRStage(generator, first, losses, config, **options)
+    stage.autoencoder = autoencoder
+    return stage
 
 
 def _decoder(recipe: Recipe, config: AutoEncoderConfig, fidelity: nn.Module) -> nn.Module:

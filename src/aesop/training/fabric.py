@@ -14,13 +14,14 @@ from aesop.training.recipe import Recipe
 
 try:
     from lightning_fabric import Fabric, seed_everything
+    from lightning_fabric.loggers.csv_logs import CSVLogger
     from lightning_fabric.loggers.tensorboard import TensorBoardLogger
     from lightning_fabric.strategies.ddp import DDPStrategy
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 except ImportError as error:
     raise MissingExtraError("Training", "train") from error
 
-__all__ = ["Fabric", "TensorBoardLogger", "ddp", "fabric_of", "rank_zero_only", "seed_everything"]
+__all__ = ["CSVLogger", "Fabric", "TensorBoardLogger", "ddp", "fabric_of", "rank_zero_only", "seed_everything"]
 
 
 def fabric_of(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from aesop.errors import Interrupted, RunError
-from aesop.files import write_atomically
 from aesop.networks.state_dicts import write_state
 from aesop.progress import duration, progress
 from aesop.run import STAGES, Run, StageFolder
 from aesop.training.checkpoint import resume, save_checkpoint
-from aesop.training.fabric import Fabric, TensorBoardLogger
+from aesop.training.fabric import Fabric
+from aesop.training.log import logging
 from aesop.training.recipe import StageConfig
+from aesop.training.snapshots import prune
 from aesop.training.stage import WAITS, Pairs, Say, Stage
 from aesop.training.tally import Tally
+from aesop.training.validation import best_of
 
 Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
 
@@ -52,13 +51,14 @@ def train_stage(
     caught: Sequence[int],
     say: Say,
     pictures: Callable[[int], Sequence[str]] = lambda _: (),
+    trackers: Sequence[str] = ("tensorboard",),
 ) -> dict[str, float]:
     """Train `stage` to the end, from its checkpoint if there is one; return its last validation.
 
     `batches(first, last)` yields the (LR, HR) batches, in [0, 1], of iterations first to last-1, the same ones however
     often training was resumed; `pictures` names those of iteration 1, 2, ... `caught` receives the signals that ask to
-    stop. Raises Interrupted after one, with a checkpoint written; RunError if training has diverged, or files cannot be
-    written.
+    stop. Numbers go to the log and to `trackers`. Raises Interrupted after a signal, with a checkpoint written;
+    RunError if training has diverged, or files cannot be written.
     """
     fabric, config = stage.fabric, stage.config
     done, kept = resume(stage, files, say)
@@ -69,7 +69,10 @@ def train_stage(
 
     measured: dict[str, float] = {}
     first, began = fabric.is_global_zero, time.monotonic()
-    with _logging(files, done, first) as log, progress(stage.name, iterations, done, shown=first) as advance:
+    with (
+        logging(files, done, trackers, metadata, say, active=first) as log,
+        progress(stage.name, iterations, done, shown=first) as advance,
+    ):
         for iteration, (lr, hr) in enumerate(batches(done, iterations), start=done + 1):
             for optimizer in stage.optimizers:
                 for group in optimizer.param_groups:
@@ -111,7 +114,11 @@ def train_stage(
                     raise _diverged(files, f"the network's output is nan after iteration {iteration}")
                 if first:
                     log(iteration, "validation", measured)
+                    log.picture(iteration, stage.picture)
                     export(files.snapshot(iteration), iteration, measured)
+                    best = best_of(files.read_log(), config.best)
+                    if best is not None and best["iteration"] == iteration:
+                        log(iteration, "best", {config.best: best[config.best]})
                 fabric.barrier()
             # Amid skipped iterations the checkpoint before is the better one, as long as there is a choice.
             if (saves and not tally.streak) or iteration == iterations or stop:
@@ -121,6 +128,7 @@ def train_stage(
                     raise _diverged(files, f"the network became {float(total)} before iteration {iteration}")
                 if first:
                     save_checkpoint(stage, files, iteration, tally.state())
+                    prune(files, config, iteration)
                 fabric.barrier()
             if stop and iteration < iterations:
                 raise Interrupted(stop, iteration)
@@ -149,28 +157,3 @@ def _diverged(files: StageFolder, what: str) -> RunError:
         f"{name}: {what}; train into a new run folder with a lower {name}.learning_rate or other loss weights"
         f"{f', keeping what is finished by {kept}' if kept else ''} (earlier networks: {files.snapshot(0).parent})."
     )
-
-
-@contextmanager
-def _logging(files: StageFolder, done: int, active: bool) -> Iterator[Callable[[int, str, Mapping[str, Any]], None]]:
-    """Yield what logs a stage's numbers, as lines of JSON and for TensorBoard; those after `done` are dropped."""
-    if not active:
-        yield lambda *_: None
-        return
-    files.folder.mkdir(parents=True, exist_ok=True)
-    kept = [line for line in files.read_log() if line["iteration"] <= done]
-    write_atomically(files.log, "".join(f"{json.dumps(line)}\n" for line in kept))
-    board = TensorBoardLogger(files.board.parent, name="", version=files.board.name, purge_step=done + 1)
-    started = time.monotonic()
-
-    def log(iteration: int, kind: str, values: Mapping[str, Any]) -> None:
-        line = {"iteration": iteration, "kind": kind, "seconds": round(time.monotonic() - started, 3), **values}
-        with files.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        numbers = {name: value for name, value in values.items() if isinstance(value, float)}
-        board.log_metrics({f"{kind}/{name}": value for name, value in numbers.items()}, step=iteration)
-
-    try:
-        yield log
-    finally:
-        board.finalize("success")

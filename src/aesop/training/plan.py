@@ -17,6 +17,7 @@ from aesop.losses.term import LossContext
 from aesop.progress import duration
 from aesop.run import STAGES, Run, seconds_of
 from aesop.training.recipe import AutoEncoderConfig, PerceptualConfig, Recipe
+from aesop.training.validation import told
 
 #: Bytes a parameter: of a frozen network; with its gradient and Adam's two averages; and with its own average as well.
 FROZEN, TRAINED, AVERAGED = 4, 16, 20
@@ -68,8 +69,7 @@ def summary_of(run: Run, recipe: Recipe) -> list[str]:
         ):
             last = validations[-1]
             measured = {key: value for key, value in last.items() if key not in ("iteration", "kind", "seconds")}
-            reached = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
-            lines.append(f"{name}: {last['iteration']:,} iterations in {duration(seconds_of(log))}; {reached}")
+            lines.append(f"{name}: {last['iteration']:,} iterations in {duration(seconds_of(log))}; {told(measured)}")
     return lines
 
 

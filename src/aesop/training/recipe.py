@@ -45,7 +45,9 @@ DegradationConfig = Annotated[
     SerializeAsAny[Annotated[RealESRGANDegradationConfig | BSRGANDegradationConfig, Field(discriminator="type")]],
     extendable(DegradationSection),
 ]
+TrackerName = Literal["csv", "tensorboard", "wandb", "mlflow", "trackio"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+BEST = "number of a validation by which its snapshot is the best"
 #: A model file, or what else stands for one in every command: a name of `aesop models`, an address `hf://OWNER/NAME`.
 ModelPath = Annotated[Path, PlainSerializer(printable, return_type=str, when_used="json")]
 
@@ -70,6 +72,10 @@ class StageConfig(Config):
     log_every: int = Field(default=100, ge=1, description="iterations between two log lines")
     validate_every: int = Field(default=5000, ge=1, description="iterations between validations, each with a snapshot")
     checkpoint_every: int = Field(default=5000, ge=1, description="iterations between two checkpoints")
+    keep_snapshots: int | None = Field(
+        default=None, ge=1, description="of the snapshots, keep the last so many and the best; unset, all"
+    )
+    best: Any  # each stage has numbers of its own
 
     def batch_of(self, devices: int) -> int:
         """Return how many crops each of so many devices takes; raises ValueError if they cannot share `total_batch`."""
@@ -90,6 +96,7 @@ class FidelityConfig(StageConfig):
         default=None, description="take the body of an upconv-head from this file and train the head alone"
     )
     iterations: int = Field(default=1_000_000, ge=1)
+    best: Literal["psnr", "lr_psnr", "ae_psnr", "niqe"] = Field(default="psnr", description=BEST)
     learning_rate: float = Field(default=2e-4, gt=0, description="Adam's")
 
 
@@ -98,6 +105,7 @@ class AutoEncoderConfig(StageConfig):
 
     weights: ModelPath | None = Field(default=None, description="take it from this file instead of training it")
     iterations: int = Field(default=100_000, ge=1)
+    best: Literal["ae_psnr", "bottleneck_psnr"] = Field(default="ae_psnr", description=BEST)
     crop: int = Field(default=256, ge=8, description="side of the HR crops, a multiple of the scale")
     encoder: Literal["learned", "bicubic"] = Field(
         default="learned",
@@ -120,6 +128,7 @@ class PerceptualConfig(StageConfig):
     """Stage 3: the perceptual network (eq. 9; eq. 3 with the pixel loss). It starts as the fidelity network."""
 
     iterations: int = Field(default=300_000, ge=1)
+    best: Literal["psnr", "lr_psnr", "ae_psnr", "niqe"] = Field(default="niqe", description=BEST)
     generator: SPSRConfig | None = Field(
         default=None, description="a network built around the recipe's generator; unset, that generator itself"
     )
@@ -179,6 +188,9 @@ class Recipe(Config):
     seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     steps: int | None = Field(default=None, ge=1, description="cut every stage to this many iterations: a trial")
+    trackers: tuple[TrackerName, ...] = Field(
+        default=("tensorboard",), description="where numbers and pictures go beside the run folder's own log"
+    )
     generator: GeneratorConfig
     data: DataConfig = DataConfig()
     degradation: DegradationConfig | None = Field(

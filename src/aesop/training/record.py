@@ -22,6 +22,9 @@ _FREE = {
     "log_every",
     "validate_every",
     "checkpoint_every",
+    "keep_snapshots",
+    "best",
+    "trackers",
     "about",
     "validation_crop",
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
@@ -13,6 +16,7 @@ from torch.optim import Adam, Optimizer
 from aesop.metrics.psnr import psnr
 from aesop.training.fabric import Fabric
 from aesop.training.recipe import StageConfig
+from aesop.training.validation import SHOWN, Images, quality, seen, sheet
 
 Network = TypeVar("Network", bound=nn.Module)
 Placed = TypeVar("Placed")
@@ -34,6 +38,11 @@ class Stage(Generic[Network]):
     """A stage trains `network`, in place; `result` is its exponential moving average, in evaluation mode."""
 
     name: ClassVar[str]
+
+    #: On the stage's device, where validations are to measure AE-PSNR.
+    autoencoder: nn.Module | None = None
+    #: What the last validation has shown, drawn side by side: uint8, H x W x 3.
+    picture: np.ndarray
 
     def __init__(
         self, network: Network, config: StageConfig, fabric: Fabric | None, parameters: list[Any] | None = None
@@ -87,9 +96,25 @@ class Stage(Generic[Network]):
         """Leave the gradients of a batch in all networks; return its losses, detached."""
         raise NotImplementedError
 
+    @torch.no_grad()
     def validate(self, pairs: Pairs) -> dict[str, float]:
-        """Measure the result on held-out pictures: its PSNR."""
-        return {"psnr": validation_psnr(self.result, pairs)}
+        """Measure the result on held-out pictures, each number on those that allow it, and draw a `picture` of some."""
+        shown, values = [], defaultdict(list)
+        for lr, hr in pairs:
+            images = self.look(lr, hr)
+            for name, value in self.measure(images).items():
+                values[name].append(value)
+            shown += [images][: SHOWN - len(shown)]
+        self.picture = sheet(shown)
+        return {name: fmean(found) for name, found in values.items()}
+
+    def look(self, lr: Tensor, hr: Tensor) -> Images:
+        """Return what a validation measures and shows of a held-out pair."""
+        return seen(lr, self.result(lr), hr, self.autoencoder)
+
+    def measure(self, images: Images) -> dict[str, float]:
+        """Measure what `look` returns."""
+        return quality(images)
 
     def warning(self, log: list[dict[str, Any]]) -> str | None:  # noqa: ARG002
         """Say what its user should know about how training goes, by the lines logged so far, or None."""

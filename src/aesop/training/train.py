@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +31,8 @@ from aesop.training.recipe import AutoEncoderConfig, Recipe
 from aesop.training.recipe_files import load_recipe
 from aesop.training.record import check_batches, check_pictures_of, check_recipe_of, finished_iterations, open_run
 from aesop.training.stage import Pairs, Say
+from aesop.training.trackers import require
+from aesop.training.validation import best_of, told
 from aesop.versions import versions
 
 
@@ -94,6 +95,7 @@ def train(
         raise RunError(
             f"--until {until}: the stages of {recipe.name} are {', '.join(recipe.stages())}; name one of them."
         )
+    require(recipe.trackers)
     check_weights(recipe)
     check_recipe_of(folder, recipe)
     check_batches(recipe, devices * nodes)
@@ -223,18 +225,16 @@ def _train_one(
     }
     pairs = [(fabric.to_device(lr), fabric.to_device(hr)) for lr, hr in held_out]
     files = run.stage(name)
-    measured = train_stage(stage, recipe.iterations(name), stream, pairs, files, metadata, caught, say, names)
+    last = recipe.iterations(name)
+    measured = train_stage(stage, last, stream, pairs, files, metadata, caught, say, names, recipe.trackers)
     if fabric.is_global_zero:
-        summary = ", ".join(f"{key} {value:.2f} dB" for key, value in measured.items())
+        summary, best = told(measured), best_of(files.read_log(), config.best)
+        if best is not None and best["iteration"] < last:
+            summary += f" (best: {told({config.best: best[config.best]})}, {files.snapshot(best['iteration'])})"
         if isinstance(config, AutoEncoderConfig):
             summary = f"{summary}: {verdict(measured)}"
-        elif name == "fidelity":
-            validations = [line for line in files.read_log() if line["kind"] == "validation"]
-            best: dict[str, Any] = max(validations, key=lambda line: line["psnr"], default=dict(measured))
-            if best["psnr"] > measured["psnr"]:
-                summary += f" (best: {best['psnr']:.2f} dB, {files.snapshot(best['iteration'])})"
-            if problem := shortfall(measured["psnr"], pairs):
-                summary = f"{summary}: {problem}"
+        elif name == "fidelity" and (problem := shortfall(measured["psnr"], pairs)):
+            summary = f"{summary}: {problem}"
         say(f"{name}: {summary}; {files.network}{_peak_memory(fabric.device)}")
 
 
