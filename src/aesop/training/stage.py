@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from statistics import fmean
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from aesop.metrics.protocol import rounded
 from aesop.metrics.psnr import psnr
 from aesop.training.fabric import Fabric
 from aesop.training.recipe import StageConfig
-from aesop.training.validation import SHOWN, Images, quality, seen, sheet
+from aesop.training.validation import SHOWN, Images, quality, sheet
 
 Network = TypeVar("Network", bound=nn.Module)
 Placed = TypeVar("Placed")
@@ -110,7 +112,16 @@ class Stage(Generic[Network]):
 
     def look(self, lr: Tensor, hr: Tensor) -> Images:
         """Return what a validation measures and shows of a held-out pair."""
-        return seen(lr, self.result(lr), hr, self.autoencoder)
+        images = {"LR": lr, "SR": self.result(lr), "HR": hr}
+        if self.autoencoder is not None:
+            # Of 8-bit pictures, as in `aesop evaluate`.
+            images |= {"AE(HR)": self._auto_encoded(hr), "AE(SR)": self.autoencoder(rounded(images["SR"]))}
+        return images
+
+    @cached_property
+    def _auto_encoded(self) -> Callable[[Tensor], Tensor]:
+        """AE of held-out HR pictures, which are the same ones at every validation."""
+        return lru_cache(maxsize=16)(lambda hr: self.autoencoder(rounded(hr)))
 
     def measure(self, images: Images) -> dict[str, float]:
         """Measure what `look` returns."""

@@ -8,13 +8,12 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from aesop.data.pictures import to_levels, to_picture
 from aesop.data.sheet import enlarged, middle, tiled
 from aesop.errors import DataError
 from aesop.metrics.niqe import niqe
-from aesop.metrics.protocol import rounded
 from aesop.metrics.psnr import lr_psnr, psnr
 
 #: Images by their names, (1, 3, h, w) and (1, 3, H, W) in [0, 1], in the order in which they are shown.
@@ -26,16 +25,8 @@ SHOWN, SIDE = 4, 256
 LOWER = ("niqe",)
 
 
-def seen(lr: Tensor, sr: Tensor, hr: Tensor, autoencoder: nn.Module | None) -> dict[str, Tensor]:
-    """Return LR, SR and HR and, where there is an auto-encoder, what it makes of HR and SR as 8 bit hold them."""
-    images = {"LR": lr, "SR": sr, "HR": hr}
-    if autoencoder is not None:
-        images |= {f"AE({name})": autoencoder(rounded(images[name])) for name in ("HR", "SR")}
-    return images
-
-
 def quality(images: Images) -> dict[str, float]:
-    """Measure SR as `aesop evaluate` does: PSNR, LR-PSNR, NIQE where SR is large enough, AE-PSNR where AE was there."""
+    """Measure SR as `aesop evaluate` does: PSNR, LR-PSNR, NIQE where SR is large enough, AE-PSNR where there is AE."""
     lr, sr, hr = (images[name] for name in ("LR", "SR", "HR"))
     scale = hr.shape[-1] // lr.shape[-1]
     measured = {"psnr": psnr(sr, hr, scale).item(), "lr_psnr": lr_psnr(sr, lr, scale).item()}
