@@ -16,7 +16,21 @@ from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 import aesop
-from aesop.cli import analyze, degrade, demo, evaluate, export, interpolate, models, push, recipes, train, ui, upscale
+from aesop.cli import (
+    analyze,
+    degrade,
+    demo,
+    evaluate,
+    export,
+    interpolate,
+    models,
+    prepare,
+    push,
+    recipes,
+    train,
+    ui,
+    upscale,
+)
 from aesop.cli.options import examples
 from aesop.errors import AesopError, Interrupted
 from aesop.files import explained
@@ -76,6 +90,7 @@ for _command, *_commands in (
         "aesop train laptop --data photos/ --run runs/first",
         "aesop train aesop-rrdb-128 perceptual.batch=8 --data DF2K --run runs/paper",
     ),
+    (prepare.prepare, "aesop prepare --data LSDIR --to s3://bucket/lsdir"),
     (recipes.recipes, "aesop recipes"),
     (degrade.degrade, "aesop degrade realesrgan-x4 photo.png --output degraded.png --count 9"),
     (demo.demo, "aesop demo", "aesop demo --photos photos/ --run my-demo"),

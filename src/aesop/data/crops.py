@@ -51,14 +51,15 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         scale, small = self.data.scale, self.crop // self.data.scale
         lr = np.empty((len(numbers), 3, small, small), np.uint8)
         hr = np.empty((len(numbers), 3, self.crop, self.crop), np.uint8)
-        for index, number in enumerate(numbers):
-            picture, row, column, symmetry = _draw(self.seed, number)
-            chosen = picture % len(self.data)
-            entry = self.data.entries[chosen]
+        draws = [_draw(self.seed, number) for number in numbers]
+        chosen = [picture % len(self.data) for picture, *_ in draws]
+        pictures = self.data.read_all(chosen)
+        for index, (_, row, column, symmetry) in enumerate(draws):
+            entry = self.data.entries[chosen[index]]
             top = row % (entry.height // scale - small + 1)
             left = column % (entry.width // scale - small + 1)
             turn = symmetry % 8 if self.augment else 0
-            whole_hr, whole_lr = self.data.read(chosen)
+            whole_hr, whole_lr = pictures[index]
             lr[index] = _cut(whole_lr, top, left, small, turn)
             hr[index] = _cut(whole_hr, top * scale, left * scale, self.crop, turn)
         return torch.from_numpy(lr), torch.from_numpy(hr)

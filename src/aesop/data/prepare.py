@@ -45,7 +45,7 @@ LEAST_CORRELATION, THUMBNAIL = 0.7, 16
 def default_store(source: Path, scale: int, shrink: int = 1) -> Path:
     """The folder for these parameters in $AESOP_CACHE or else in ~/.cache/aesop."""
     absolute = source.resolve()
-    return cache_folder() / f"{absolute.name}-x{scale}-{_hash(absolute, scale, shrink)}"
+    return cache_folder() / f"{absolute.name}-x{scale}-{hash_of(absolute, scale, shrink)}"
 
 
 def prepare(
@@ -112,7 +112,7 @@ class _Job:
     @property
     def path(self) -> Path:
         """Where the outcome goes, by all that it depends on."""
-        key = _hash(FORMAT, f"{self.pair.name} {self.pair.stamp}", self.scale, self.shrink)
+        key = hash_of(FORMAT, f"{self.pair.name} {self.pair.stamp}", self.scale, self.shrink)
         return self.store / f"{key}.safetensors"
 
     def bytes_needed(self) -> int:
@@ -134,32 +134,45 @@ class _Job:
                 entry, arrays = Entry(**outcome), [file.get_tensor(name) for name in ("hr", "lr")]
         except (KeyError, OSError, SafetensorError, TypeError, ValueError):
             return None
-        return entry if (entry.name, entry.digest) == (self.pair.name, _digest(*arrays)) else None
+        return entry if (entry.name, entry.digest) == (self.pair.name, digest_of(*arrays)) else None
 
     def run(self) -> Entry | str:
         """Prepare the picture and keep the outcome; what the system refuses is not kept."""
         try:
-            files = self.pair.files
-            if any(is_transparent(path) for path in files):
-                raise DataError(TRANSPARENT)
-            planes = self.pair.read(self.scale, self.shrink)
-            if self.pair.lr is not None and not show_the_same(*planes):
-                raise DataError(f"its LR picture {printable(self.pair.lr)} shows something else; pair them anew")
-            hr, lr = map(to_picture, planes)
-            headers = [read_header(path) for path in files]
+            hr, lr, grey, alpha = read_pair(self.pair, self.scale, self.shrink)
         except DataError as error:
-            reason = str(error).removeprefix(f"{printable(self.pair.hr)}: ")
+            reason = reason_of(self.pair, error)
             if not isinstance(error, PictureAccessError):
                 self._write({}, reason)
             return reason
-        grey, alpha = any(header.grey for header in headers), any(header.alpha for header in headers)
-        entry = Entry(self.pair.name, hr.shape[0], hr.shape[1], self.path.name, _digest(hr, lr), grey, alpha)
+        entry = Entry(self.pair.name, hr.shape[0], hr.shape[1], self.path.name, digest_of(hr, lr), grey, alpha)
         self._write({"hr": hr, "lr": lr}, asdict(entry))
         return entry
 
     def _write(self, arrays: dict[str, np.ndarray], outcome: object) -> None:
         with atomic_path(self.path) as temporary:
             temporary.write_bytes(save(arrays, {"outcome": json.dumps(outcome)}))
+
+
+def read_pair(pair: Pair, scale: int, shrink: int = 1) -> tuple[np.ndarray, np.ndarray, bool, bool]:
+    """Read and check the pictures of a pair: HR and LR, uint8, H x W x 3; whether one is grey; whether one has alpha.
+
+    Raises DataError where they cannot be used, PictureAccessError where the system refuses them.
+    """
+    files = pair.files
+    if any(is_transparent(path) for path in files):
+        raise DataError(TRANSPARENT)
+    planes = pair.read(scale, shrink)
+    if pair.lr is not None and not show_the_same(*planes):
+        raise DataError(f"its LR picture {printable(pair.lr)} shows something else; pair them anew")
+    hr, lr = map(to_picture, planes)
+    headers = [read_header(path) for path in files]
+    return hr, lr, any(header.grey for header in headers), any(header.alpha for header in headers)
+
+
+def reason_of(pair: Pair, error: DataError) -> str:
+    """What is wrong with a pair, without the name of its file."""
+    return str(error).removeprefix(f"{printable(pair.hr)}: ")
 
 
 def _read_all(made: Sequence[_Job]) -> dict[str, Entry | str | None]:
@@ -220,12 +233,14 @@ def show_the_same(first: Tensor, second: Tensor) -> bool:
     return float(torch.corrcoef(torch.stack(thumbnails))[0, 1]) >= LEAST_CORRELATION
 
 
-def _digest(hr: np.ndarray, lr: np.ndarray) -> str:
+def digest_of(hr: np.ndarray, lr: np.ndarray) -> str:
+    """SHA-256 of the pixels of both."""
     digest = hashlib.sha256(np.ascontiguousarray(hr).data)
     digest.update(np.ascontiguousarray(lr).data)
     return digest.hexdigest()
 
 
-def _hash(*parts: object) -> str:
+def hash_of(*parts: object) -> str:
+    """Twenty hexadecimal digits that depend on all of `parts`."""
     # A source's path need not be UTF-8.
     return hashlib.sha256("\n".join(map(str, parts)).encode(errors="surrogatepass")).hexdigest()[:20]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import mmap
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class PreparedData:
         """The HR and LR picture, read-only uint8, H x W x 3, mapped from disk; DataError where they are gone."""
         entry = self.entries[index]
         path = self.folder / entry.file
-        shape, small = (entry.height, entry.width, 3), (entry.height // self.scale, entry.width // self.scale, 3)
+        shape, small = self.shapes(entry)
         # The format's own reader would copy the pixels: the file ends with those of HR, then LR.
         try:
             with path.open("rb") as opened:
@@ -79,18 +80,31 @@ class PreparedData:
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: the prepared picture is gone; run the command again to prepare it.") from error
 
+    def shapes(self, entry: Entry) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """The shapes of a picture's HR and LR arrays."""
+        return (entry.height, entry.width, 3), (entry.height // self.scale, entry.width // self.scale, 3)
+
+    def read_all(self, indices: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Read several pictures."""
+        return [self.read(index) for index in indices]
+
     def split(self, holdout: int) -> tuple[PreparedData, PreparedData]:
         """Divide into training pictures and `holdout` held-out ones, those whose names have the smallest hashes.
 
         Pictures added later may replace held-out ones, but no picture that was trained on becomes held-out.
         Raises DataError where nothing would remain to train on.
         """
-        if holdout >= len(self):
-            raise DataError(
-                f"{self.folder}: {len(self)} usable pictures, of which {holdout} should be held out, leave none to "
-                "train on; add pictures or hold out fewer."
-            )
-        names = sorted((e.name for e in self.entries), key=lambda name: hashlib.sha256(name.encode()).digest())
-        held_out = tuple(entry for entry in self.entries if entry.name in names[:holdout])
-        train = tuple(entry for entry in self.entries if entry not in held_out)
+        names = held_out_of([entry.name for entry in self.entries], holdout, self.folder)
+        held_out = tuple(entry for entry in self.entries if entry.name in names)
+        train = tuple(entry for entry in self.entries if entry.name not in names)
         return replace(self, entries=train), replace(self, entries=held_out)
+
+
+def held_out_of(names: Collection[str], holdout: int, where: object) -> set[str]:
+    """The `holdout` names with the smallest hashes; DataError, about `where`, if none would be left to train on."""
+    if holdout >= len(names):
+        raise DataError(
+            f"{where}: {len(names)} usable pictures, of which {holdout} should be held out, leave none to "
+            "train on; add pictures or hold out fewer."
+        )
+    return set(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:holdout])

@@ -1,0 +1,106 @@
+"""Objects at an address that fsspec knows (`s3://BUCKET/PREFIX`, `gs://...`, `file:///...`), read and written whole."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aesop.errors import AesopError, DataError, MissingExtraError, RunError
+from aesop.files import atomic_path
+
+T = TypeVar("T")
+
+#: Seconds to wait before an object that could not be reached is asked for again.
+WAITS = (0.5, 2.0, 8.0)
+
+
+def address_of(path: Path | str) -> str | None:
+    """Return the address that `path` is, without slashes at its end, or None for a path on disk.
+
+    Of `s3://bucket`, a `Path` has lost a slash: it is given back.
+    """
+    found = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*?)/*", str(path))
+    if found is None:
+        return None
+    scheme, rest = found.groups()
+    return f"{scheme}://{'/' if scheme == 'file' else ''}{rest}"
+
+
+class MissingObjectError(DataError):
+    """An object that is not there."""
+
+
+class Objects:
+    """The objects below an address, by name. Methods may be called in threads, and in forked processes."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def read(self, name: str) -> bytes:
+        """Return an object; raises DataError where it is missing, refused or out of reach."""
+        return self._tried(name, lambda system, path: system.cat_file(path))
+
+    def write(self, name: str, blob: bytes) -> None:
+        """Write an object, which is there whole or not at all; raises RunError where it cannot be written."""
+        try:
+            self._tried(name, lambda system, path: _write(system, path, blob))
+        except DataError as error:
+            raise RunError(str(error)) from error
+
+    def names(self, folder: str) -> set[str]:
+        """Return the names of the objects in a folder, none where it is missing; raises DataError as `read` does."""
+        try:
+            found = self._tried(folder, lambda system, path: system.ls(path, detail=False))
+        except MissingObjectError:
+            return set()
+        return {f"{folder}/{path.rstrip('/').rpartition('/')[2]}" for path in found}
+
+    def _tried(self, name: str, work: Callable[[Any, str], T]) -> T:
+        """Do `work` with a file system and a path, anew where the network fails; errors become sentences."""
+        address = f"{self.address}/{name}"
+        system, path = _system(address)
+        for wait in (*WAITS, None):
+            try:
+                return work(system, path)
+            except AesopError:
+                raise
+            except FileNotFoundError as error:
+                raise MissingObjectError(f"{address}: is not there; check the address.") from error
+            except PermissionError as error:
+                raise DataError(f"{address}: access is denied; check your credentials and their rights.") from error
+            except Exception as error:  # each file system has its own
+                reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+                if "credentials" in reason.lower():
+                    raise DataError(f"{address}: {reason}; set them as its provider asks.") from error
+                if wait is None:
+                    raise DataError(
+                        f"{address}: could not be reached in {len(WAITS) + 1} tries ({reason}); check the network, "
+                        "then run the same command again."
+                    ) from error
+                time.sleep(wait)
+        raise AssertionError("the last try returns or raises")
+
+
+def _system(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path in it; fsspec keeps one for each process."""
+    try:
+        from fsspec.core import url_to_fs
+
+        return url_to_fs(address)
+    except ImportError as error:
+        if address.startswith("s3:") or error.name == "fsspec":
+            raise MissingExtraError(f"{address}: object storage", "cloud") from error
+        raise DataError(f"{address}: {error}.") from error
+    except ValueError as error:
+        raise DataError(f"{address}: {error}; s3://BUCKET/PREFIX is an address that works.") from error
+
+
+def _write(system: Any, path: str, blob: bytes) -> None:
+    if "file" not in system.protocol:
+        system.pipe_file(path, blob)  # object storage shows nothing before it has everything
+        return
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_bytes(blob)
