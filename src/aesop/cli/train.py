@@ -14,7 +14,9 @@ def train(
         list[str] | None, Argument(metavar="KEY=VALUE", help="Values that replace the recipe's, e.g. steps=3.")
     ] = None,
     *,
-    data: Annotated[Path | None, Option(help="Folder of pictures: HR, or HR and LR.", metavar="DIR")] = None,
+    data: Annotated[
+        Path | None, Option(help="Folder of pictures (HR, or HR and LR) or s3://BUCKET/PREFIX.", metavar="DIR")
+    ] = None,
     hr: Annotated[Path | None, Option(help="Instead of --data: folder of HR pictures.", metavar="DIR")] = None,
     lr: Annotated[Path | None, Option(help="Folder of the LR pictures of --hr.", metavar="DIR")] = None,
     # torchrun takes `--run` for one of its own options; the longer name passes it by.
@@ -28,8 +30,16 @@ def train(
     store: Annotated[
         Path | None, Option(help="Folder for the prepared pictures; unset, a cache folder.", metavar="DIR")
     ] = None,
-    devices: Annotated[int, Option(help="Number of devices on each machine.", min=1, metavar="N")] = 1,
-    nodes: Annotated[int, Option(help="Number of machines (torchrun or SLURM).", min=1, metavar="N")] = 1,
+    store_size: Annotated[
+        float | None, Option(help="Gigabytes of tiles of an address to keep; unset, 50.", min=0, metavar="GB")
+    ] = None,
+    devices: Annotated[
+        int | None,
+        Option(help="Number of devices on each machine; unset, as torchrun or SLURM says, or 1.", min=1, metavar="N"),
+    ] = None,
+    nodes: Annotated[
+        int | None, Option(help="Number of machines; unset, as torchrun or SLURM says, or 1.", min=1, metavar="N")
+    ] = None,
     until: Annotated[str | None, Option(help="Last stage to train; unset, all of them.", metavar="STAGE")] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Tell what would be trained, and stop.")] = False,
     device: Device = "auto",
@@ -57,6 +67,7 @@ def train(
         lr=lr,
         validation=validation,
         store=store,
+        store_size=store_size,
         devices=devices,
         nodes=nodes,
         device=device,

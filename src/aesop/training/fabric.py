@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -16,12 +20,38 @@ try:
     from lightning_fabric import Fabric, seed_everything
     from lightning_fabric.loggers.csv_logs import CSVLogger
     from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 except ImportError as error:
     raise MissingExtraError("Training", "train") from error
 
-__all__ = ["CSVLogger", "Fabric", "TensorBoardLogger", "ddp", "fabric_of", "rank_zero_only", "seed_everything"]
+__all__ = [
+    "CSVLogger",
+    "Fabric",
+    "TensorBoardLogger",
+    "ddp",
+    "fabric_of",
+    "lost_processes_explained",
+    "rank_zero_only",
+    "seed_everything",
+    "shape_of",
+]
+
+
+def shape_of(devices: int | None, nodes: int | None) -> tuple[int, int]:
+    """Return how many devices a machine and how many machines: as given, else as torchrun or SLURM started us, else 1.
+
+    With `torchrun --nnodes 1:4` the number of machines changes when one is lost or comes back.
+    """
+    if TorchElasticEnvironment.detect():
+        world, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    elif SLURMEnvironment.detect():
+        world = int(os.environ["SLURM_NTASKS"])
+        local = max(1, world // int(os.environ.get("SLURM_NNODES", "1")))
+    else:
+        world = local = 1
+    return devices or local, nodes or world // local
 
 
 def fabric_of(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
@@ -44,9 +74,28 @@ def fabric_of(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
 def ddp() -> DDPStrategy:
     """One process a device; batch norm's statistics stay each process's own.
 
-    Broadcasting them between D's two passes would overwrite what the first pass keeps for its gradient.
+    Broadcasting them between D's two passes would overwrite what the first pass keeps for its gradient. A process waits
+    for another for half an hour, or $AESOP_TIMEOUT seconds: the first validates and writes while the others wait.
     """
     backend = None if torch.cuda.is_available() else "gloo"
+    patience = timedelta(seconds=float(os.environ.get("AESOP_TIMEOUT", "1800")))
     if "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters:
-        return DDPStrategy(process_group_backend=backend, forward_sync_buffers=False)
-    return DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
+        return DDPStrategy(process_group_backend=backend, timeout=patience, forward_sync_buffers=False)
+    return DDPStrategy(process_group_backend=backend, timeout=patience, broadcast_buffers=False)
+
+
+@contextmanager
+def lost_processes_explained(fabric: Fabric) -> Iterator[None]:
+    """Turn what torch.distributed raises where another process is gone, or silent for too long, into a RunError."""
+    try:
+        yield
+    except RuntimeError as error:
+        told = str(error).partition("\n")[0]
+        signs = (r"timed out|timeout", r"connection \w+", "broken pipe", "network is unreachable", "gloo|nccl")
+        found = next((match for sign in signs if (match := re.search(sign, told, re.IGNORECASE))), None)
+        if fabric.world_size == 1 or found is None:
+            raise
+        raise RunError(
+            f"process {fabric.global_rank + 1} of {fabric.world_size}: another process is lost ({found[0].lower()}); "
+            "see what that one said, then run the same command again to resume from the last checkpoint."
+        ) from error

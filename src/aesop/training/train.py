@@ -13,16 +13,25 @@ import torch
 from torch import Tensor
 
 from aesop.data.crops import Crops, batches
+from aesop.data.objects import address_of
 from aesop.data.pictures import to_float, to_planes
 from aesop.data.prepare import default_store, prepare
 from aesop.data.prepared import PreparedData
+from aesop.data.tiles import LIMIT, open_tiles
 from aesop.device import computes_bfloat16
 from aesop.errors import DataError, RunError
 from aesop.files import os_errors_explained, printable
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
 from aesop.training.build import build_stage, check_weights
-from aesop.training.fabric import Fabric, fabric_of, rank_zero_only, seed_everything
+from aesop.training.fabric import (
+    Fabric,
+    fabric_of,
+    lost_processes_explained,
+    rank_zero_only,
+    seed_everything,
+    shape_of,
+)
 from aesop.training.fidelity import shortfall
 from aesop.training.interruption import caught_signals
 from aesop.training.loop import train_stage
@@ -60,8 +69,9 @@ def train(
     lr: Path | str | None = None,
     validation: Path | str | None = None,
     store: Path | str | None = None,
-    devices: int = 1,
-    nodes: int = 1,
+    store_size: float | None = None,
+    devices: int | None = None,
+    nodes: int | None = None,
     device: str = "auto",
     until: str | None = None,
     plan: bool = False,
@@ -72,22 +82,23 @@ def train(
 
     Args:
         recipe: what to train: a recipe, the name of one or its .yaml file.
-        data: folder of pictures, HR or HR and LR (see `aesop.data.prepare`).
+        data: folder of pictures, HR or HR and LR (see `aesop.data.prepare`), or address of tiles (`aesop.data.tiles`).
         lr: folder of LR pictures, where `data` is the folder of HR pictures itself.
         run: folder for all results; one that holds an interrupted run of this recipe is continued, one that another
             process trains in is refused.
         validation: folder of held-out pictures; None holds some of `data` out.
-        store: where the prepared pictures go; None takes a cache folder.
-        devices: number of processes on each machine, one a device.
-        nodes: number of machines, each started by torchrun or SLURM.
+        store: where the prepared pictures, or the tiles that were read last, go; None takes a cache folder.
+        store_size: gigabytes of tiles to keep there; None keeps 50.
+        devices: number of processes on each machine, one a device; None takes what torchrun or SLURM started, else 1.
+        nodes: number of machines, each started by torchrun or SLURM; None likewise.
         device: `cpu`, `cuda`, `cuda:1`, `mps`, ... or `auto` for the best there is.
         until: name of the last stage to train; None trains them all.
         plan: begin by telling what will be trained, on what, and what that takes; end with a summary.
         dry_run: stop after the plan, with nothing written but the prepared pictures.
         say: receives what is worth telling, in the first process alone.
 
-    Raises AesopError, before training wherever possible; DataError, after it, where folders of pictures could not be
-    read; Interrupted after SIGINT or SIGTERM, with a checkpoint written.
+    Raises AesopError, before training wherever possible; RunError where another process is lost; DataError, after it,
+    where folders of pictures could not be read; Interrupted after SIGINT or SIGTERM, with a checkpoint written.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     folder, say = Run(run), rank_zero_only(say)
@@ -98,11 +109,13 @@ def train(
     require(recipe.trackers)
     check_weights(recipe)
     check_recipe_of(folder, recipe)
+    devices, nodes = shape_of(devices, nodes)
     check_batches(recipe, devices * nodes)
     fabric = fabric_of(device, devices, nodes, recipe)
     with folder.locked() if fabric.is_global_zero and not dry_run else nullcontext():
         held_out, store, lr = (None if folder is None else Path(folder) for folder in (validation, store, lr))
-        pictures = training_data(recipe, Path(data), held_out, store, say, lr)
+        limit = LIMIT if store_size is None else int(store_size * 1e9)
+        pictures = training_data(recipe, Path(data), held_out, store, say, lr, limit)
         # Every process checks before any is launched, so that none waits for one that has given up.
         check_pictures_of(folder, recipe, pictures.fingerprint, devices * nodes)
         if (plan or dry_run) and fabric.is_global_zero:
@@ -110,15 +123,16 @@ def train(
                 say(line)
         if dry_run:
             return folder
-        fabric.launch()
-        if fabric.is_global_zero:
-            open_run(folder, recipe, pictures.fingerprint, fabric.world_size)
-        fabric.barrier()
-        if fabric.device.type != "cpu":
-            say(f"device: {fabric.device}")
-        if recipe.precision == "bf16-mixed" and not computes_bfloat16(fabric.device):
-            say("precision: this device only emulates bf16, many times slower; precision=32-true is faster here")
-        _train_stages(fabric, folder, recipe, pictures, until, say)
+        with lost_processes_explained(fabric):
+            fabric.launch()
+            if fabric.is_global_zero:
+                open_run(folder, recipe, pictures.fingerprint, fabric.world_size)
+            fabric.barrier()
+            if fabric.device.type != "cpu":
+                say(f"device: {fabric.device}")
+            if recipe.precision == "bf16-mixed" and not computes_bfloat16(fabric.device):
+                say("precision: this device only emulates bf16, many times slower; precision=32-true is faster here")
+            _train_stages(fabric, folder, recipe, pictures, until, say)
         if plan and fabric.is_global_zero:
             for line in summary_of(folder, recipe):
                 say(line)
@@ -128,16 +142,27 @@ def train(
 
 
 def training_data(
-    recipe: Recipe, data: Path, validation: Path | None, store: Path | None, say: Say, lr: Path | None = None
+    recipe: Recipe,
+    data: Path,
+    validation: Path | None,
+    store: Path | None,
+    say: Say,
+    lr: Path | None = None,
+    limit: int = LIMIT,
 ) -> TrainingData:
     """Prepare the pictures and hold some out."""
     minimum = max((recipe.source_crop(name) for name in recipe.trained_stages()), default=8 * recipe.scale)
     shrink = recipe.data.shrink
 
     def prepared(source: Path, least: int, target: Path | None, lr: Path | None = None) -> PreparedData:
-        target = target or default_store(source, recipe.scale, shrink)
         try:
-            found = prepare(source, target, recipe.scale, minimum=least, lr=lr, shrink=shrink)
+            if (address := address_of(source)) is not None:
+                if lr is not None:
+                    raise DataError(f"{address}: its tiles have their LR; leave out --lr, and name them by --data.")
+                found = open_tiles(address, target, recipe.scale, minimum=least, shrink=shrink, limit=limit)
+            else:
+                target = target or default_store(source, recipe.scale, shrink)
+                found = prepare(source, target, recipe.scale, minimum=least, lr=lr, shrink=shrink)
         except RunError as error:
             raise RunError(f"{error} The folder for the prepared pictures is that of --store.") from error
         for line in (found.not_rgb, *found.unreadable):

@@ -1,0 +1,90 @@
+"""What torchrun and SLURM tell a process, and one that loses another; benchmarks/two_nodes.py has two machines."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from aesop.errors import RunError
+from aesop.networks.state_dicts import read_metadata
+from aesop.run import Run
+from aesop.training.fabric import Fabric, ddp, lost_processes_explained, rank_zero_only, shape_of
+from tiny_training import TINY, run_tiny
+
+SLURM = {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4",
+         "SLURM_NNODES": "2", "SLURM_PROCID": "6", "SLURM_LOCALID": "2", "SLURM_NODEID": "1",
+         "SLURM_NODELIST": "gpu[07-08]"}  # fmt: skip
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "a", "WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "2", "RANK": "3", "LOCAL_RANK": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # which Fabric sets for the whole process
+
+
+@pytest.mark.parametrize(("variables", "shape", "rank"), [(SLURM, (4, 2), 6), (TORCHRUN, (2, 3), 3)])
+def test_a_training_has_the_shape_in_which_it_was_started(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], shape: tuple[int, int], rank: int
+):
+    assert shape_of(None, None) == (1, 1)
+    assert shape_of(4, None) == (4, 1)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert shape_of(None, None) == shape
+    assert shape_of(1, 5) == (1, 5)  # Fabric says that this is not how it was started
+    fabric = Fabric(accelerator="cpu", devices=shape[0], num_nodes=shape[1], strategy=ddp())
+    assert (fabric.global_rank, fabric.world_size) == (rank, shape[0] * shape[1])
+    assert not fabric.is_global_zero
+
+
+def test_what_torch_says_of_a_lost_process_becomes_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    one = Fabric(accelerator="cpu", devices=1)
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    many = Fabric(accelerator="cpu", devices=2, num_nodes=3, strategy=ddp())
+    for said, why in (
+        ("[gloo/transport/tcp/pair.cc:545] Read error [10.0.0.1]:2: Connection reset by peer\n", "connection reset"),
+        ("[../gloo/unbound_buffer.cc:81] Timed out waiting 20000ms for recv operation to complete", "timed out"),
+        ("NCCL communicator was aborted on rank 1", "nccl"),
+    ):
+        expected = rf"^process 4 of 6: another process is lost \({why}\); .* the same command again to resume"
+        with pytest.raises(RunError, match=expected), lost_processes_explained(many):
+            raise RuntimeError(said)
+        with pytest.raises(RuntimeError), lost_processes_explained(one):
+            raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="shapes"), lost_processes_explained(many):
+        raise RuntimeError("shapes do not fit")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the second process in /proc")
+def test_a_killed_process_ends_the_other_with_a_sentence_and_the_run_resumes(photos: Path, tmp_path: Path):
+    settings = ["fidelity.total_batch=4", "fidelity.checkpoint_every=1", "perceptual=null", "autoencoder=null"]
+    arguments = [*TINY, *settings, "fidelity.iterations=100000", "--data", photos, "--run", tmp_path / "run"]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "aesop", "train", "laptop", *map(str, arguments), "--device", "cpu", "--devices", "2"],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+    )  # fmt: skip
+    stage = Run(tmp_path / "run").stage("fidelity")
+    try:
+        while first.poll() is None and not stage.previous_checkpoint.is_file():
+            time.sleep(0.05)
+        (second,) = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+        os.kill(int(second), signal.SIGKILL)
+        _, errors = first.communicate(timeout=60)
+    finally:
+        first.kill()
+    assert first.returncode == 2, errors
+    assert "process 1 of 2: another process is lost (connection " in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    done = torch.load(stage.checkpoint, weights_only=True)["iteration"]
+    run_tiny(photos, tmp_path / "run", *settings, f"fidelity.iterations={done + 2}")  # a total batch: one goes on alone
+    assert read_metadata(stage.network)["iteration"] == done + 2
+    assert stage.read_log()[0]["iteration"] <= done
