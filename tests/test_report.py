@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -231,9 +232,15 @@ def test_the_training_is_told():
     charts = {one["title"]: one for one in parsed.data["charts"]}
     assert list(charts) == [
         "Fidelity stage", "Auto-encoder stage", "Fidelity term", "Perceptual term", "Artifact term", "Adversarial term",
-        "Discriminator", "PSNR along the perceptual stage",
+        "Discriminator", "PSNR along the perceptual stage", "AE-PSNR along the perceptual stage",
     ]  # fmt: skip
     assert charts["Fidelity stage"]["traces"][0]["y"] == [9.0 / i for i in range(1, 31)]
+
+
+@pytest.mark.parametrize(("best", "x", "y"), [(max, [1], [3.0]), (min, [4], [1.0])])
+def test_a_star_marks_the_best(best: Callable[[Sequence[float]], float], x: list[int], y: list[float]):
+    _, star = chart([("a<b", 0, [1, 2, 4], [3.0, 2.0, 1.0])], logarithmic=False, best=best)["traces"]
+    assert (star["x"], star["y"], star["mode"], star["marker"]["symbol"]) == (x, y, "markers", "star")
 
 
 def test_smoothing_keeps_a_line_straight_and_leaves_a_short_curve_unchanged():

@@ -155,7 +155,7 @@ def test_the_plot_shows_models_and_a_curve_of_any_two_metrics(browser: Any):
     select(browser, "#plot .y", "psnr")
     assert one(browser, "#plot h2").text == "PSNR and PSNR"
     select(browser, "#plot .y", "niqe")
-    assert len(all_of(browser, ".chart .scatterlayer")) == 8
+    assert len(all_of(browser, ".chart .scatterlayer")) == 9
 
 
 def test_the_slider_moves(browser: Any):

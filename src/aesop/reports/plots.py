@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from statistics import fmean
 from typing import Any
@@ -63,8 +63,16 @@ def plot(
 LONG = 20
 
 
-def chart(series: Sequence[tuple[str, int, Sequence[int], Sequence[float]]], *, logarithmic: bool) -> dict[str, Any]:
-    """Small curves over iterations: names, numbers of colours, x and y; long ones smoothed over faint ones."""
+def chart(
+    series: Sequence[tuple[str, int, Sequence[int], Sequence[float]]],
+    *,
+    logarithmic: bool,
+    best: Callable[[Sequence[float]], float] | None = None,
+) -> dict[str, Any]:
+    """Small curves over iterations: names, numbers of colours, x and y; long ones smoothed over faint ones.
+
+    A star marks where each is the `best`: `max`, `min` or, by default, nowhere.
+    """
     traces: list[Trace] = []
     for name, colour, x, y in series:
         line = {"color": COLOURS[colour], "width": 1.6}
@@ -74,6 +82,11 @@ def chart(series: Sequence[tuple[str, int, Sequence[int], Sequence[float]]], *, 
         # Means over a tenth of a long curve.
         reach = len(y) // 20 if len(y) > LONG else 0
         traces.append({**trace, "y": [fmean(y[max(0, i - reach) : i + reach + 1]) for i in range(len(y))]})
+        if best is not None:
+            top = best(y)
+            mark = {"color": COLOURS[colour], "symbol": "star", "size": 10}
+            point = {"x": [x[list(y).index(top)]], "y": [top], "mode": "markers", "marker": mark}
+            traces.append({**point, "name": f"{escape(name)}, best", "showlegend": False})
     values = [value for *_, y in series for value in y]
     # Within a factor of a few a logarithmic axis looks the same, with fewer round numbers on it.
     wide = logarithmic and min(values) > 0 and max(values) > 8 * min(values)

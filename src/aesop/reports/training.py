@@ -59,11 +59,20 @@ class TrainingSection:
             ("Artifact term", "of LDL", True, of_twins("artifact")),
             ("Adversarial term", "high: the discriminator is not fooled", True, of_twins("adversarial")),
             ("Discriminator", "its loss; low: it tells real from fake", True, of_twins("discriminator")),
-            ("PSNR along the perceptual stage", "held-out pictures, dB", False, of_twins("psnr", kind="validation")),
         )
+        validated = (
+            ("PSNR", "dB", max, of_twins("psnr", kind="validation")),
+            ("LR-PSNR", "dB", max, of_twins("lr_psnr", kind="validation")),
+            ("AE-PSNR", "dB", max, of_twins("ae_psnr", kind="validation")),
+            ("NIQE", "less is better", min, of_twins("niqe", kind="validation")),
+        )
+        rows: list[tuple[Any, ...]] = [(*row, None) for row in described]
+        for title, unit, best, series in validated:
+            text = f"held-out pictures, {unit}; a star marks the best"
+            rows.append((f"{title} along the perceptual stage", text, False, series, best))
         return [
-            {"title": title, "text": text, **chart(drawn, logarithmic=logarithmic)}
-            for title, text, logarithmic, series in described
+            {"title": title, "text": text, **chart(drawn, logarithmic=logarithmic, best=best)}
+            for title, text, logarithmic, series, best in rows
             if (drawn := [one for one in series if one[2]])
         ]
 

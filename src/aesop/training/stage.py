@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from statistics import fmean
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -70,6 +70,8 @@ class Stage(Generic[Network]):
         #: Whether the last step was: a scalar on the device.
         self.skipped = torch.tensor(False, device=self.fabric.device)
         self._moved: list[Tensor] | None = None
+        # Held-out HR pictures are the same ones at every validation.
+        self._auto_encoded = lru_cache(maxsize=16)(lambda autoencoder, hr: autoencoder(rounded(hr)))
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Take one iteration on a batch, (N, 3, h, w) and (N, 3, H, W) in [0, 1]; return its losses, detached.
@@ -115,13 +117,11 @@ class Stage(Generic[Network]):
         images = {"LR": lr, "SR": self.result(lr), "HR": hr}
         if self.autoencoder is not None:
             # Of 8-bit pictures, as in `aesop evaluate`.
-            images |= {"AE(HR)": self._auto_encoded(hr), "AE(SR)": self.autoencoder(rounded(images["SR"]))}
+            images |= {
+                "AE(HR)": self._auto_encoded(self.autoencoder, hr),
+                "AE(SR)": self.autoencoder(rounded(images["SR"])),
+            }
         return images
-
-    @cached_property
-    def _auto_encoded(self) -> Callable[[Tensor], Tensor]:
-        """AE of held-out HR pictures, which are the same ones at every validation."""
-        return lru_cache(maxsize=16)(lambda hr: self.autoencoder(rounded(hr)))
 
     def measure(self, images: Images) -> dict[str, float]:
         """Measure what `look` returns."""
