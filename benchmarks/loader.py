@@ -3,16 +3,23 @@
     python benchmarks/loader.py [FOLDER]
 
 Both draw the same crops from the same pictures (by default twelve of 1000 x 700 pixels that it makes) in one process;
-the median of several rounds counts.
+the median of several rounds counts. With s3fs and moto (`pip install s3fs 'moto[s3]' flask flask-cors`) the same
+pictures are also read as tiles from an S3 server on this machine: bytes, requests and crops per second with nothing,
+everything or half of the tiles on disk.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -20,8 +27,10 @@ import numpy as np
 import torch
 
 from aesop.data.crops import Crops, batches
+from aesop.data.objects import Objects
 from aesop.data.pictures import write_picture
 from aesop.data.prepare import PreparedData, prepare
+from aesop.data.tiles import open_tiles, prepare_tiles
 
 SCALE, CROP, BATCH = 4, 128, 16
 ROUNDS, SECONDS = 7, 1.0
@@ -52,6 +61,59 @@ def main() -> None:
         print(f"prepared arrays:   {fast:9.0f} crops/s")
         print(f"a PNG file a crop: {slow:9.0f} crops/s")
         print(f"ratio:             {fast / slow:9.1f}")
+        if find_spec("moto") and find_spec("s3fs"):
+            from_s3(source, work)
+        else:
+            print("no S3 server: s3fs or moto is not installed")
+
+
+def from_s3(source: Path, work: Path) -> None:
+    """Print what tiles from an S3 server on this machine cost."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ.update(AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
+    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.1)
+        from fsspec.core import url_to_fs
+
+        url_to_fs("s3://bucket")[0].mkdir("bucket")
+        started = time.perf_counter()
+        pictures, count, _ = prepare_tiles(source, "s3://bucket/tiles", SCALE)
+        seconds = time.perf_counter() - started
+        tiles = open_tiles("s3://bucket/tiles", work / "kept", SCALE, minimum=CROP)
+        blobs = [len(Objects("s3://bucket/tiles").read(f"tiles/{entry.file}")) for entry in tiles.entries]
+        index = len(Objects("s3://bucket/tiles").read("tiles.json"))
+        print(
+            f"\n{count} tiles of {pictures} pictures, cut and sent in {seconds:.1f} s ({count / seconds:.0f} tiles/s)"
+        )
+        print(f"bytes a tile: {statistics.mean(blobs):,.0f}; of the index: {index / count:.0f}; requests a tile: 1")
+
+        def crops_per_second(data: PreparedData, workers: int = 0, batch_count: int = 40) -> float:
+            started = time.perf_counter()
+            for _ in batches(Crops(data, CROP, seed=0), BATCH, 0, batch_count, workers=workers):
+                pass
+            return batch_count * BATCH / (time.perf_counter() - started)
+
+        started = time.perf_counter()
+        tiles.read_all(range(count))
+        seconds = time.perf_counter() - started
+        megabytes = sum(blobs) / seconds / 1e6
+        print(f"nothing on disk: {count / seconds:9.0f} tiles/s, {megabytes:.0f} MB/s, a crop each")
+        crops_per_second(tiles)
+        print(f"all on disk:     {crops_per_second(tiles, batch_count=1000):9.0f} crops/s")
+        for workers in (0, 2):
+            half = replace(tiles, folder=work / f"half{workers}", limit=sum(blobs) // 2)
+            crops_per_second(half)
+            print(f"half on disk:    {crops_per_second(half, workers):9.0f} crops/s, data.workers={workers}")
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def make_pictures(folder: Path) -> Path:

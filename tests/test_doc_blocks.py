@@ -51,6 +51,7 @@ CHECKED = {
     "loss.md": ["python"],
     "method.md": [],
     "plugins.md": ["test_plugins.py"] * 7,
+    "scale.md": ["synopsis"],
     "systems.md": ["shell", "shell"],
     "training.md": ["synopsis", "recipe", "run folder", "python"],
     "upscaling.md": ["synopsis"] * 4,
