@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,8 @@ from aesop.data.pairs import Pair
 from aesop.data.prepare import prepare
 from aesop.data.prepared import PreparedData
 from aesop.data.tiles import Tiles, open_tiles, prepare_tiles
-from aesop.errors import DataError, Interrupted, MissingExtraError, RunError
+from aesop.errors import DataError, MissingExtraError, RunError
+from aesop.run import Run
 from helpers import synthetic_pictures
 from stopping import SECTION, stop_at
 from tiny_training import OUTPUTS, run_tiny, same_files
@@ -192,15 +192,21 @@ def test_held_out_pictures_are_not_trained_on(pictures: Path, address: str, tmp_
         tiles.split(3)
 
 
-def test_an_interrupted_training_resumes_bit_for_bit(photos: Path, address: str, tmp_path: Path):
+def test_a_killed_training_resumes_bit_for_bit(photos: Path, address: str, tmp_path: Path):
+    class Killed(BaseException):
+        pass
+
+    def die() -> None:
+        raise Killed
+
     prepare_tiles(photos, address, 4, tile=32)
-    settings = (SECTION, *(f"{stage}.crop=16" for stage in ("fidelity", "autoencoder", "perceptual")))
-    settings = (*settings, "perceptual=null", "autoencoder=null")
+    settings = (SECTION, "fidelity.crop=16", "perceptual=null", "autoencoder=null")
     run_tiny(Path(address), tmp_path / "straight", *settings)
-    with stop_at("fidelity", 3, lambda: signal.raise_signal(signal.SIGTERM)), pytest.raises(Interrupted):
-        run_tiny(Path(address), tmp_path / "resumed", *settings)
-    run_tiny(Path(address), tmp_path / "resumed", *settings)
-    assert same_files(tmp_path / "straight", tmp_path / "resumed", OUTPUTS[0])
+    with stop_at("fidelity", 4, die), pytest.raises(Killed):
+        run_tiny(Path(address), tmp_path / "killed", *settings)
+    assert Run(tmp_path / "killed").stage("fidelity").checkpoint.is_file()
+    run_tiny(Path(address), tmp_path / "killed", *settings)
+    assert same_files(tmp_path / "straight", tmp_path / "killed", OUTPUTS[0])
 
 
 def test_mistakes_are_sentences(pictures: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
