@@ -79,7 +79,11 @@ def ddp() -> DDPStrategy:
     for another for half an hour, or $AESOP_TIMEOUT seconds: the first validates and writes while the others wait.
     """
     backend = None if torch.cuda.is_available() else "gloo"
-    patience = timedelta(seconds=float(os.environ.get("AESOP_TIMEOUT", "1800")))
+    given = os.environ.get("AESOP_TIMEOUT", "1800")
+    try:
+        patience = timedelta(seconds=float(given))
+    except (OverflowError, ValueError) as error:
+        raise RunError(f"AESOP_TIMEOUT={given}: a number of seconds is expected.") from error
     if "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters:
         return DDPStrategy(process_group_backend=backend, timeout=patience, forward_sync_buffers=False)
     return DDPStrategy(process_group_backend=backend, timeout=patience, broadcast_buffers=False)
