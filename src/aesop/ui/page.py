@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Default
 
 from aesop.errors import AesopError
 from aesop.run import Run
@@ -16,7 +17,7 @@ from aesop.upscaling.formats import FORMATS, SUFFIXES
 MOST = 100
 AS_INPUT, OWN = "as the input", "the model's"
 #: Fonts that every system has: others would be fetched.
-THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+THEME = Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
 
 
 def has_dial(model: str) -> bool:

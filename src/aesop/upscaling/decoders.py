@@ -57,6 +57,7 @@ def _jxl(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         raise DataError(f"{path}: this JPEG XL file has several frames; split it into pictures of one each.")
     if bits > 8:
         raise DataError(f"{path}: JPEG XL with {bits} bits a channel is read as 8; convert it to a PNG of 16 bit.")
+    jxl: Any  # which the plugin's class adds to Pillow's
     with JXLImageFile(path) as jxl:
         # Of a JPEG that was packed, the plugin gives the pixels as they lie; libjxl turns all others.
         return np.array(ImageOps.exif_transpose(jxl) if jxl.jpeg else jxl), dict(jxl.info)
