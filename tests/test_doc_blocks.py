@@ -202,6 +202,9 @@ def test_commands_run(block: str, inside: Path):
             given = command.make_context("train", words[number:]).params
             recipe = load_recipe(given["recipe"], given["overrides"] or [])
             assert recipe.name == words[2]
+        elif words[1] == "ui":  # serves until it is stopped: test_ui.py does
+            command, number = command_of(words)
+            command.make_context("ui", words[number:])
         else:
             # Not those metrics whose weights come from the network.
             fewer = ("--metrics", "psnr,lr-psnr,ae-psnr") if words[1] == "evaluate" else ()

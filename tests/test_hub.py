@@ -266,7 +266,7 @@ app(["export", "hf://me/small", "--to", "safetensors"], standalone_mode=False)
 
 def test_the_card_tells_what_was_measured_and_hides_folders(hub: Hub, tmp_path: Path):
     recipe = {"name": "mine", "about": "a | b", "scale": 4, "fidelity": {"weights": "/home/somebody/x.pth"}}
-    measured = {"psnr": 31.234, "ae_psnr": 33.1}
+    measured = {"psnr": 31.234, "ae_psnr": 33.1, "niqe": 5.123, "odd": "x"}
     record = {
         "recipe": recipe,
         "stage": "perceptual",
@@ -276,7 +276,7 @@ def test_the_card_tells_what_was_measured_and_hides_folders(hub: Hub, tmp_path: 
     }
     write_state(tmp_path / "m.safetensors", read_state(write_model(tmp_path / "n.safetensors")), record)
     card = run("push", "m.safetensors", "me/mine", "--dry-run")
-    assert "| Measured on held-out pictures | PSNR 31.23 dB, AE-PSNR 33.10 dB |" in card
+    assert "| Measured on held-out pictures | PSNR 31.23 dB, AE-PSNR 33.10 dB, NIQE 5.12 |" in card
     assert r"| Recipe | mine (a \| b) |" in card
     assert "| Stage | perceptual, 7 iterations |" in card
     assert "| Licence | not stated |" in card
@@ -305,6 +305,8 @@ def test_what_cannot_be_pushed_is_one_sentence(hub: Hub, tmp_path: Path, monkeyp
     assert "aesop export m.pth --to safetensors" in refused("push", "m.pth", "me/m")
     assert "write OWNER/NAME" in refused("push", "m.safetensors", "m")
     assert "write OWNER/NAME" in refused("push", "m.safetensors", "me/m/x.pth")
+    assert "write OWNER/NAME" in refused("push", "m.safetensors", "../..")
+    assert "is no identifier" in refused("push", "m.safetensors", "me/m", "--license", "a|b\n# hi")
     assert hub.asked == []
     hub.repos["me/open"] = Repo()
     hub.repos["me/open"].commit({})

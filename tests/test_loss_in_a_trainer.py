@@ -167,12 +167,15 @@ def test_images_that_do_not_fit_get_one_sentence(sr: Tensor, hr: Tensor, said: s
     assert "\n" not in str(raised.value)
 
 
-def test_overshoots_and_nan_are_the_trainers():
+def test_overshoots_pass_and_nan_is_told_in_hr_and_shows_in_sr():
     sr, hr = images(1), images(2)
     hr[0, 0, 0, :2] = torch.tensor([-0.2, 1.2])
     assert loss_of()(sr, hr).isfinite()
-    hr[0, 0, 0, 0] = torch.nan
+    sr[0, 0, 0, 0] = torch.nan
     assert loss_of()(sr, hr).isnan()
+    hr[0, 0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="HR holds NaN"):
+        loss_of()(images(1), hr)
 
 
 def test_values_are_looked_at_until_a_batch_is_in_range_and_not_again():

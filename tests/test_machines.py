@@ -63,6 +63,13 @@ def test_what_torch_says_of_a_lost_process_becomes_a_sentence(monkeypatch: pytes
         raise RuntimeError("shapes do not fit")
 
 
+@pytest.mark.parametrize("given", ["soon", "inf", "-5", "0"])
+def test_a_timeout_that_is_none_is_a_sentence(monkeypatch: pytest.MonkeyPatch, given: str):
+    monkeypatch.setenv("AESOP_TIMEOUT", given)
+    with pytest.raises(RunError, match=f"AESOP_TIMEOUT={given}: a number of seconds is expected"):
+        ddp()
+
+
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the second process in /proc")
 def test_a_killed_process_ends_the_other_with_a_sentence_and_the_run_resumes(photos: Path, tmp_path: Path):

@@ -16,7 +16,7 @@ from aesop.data.prepared import Entry, PreparedData
 from aesop.errors import RunError
 from aesop.run import Run, seconds_of
 from aesop.training import loop
-from aesop.training.plan import plan_of, summary_of
+from aesop.training.plan import _cost, plan_of, summary_of
 from aesop.training.recipe_files import load_recipe
 from aesop.training.recipe_names import recipe_names
 from aesop.training.train import train
@@ -37,7 +37,7 @@ def test_a_plan_counts_what_a_network_does():
     assert "1,000 iterations of 6 crops of 64 pixels, 3 on each of 2 devices" in first
     passes, megapixels, gibibytes = numbers(first.split("devices")[1])
     assert passes == pytest.approx(1000 * 6 * 64**2 / (640 * 960), rel=0.01)
-    assert megapixels == 1  # 0.6
+    assert megapixels == 0.6
     # The same by hooks, which see the shapes of a real run, and by a list of what its gradient kept.
     network = recipe.generator.build(4)
     work = 0
@@ -72,6 +72,21 @@ def test_every_network_of_a_stage_is_in_the_plan():
     assert 0.5 * whole < half < whole  # parameters, and what the auto-encoder keeps, stay in float32
     twin = plan_of(load_recipe("box-pixel", ["perceptual.adversarial_loss.weight=0"]), pictures, 1)
     assert [line.split(":")[0].strip() for line in twin] == ["perceptual", "generator", "features, frozen"]
+
+
+class Choosy(nn.Module):
+    """Looks at values, of which a plan has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layer(images) if images.mean().item() > 0 else images
+
+
+def test_a_network_that_needs_values_is_not_counted():
+    assert _cost(Choosy(), 16) == (84, None, 0)
 
 
 def test_a_dry_run_tells_and_leaves_nothing(photos: Path, tmp_path: Path):

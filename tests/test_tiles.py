@@ -110,6 +110,59 @@ def test_crops_are_those_of_a_local_store(pictures: Path, address: str, tmp_path
         assert all(map(torch.equal, one, other))
 
 
+def test_an_index_of_another_scale_is_not_replaced_and_a_damaged_record_is_cut_again(
+    pictures: Path, address: str, tmp_path: Path
+):
+    prepare_tiles(pictures, address, 4, tile=40)
+    with pytest.raises(DataError, match="has tiles of scale 4, not 2; prepare others at another address"):
+        prepare_tiles(pictures, address, 2, tile=40)
+    expected = opened(address, tmp_path).fingerprint
+    for name in Objects(address).names("pictures"):
+        Objects(address).write(name, b"{damaged")
+    prepare_tiles(pictures, address, 4, tile=40)
+    assert opened(address, tmp_path).fingerprint == expected
+
+
+@pytest.mark.parametrize(
+    "tile", [[0, 0, 128], [0, 0, 32, 32, "../../mine"], [0, 0, 32, 32, "/tmp/mine"], [0, 0, "x", 32, "0" * 64], [3]]
+)
+def test_a_hostile_or_damaged_index_is_one_sentence(pictures: Path, tmp_path: Path, tile: list[object]):
+    address = f"file://{tmp_path}/objects"
+    prepare_tiles(pictures, address, 4, tile=40)
+    index = json.loads(Objects(address).read("tiles.json"))
+    index["pictures"][0]["tiles"][0] = tile
+    Objects(address).write("tiles.json", json.dumps(index).encode())
+    with pytest.raises(DataError, match=r"tiles\.json: is damaged"):
+        opened(address, tmp_path)
+
+
+def test_files_of_others_stay_in_the_folder_and_a_tile_cut_short_is_fetched_again(pictures: Path, tmp_path: Path):
+    address = f"file://{tmp_path}/objects"
+    prepare_tiles(pictures, address, 4, tile=40)
+    tiles, mine = opened(address, tmp_path), tmp_path / "kept" / "mymodel.safetensors"
+    mine.parent.mkdir()
+    mine.write_bytes(bytes(10**6))
+    expected = [tiles.read(index) for index in range(len(tiles))]
+    assert mine.is_file()
+    first = tmp_path / "kept" / tiles.entries[0].file
+    first.write_bytes(first.read_bytes()[:100])
+    again = opened(address, tmp_path)
+    for _ in range(2):
+        assert all(map(np.array_equal, again.read(0), expected[0]))
+    assert first.stat().st_size > 100
+
+
+def test_a_worker_that_finds_no_object_says_so(pictures: Path, tmp_path: Path):
+    address = f"file://{tmp_path}/objects"
+    prepare_tiles(pictures, address, 4, tile=40)
+    for path in (tmp_path / "objects" / "tiles").iterdir():
+        path.unlink()
+    with pytest.raises(DataError) as caught:
+        list(batches(Crops(opened(address, tmp_path), 24, seed=3), 5, 0, 2, workers=1))
+    assert str(caught.value).startswith(address)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_folder_keeps_to_its_bound_and_what_was_read_last(pictures: Path, address: str, tmp_path: Path):
     prepare_tiles(pictures, address, 4, tile=40)
     whole, sizes = opened(address, tmp_path / "whole"), []
@@ -221,7 +274,7 @@ def test_mistakes_are_sentences(pictures: Path, address: str, tmp_path: Path, mo
     assert opened(address, tmp_path, minimum=33).left_out[0][0] == "3 tiles"
     index = json.loads(Objects(address).read("tiles.json"))
     Objects(address).write("tiles.json", json.dumps({**index, "pictures": [[]]}).encode())
-    with pytest.raises(DataError, match=f"^{address}/tiles.json: is damaged; run"):
+    with pytest.raises(DataError, match=f"^{address}/tiles.json: is damaged; delete it and run"):
         opened(address, tmp_path)
 
 

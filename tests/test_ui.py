@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -79,6 +80,26 @@ def test_results_are_those_of_the_command_and_uploads_of_one_name_are_kept_apart
     shown = preview(*work.results[0])
     assert shown is not None
     assert shown[0].size == shown[1].size == (96, 72)
+
+
+def test_no_upload_takes_the_place_of_another(tmp_path: Path, model: Path):
+    uploads = [photograph(tmp_path / folder / name, 8 * size, 8) for size, (folder, name) in enumerate(
+        (("a", "p (2).png"), ("b", "p.png"), ("c", "p.png"), ("d", "P.png")), start=1
+    )]  # fmt: skip
+    work = work_of(tmp_path, *uploads, model=model)
+    assert len({path.name.lower() for path in work.inputs}) == 4
+    assert [path.read_bytes() for path in work.inputs] == [path.read_bytes() for path in uploads]
+
+
+def test_what_goes_wrong_is_told_whatever_it_is(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch):
+    for error, said in (
+        (RuntimeError("no memory\nat all"), "no memory at all"),
+        (OSError(28, "No space left"), "space"),
+    ):
+        monkeypatch.setattr("aesop.ui.work.upscale", Mock(side_effect=error))
+        work = work_of(tmp_path, photograph(tmp_path / "p.jpg"), model=model)
+        list(work.run())
+        assert said in work.told()
 
 
 def test_cancelled_work_ends_soon_and_leaves_what_was_finished(tmp_path: Path, model: Path):
@@ -207,13 +228,12 @@ def test_a_picture_goes_in_and_its_result_comes_out(address: str, browser: Any, 
             urllib.request.urlopen(f"{address}gradio_api/file={outside}")
 
 
-@pytest.mark.skipif(not find_spec("gradio"), reason="needs gradio (the extra dev)")
-def test_a_taken_port_is_told(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # which `serve` sets
-    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "")
+def test_a_taken_port_is_told():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(RunError, match=f"--port {port}: cannot be served there"):
             serve(port=port)
+    with pytest.raises(RunError, match=r"--host 192\.0\.2\.1: cannot be served there"):
+        serve(host="192.0.2.1")

@@ -21,7 +21,7 @@ LONGEST = 300
 def executed(path: Path) -> dict[str, Any]:
     """The notebook with its outputs, run in its own folder; raises nbclient's CellExecutionError where a cell fails."""
     digest = hashlib.sha256(path.read_bytes())
-    for file in sorted((ROOT / "src").rglob("*.py")):
+    for file in sorted(path for path in (ROOT / "src").rglob("*") if path.suffix in (".py", ".safetensors")):
         digest.update(file.read_bytes())
     kept = KEPT / f"{path.stem}-{digest.hexdigest()[:16]}.ipynb"
     if not kept.exists():

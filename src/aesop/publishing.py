@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,10 @@ def prepare(model: Path | str, repo: str, *, license: str | None = None) -> Uplo
     Raises ModelError if it is no model that loads here, or `repo` is not OWNER/NAME.
     """
     address = Address(repo.removeprefix("hf://"))
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", address.repo) is None:
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", address.repo) is None or ".." in address.repo:
         raise ModelError(f"{repo}: is no name of a repository; write OWNER/NAME.")
+    if license is not None and re.fullmatch(r"[\w.-]+", license) is None:
+        raise ModelError(f"--license {one_line(license)}: is no identifier, such as apache-2.0.")
     file = WeightsFile.read(model, Run.generator)
     if file.path.suffix != ".safetensors":
         mend = f"aesop export {file.path} --to safetensors"
@@ -160,10 +163,17 @@ def _origin(metadata: dict[str, Any], recipe: dict[str, Any]) -> dict[str, str]:
     if "name" in recipe:
         told["Recipe"] = f"{recipe['name']} ({recipe.get('about')})"
         told["Stage"] = f"{metadata.get('stage')}, {metadata.get('iteration')} iterations"
-    if isinstance(measured := metadata.get("measured"), dict) and measured:
-        values = ", ".join(f"{key.replace('_', '-').upper()} {value:.2f} dB" for key, value in measured.items())
-        told["Measured on held-out pictures"] = values
-    if isinstance(between := metadata.get("interpolation"), dict):
+    measured = metadata.get("measured")
+    numbers = measured.items() if isinstance(measured, dict) else ()
+    values = [
+        f"{key.replace('_', '-').upper()} {value:.2f}{'' if key == 'niqe' else ' dB'}"
+        for key, value in numbers
+        if isinstance(value, float)
+    ]
+    if values:
+        told["Measured on held-out pictures"] = ", ".join(values)
+    between = metadata.get("interpolation")
+    with suppress(KeyError, TypeError, ValueError):  # a stranger's
         names = " and ".join(f"`{between[key]['path']}`" for key in ("first", "second"))
         told["Interpolated"] = f"between {names}, alpha {between['alpha']:g}"
     if isinstance(versions := metadata.get("versions"), dict):

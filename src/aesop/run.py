@@ -49,7 +49,7 @@ class StageFolder:
 
     def snapshots(self) -> dict[int, Path]:
         """Return the snapshots that there are by iteration, in order; raises ModelError if there are none."""
-        found = sorted((self.folder / "snapshots").glob("*.safetensors"))
+        found = sorted((self.folder / "snapshots").glob("[0-9]*[0-9].safetensors"))
         if not found:
             raise ModelError(f"{self.folder}: has no snapshots; name a run that has trained this stage.")
         return {int(path.stem): path for path in found}

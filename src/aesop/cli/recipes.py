@@ -6,6 +6,7 @@ from typing import Annotated
 
 from aesop.cli import completion
 from aesop.cli.options import Argument, Option
+from aesop.errors import AesopError
 
 
 def recipes(
@@ -22,6 +23,8 @@ def recipes(
     from aesop.training.recipe_files import dump_recipe, load_recipe
     from aesop.training.recipe_names import recipe_names
 
+    if schema and name is not None:
+        raise AesopError("--schema: is the same for all recipes; leave out RECIPE.")
     if schema:
         import json
 

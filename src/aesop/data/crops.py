@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import re
 import signal
 import struct
 from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ def batches(
         yield from stream
     except DataError as error:
         # A worker's error arrives with its traceback in front.
-        raise DataError(str(error).strip().split("DataError: ")[-1]) from error
+        raise DataError(re.split(r"\n[\w.]+Error: ", str(error).strip())[-1]) from error
     finally:
         atexit.unregister(end)
         end()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from aesop.errors import AesopError, DataError, MissingExtraError, RunError
 from aesop.files import atomic_path
+from aesop.words import one_line
 
 T = TypeVar("T")
 
@@ -71,8 +72,10 @@ class Objects:
                 raise MissingObjectError(f"{address}: is not there; check the address.") from error
             except PermissionError as error:
                 raise DataError(f"{address}: access is denied; check your credentials and their rights.") from error
+            except NotImplementedError as error:
+                raise DataError(f"{address}: addresses of this kind cannot be written; take another.") from error
             except Exception as error:  # each file system has its own
-                reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+                reason = one_line(error).rstrip(".") or type(error).__name__
                 if "credentials" in reason.lower():
                     raise DataError(f"{address}: {reason}; set them as its provider asks.") from error
                 if wait is None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -46,6 +47,7 @@ TILE = 480
 LIMIT = 50 * 10**9
 #: Tiles that a process asks for at once.
 AT_ONCE = 8
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def prepare_tiles(
@@ -66,6 +68,8 @@ def prepare_tiles(
     if shrink > 1 and folders.lr:
         raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
     objects = Objects(address)
+    with suppress(MissingObjectError):
+        _require_same(address, _index(objects)[0], scale, shrink)
     made = objects.names("pictures")
     outcomes: dict[str, dict[str, Any]] = {}
     with (
@@ -94,7 +98,8 @@ def _picture(pair: Pair, objects: Objects, made: set[str], scale: int, tile: int
     key = hash_of(FORMAT, f"{pair.name} {pair.stamp}", scale, shrink, tile)
     record = f"pictures/{key}.json"
     if record in made:
-        return json.loads(objects.read(record))
+        with suppress(ValueError):  # a damaged one, whose picture is cut again
+            return json.loads(objects.read(record))
     outcome: dict[str, Any] = {"tiles": [], "reason": None}
     try:
         hr, lr, _, _ = read_pair(pair, scale, shrink)
@@ -132,22 +137,11 @@ def open_tiles(
     Raises DataError where there are none of this scale, whose HR has at least `minimum` pixels a side.
     """
     try:
-        index = json.loads(Objects(address).read(INDEX))
-        found = index["format"], index["scale"], index["shrink"]
-        pictures = [(one["name"], one["tiles"]) for one in index["pictures"]]
+        found, entries = _index(Objects(address))
     except MissingObjectError as error:
         make = f"aesop prepare --data DIR --to {address}"
         raise DataError(f"{address}: holds no {INDEX}; check the address, or make it by {make}.") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{address}/{INDEX}: is damaged; run `aesop prepare` again.") from error
-    for name, theirs, ours in zip(("format", "scale", "shrink"), found, (FORMAT, scale, shrink), strict=True):
-        if theirs != ours:
-            raise DataError(f"{address}: has tiles of {name} {theirs}, not {ours}; prepare others at another address.")
-    entries = tuple(
-        Entry(f"{name} [{top},{left}]", height, width, f"{digest}.safetensors", digest)
-        for name, tiles in pictures
-        for top, left, height, width, digest in tiles
-    )
+    _require_same(address, found, scale, shrink)
     large = tuple(entry for entry in entries if min(entry.height, entry.width) >= minimum)
     small = len(entries) - len(large)
     left_out = ((f"{small} tiles", f"smaller than the {minimum} pixels a side that are needed"),) if small else ()
@@ -158,6 +152,29 @@ def open_tiles(
         raise DataError(f"--store-size: {limit:,} bytes are too few for {AT_ONCE} tiles; give {AT_ONCE * largest:,}.")
     folder = folder or cache_folder() / f"tiles-{hash_of(address)}"
     return Tiles(folder, scale, large, left_out, address=address, limit=limit)
+
+
+def _index(objects: Objects) -> tuple[tuple[Any, ...], tuple[Entry, ...]]:
+    """Read what there is: (format, scale, shrink), and the tiles; DataError where it is damaged."""
+    try:
+        index = json.loads(objects.read(INDEX))
+        found = index["format"], index["scale"], index["shrink"]
+        return found, tuple(_entry(one["name"], *tile) for one in index["pictures"] for tile in one["tiles"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{objects.address}/{INDEX}: is damaged; delete it and run `aesop prepare` again.") from error
+
+
+def _entry(name: str, top: int, left: int, height: int, width: int, digest: str) -> Entry:
+    """Return a tile of an index, which may be a stranger's: its digest becomes a file's name."""
+    if not (_DIGEST.fullmatch(digest) and int(height) > 0 and int(width) > 0):
+        raise ValueError(digest)
+    return Entry(f"{name} [{top},{left}]", int(height), int(width), f"{digest}.safetensors", digest)
+
+
+def _require_same(address: str, found: tuple[Any, ...], scale: int, shrink: int) -> None:
+    for name, theirs, ours in zip(("format", "scale", "shrink"), found, (FORMAT, scale, shrink), strict=True):
+        if theirs != ours:
+            raise DataError(f"{address}: has tiles of {name} {theirs}, not {ours}; prepare others at another address.")
 
 
 @dataclass(frozen=True)
@@ -198,7 +215,10 @@ class Tiles(PreparedData):
         try:
             tile = super().read(index)
             os.utime(path)  # those read longest ago are deleted first
-        except (DataError, OSError):
+        except DataError:  # not there, or cut short
+            path.unlink(missing_ok=True)
+            return None
+        except OSError:
             return None
         if entry.file not in self.checked:
             if digest_of(*tile) != entry.digest:
@@ -250,7 +270,7 @@ def _keep(path: Path, blob: bytes, limit: int) -> None:
 def _delete_oldest(folder: Path, target: int) -> int:
     """Delete tiles, those that were read longest ago first, until `target` bytes are left; return how many are."""
     remove_leftovers(folder)
-    files = [(path.stat(), path) for path in folder.glob("*.safetensors")]
+    files = [(path.stat(), path) for path in folder.glob("*.safetensors") if _DIGEST.fullmatch(path.stem)]
     used = sum(status.st_size for status, _ in files)
     for status, path in sorted(files, key=lambda file: file[0].st_mtime_ns):
         if used <= target:

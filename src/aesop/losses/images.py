@@ -20,10 +20,12 @@ def check_images(sr: Tensor, hr: Tensor, device: torch.device) -> None:
 
 
 def check_range(hr: Tensor) -> None:
-    """Raise ValueError if HR is plainly not in [0, 1]: overshoots are let through, 0 to 255 and -1 to 1 are not.
+    """Raise ValueError if HR holds NaN or is plainly not in [0, 1], such as 0 to 255 or -1 to 1; overshoots pass.
 
     Waits for the device.
     """
     low, high = (value.item() for value in hr.detach().aminmax())
+    if low != low or high != high:
+        raise ValueError("HR holds NaN; look at the pictures, and at what is done to them before the loss")
     if low < -0.5 or high > 1.5:
         raise ValueError(f"HR has values from {low:g} to {high:g}; they must be in [0, 1]")

@@ -16,7 +16,7 @@ from aesop.errors import AesopError
 from aesop.files import explained
 from aesop.plugins import host, register
 
-MEND = "run: pip install --no-build-isolation --no-deps basicsr (docs/plugins.md has the whole of it)"
+MEND = "run: pip install --no-build-isolation --no-deps basicsr (docs/plugins.md has all steps)"
 GONE = "torchvision.transforms.functional_tensor"
 
 

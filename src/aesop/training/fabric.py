@@ -82,6 +82,8 @@ def ddp() -> DDPStrategy:
     given = os.environ.get("AESOP_TIMEOUT", "1800")
     try:
         patience = timedelta(seconds=float(given))
+        if patience <= timedelta():
+            raise ValueError(given)
     except (OverflowError, ValueError) as error:
         raise RunError(f"AESOP_TIMEOUT={given}: a number of seconds is expected.") from error
     if "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters:

@@ -24,10 +24,13 @@ FROZEN, TRAINED, AVERAGED = 4, 16, 20
 
 
 class Cost(NamedTuple):
-    """What a network takes: parameters, and for one crop multiply-adds and the bytes kept for its gradient."""
+    """What a network takes: parameters, and for one crop multiply-adds and the bytes kept for its gradient.
+
+    One that cannot be run without values has None and 0.
+    """
 
     parameters: int
-    multiply_adds: int
+    multiply_adds: int | None
     kept: int
 
 
@@ -51,16 +54,17 @@ def plan_of(recipe: Recipe, pictures: PreparedData, devices: int, until: str | N
         each = f", {batch} on each of {devices} devices" if devices > 1 else ""
         lines.append(
             f"{name}: {iterations:,} iterations of {batch * devices} crops of {config.crop} pixels{each}, "
-            f"{passes:.3g} passes over {area / 1e6:,.0f} megapixels; about {memory / 2**30:.2g} GiB on a device"
+            f"{passes:.3g} passes over {area / 1e6:,.1f} megapixels; about {memory / 2**30:.2g} GiB on a device"
         )
         for title, (cost, _) in costs.items():
-            work = f"{cost.multiply_adds / 1e9:.3g} G multiply-adds a crop"
+            counted = cost.multiply_adds
+            work = "its work cannot be counted" if counted is None else f"{counted / 1e9:.3g} G multiply-adds a crop"
             lines.append(f"  {title}: {cost.parameters:,} parameters, {work}")
     return lines
 
 
 def summary_of(run: Run, recipe: Recipe) -> list[str]:
-    """Say of each finished stage how long it took and what it reached, and what can be done with the run."""
+    """Say of each finished stage how long it took and what it reached."""
     lines = []
     for name in recipe.trained_stages():
         log = run.stage(name).read_log()
@@ -123,7 +127,11 @@ def _cost(network: nn.Module, side: int) -> Cost:
         return tensor
 
     crop = torch.empty(1, 3, side, side, device="meta", requires_grad=True)
-    with FlopCounterMode(display=False) as operations, saved_tensors_hooks(count, lambda tensor: tensor):
-        network(crop)
+    parameters = sum(weight.numel() for weight in network.parameters())
+    try:
+        with FlopCounterMode(display=False) as operations, saved_tensors_hooks(count, lambda tensor: tensor):
+            network(crop)
+    except Exception:  # a network of the user's own may need values
+        return Cost(parameters, None, 0)
     size = sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in weights)
-    return Cost(sum(weight.numel() for weight in network.parameters()), operations.get_total_flops() // 2, size)
+    return Cost(parameters, operations.get_total_flops() // 2, size)

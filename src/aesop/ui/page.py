@@ -1,6 +1,7 @@
 """The page of `aesop ui`: pictures in, a slider between before and after, results to download."""
 
 # Gradio evaluates annotations, so that they are not put off here.
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def build(offered: list[str], preselected: str, folder: str, device: str) -> gr.
         except ValueError:
             yield (f"Scale: a number is expected, not {scale}.", *nothing)
             return
+        forget(request)
         work = at_work[str(request.session_hash)] = Work.of(uploads, Path(folder), **settings)
         for part, name in work.run():
             yield (f"{part:.0%} {name}", *nothing)
@@ -69,10 +71,11 @@ def build(offered: list[str], preselected: str, folder: str, device: str) -> gr.
         return _shown([(Path(source), Path(result)) for source, result in results], name)
 
     def forget(request: gr.Request) -> None:
-        cancel(request)
-        at_work.pop(str(request.session_hash), None)
+        if (work := at_work.pop(str(request.session_hash), None)) is not None:
+            work.stop.set()
+            shutil.rmtree(work.folder, ignore_errors=True)
 
-    with gr.Blocks(title="AESOP", analytics_enabled=False) as page:
+    with gr.Blocks(title="AESOP", analytics_enabled=False, delete_cache=(600, 86_400)) as page:
         gr.Markdown("# AESOP\nUpscales pictures on the computer that serves this page, and sends them nowhere else.")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):

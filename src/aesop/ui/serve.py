@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
 from aesop.box import DEFAULT, fetched, models
+from aesop.device import choose_device
 from aesop.errors import MissingExtraError, RunError
 from aesop.networks.loading import load_generator
 from aesop.networks.state_dicts import read_metadata
@@ -31,6 +35,13 @@ def serve(
     results lie in a temporary folder that goes with the process; nothing else is served. Raises MissingExtraError
     without the extra `ui`, ModelError for a file that is no model, RunError where the address is taken.
     """
+    choose_device(device)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port or 0), family=family).close()
+    except OSError as error:
+        wanted = f"--host {host}" + (f" --port {port}" if port else "")
+        raise RunError(f"{wanted}: cannot be served there ({error.strerror}); choose another.") from error
     for model in chosen:
         load_generator(model)
     generators = [name for name, file in models().items() if read_metadata(file).get("stage") != "autoencoder"]
@@ -42,22 +53,21 @@ def serve(
             from aesop.ui.page import THEME, build
         except ImportError as error:
             raise MissingExtraError("aesop ui", "ui") from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the folder goes
         page = build(offered, chosen[0] if chosen else DEFAULT, folder, device)
-        try:
-            _, address, _ = page.launch(
-                server_name=host,
-                server_port=port,
-                inbrowser=open_browser,
-                share=False,
-                quiet=True,
-                prevent_thread_lock=True,
-                max_file_size=LARGEST,
-                ssr_mode=False,
-                footer_links=[],
-                theme=THEME,
-            )
-        except OSError as error:
-            raise RunError(f"--host {host} --port {port}: cannot be served there ({error}); choose others.") from error
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            inbrowser=open_browser,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            max_file_size=LARGEST,
+            ssr_mode=False,
+            footer_links=[],
+            theme=THEME,
+        )
         print(address, flush=True)
         if host not in LOOPBACK:
             print(f"Whoever can reach {host} can use this page.", file=sys.stderr)

@@ -6,7 +6,6 @@ import os
 import queue
 import shutil
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +16,11 @@ from PIL import Image
 
 from aesop.data.pictures import read_picture
 from aesop.errors import AesopError
-from aesop.files import printable
+from aesop.files import explained, printable
 from aesop.upscaling.plan import UpscaleReport, plan
 from aesop.upscaling.source import picture_size
 from aesop.upscaling.upscale import upscale
+from aesop.words import one_line
 
 #: Longest side of what the slider shows.
 PREVIEW = 1600
@@ -50,17 +50,12 @@ class Work:
         """Collect the uploads in a new folder in `root`, by their names; of two of one name, the later is numbered."""
         folder = Path(mkdtemp(dir=root))
         (folder / "in").mkdir()
-        used: Counter[str] = Counter()
-        inputs = []
+        inputs: list[Path] = []
         for upload in map(Path, uploads):
-            used[upload.name.lower()] += 1
-            number = used[upload.name.lower()]
-            name = f"{upload.stem} ({number}){upload.suffix}" if number > 1 else upload.name
-            inputs.append(folder / "in" / name)
-            try:
-                os.link(upload, inputs[-1])
-            except OSError:  # another disk
-                shutil.copyfile(upload, inputs[-1])
+            names = (upload.name, *(f"{upload.stem} ({number}){upload.suffix}" for number in range(2, 1000)))
+            used = {path.name.lower() for path in inputs}
+            inputs.append(folder / "in" / next(name for name in names if name.lower() not in used))
+            shutil.copyfile(upload, inputs[-1])
         return cls(folder, inputs, settings)
 
     def run(self) -> Iterator[tuple[float, str]]:
@@ -79,6 +74,10 @@ class Work:
                 self.error = "Cancelled."
             except AesopError as error:
                 self.error = str(error)
+            except OSError as error:
+                self.error = explained(error)
+            except Exception as error:  # or else nobody would hear of it
+                self.error = one_line(error) or type(error).__name__
 
         thread = threading.Thread(target=upscale_all, daemon=True)
         thread.start()
