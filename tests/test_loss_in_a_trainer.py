@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 import aesop
@@ -106,6 +107,27 @@ def test_a_distributed_host_does_the_same(tmp_path: Path):
         assert set(wrapped.module.state_dict()) == {"generator.weight", "generator.bias"}
     finally:
         torch.distributed.destroy_process_group()
+
+
+def half_of_a_batch(rank: int, folder: str) -> None:
+    """One of two processes that share a batch; the first keeps the gradient."""
+    torch.distributed.init_process_group("gloo", f"file://{folder}/two", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    host = Host()
+    wrapped = DistributedDataParallel(host)
+    wrapped(images(1)[rank : rank + 1], images(2)[rank : rank + 1]).backward()
+    if rank == 0:
+        torch.save(host.generator.weight.grad, f"{folder}/gradient.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.long
+def test_two_processes_with_half_a_batch_each_have_the_gradient_of_the_whole(tmp_path: Path):
+    host = Host()
+    expected = gradient_of(host, host.generator)
+    spawn(half_of_a_batch, (str(tmp_path),), nprocs=2)
+    found = torch.load(tmp_path / "gradient.pt", weights_only=True)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 # Options.
