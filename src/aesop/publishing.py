@@ -172,8 +172,8 @@ def _origin(metadata: dict[str, Any], recipe: dict[str, Any]) -> dict[str, str]:
     ]
     if values:
         told["Measured on held-out pictures"] = ", ".join(values)
-    between = metadata.get("interpolation")
-    with suppress(KeyError, TypeError, ValueError):  # a stranger's
+    with suppress(KeyError, TypeError, ValueError):  # none, or a stranger's
+        between = metadata["interpolation"]
         names = " and ".join(f"`{between[key]['path']}`" for key in ("first", "second"))
         told["Interpolated"] = f"between {names}, alpha {between['alpha']:g}"
     if isinstance(versions := metadata.get("versions"), dict):
