@@ -126,10 +126,11 @@ class TensorBoard:
 class Remote:
     """A tracker that takes nothing back: what it was sent before an interruption is not sent again.
 
-    Its run, whose id the run folder keeps, goes on.
+    Its run, whose id the run folder keeps, goes on. `send` and `show` are W&B's interface, which trackio shares.
     """
 
     name: str
+    run: Any
 
     def __init__(self, begin: Start) -> None:
         self.package = import_module(self.name)
@@ -152,10 +153,10 @@ class Remote:
         raise NotImplementedError
 
     def send(self, iteration: int, values: Mapping[str, float]) -> None:
-        raise NotImplementedError
+        self.run.log(dict(values), step=iteration)
 
     def show(self, iteration: int, picture: np.ndarray) -> None:
-        raise NotImplementedError
+        self.run.log({PICTURES: self.package.Image(picture)}, step=iteration)
 
 
 class WandB(Remote):
@@ -173,12 +174,6 @@ class WandB(Remote):
             project=project, name=begin.title, id=identity, resume="allow", dir=str(folder), config=config
         )
         return identity
-
-    def send(self, iteration: int, values: Mapping[str, float]) -> None:
-        self.run.log(dict(values), step=iteration)
-
-    def show(self, iteration: int, picture: np.ndarray) -> None:
-        self.run.log({PICTURES: self.package.Image(picture)}, step=iteration)
 
     def finish(self) -> None:
         self.run.finish()
@@ -226,12 +221,6 @@ class Trackio(Remote):
         with redirect_stdout(sys.stderr):
             self.run = self.package.init("aesop", name=identity, config=dict(begin.about), resume="allow")
         return identity
-
-    def send(self, iteration: int, values: Mapping[str, float]) -> None:
-        self.run.log(dict(values), step=iteration)
-
-    def show(self, iteration: int, picture: np.ndarray) -> None:
-        self.run.log({PICTURES: self.package.Image(picture)}, step=iteration)
 
     def finish(self) -> None:
         with redirect_stdout(sys.stderr):
