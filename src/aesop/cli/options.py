@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from aesop.cli import completion
-from aesop.errors import ModelError
+from aesop.errors import DataError, ModelError
 
 #: Our functions say which paths cannot be read, and go on with the others; typer would refuse them all.
 Argument = partial(typer.Argument, readable=False)
@@ -66,6 +66,14 @@ def chosen_device(name: str) -> str:
     if not device.startswith("cpu"):
         print(f"device: {device}", file=sys.stderr)
     return device
+
+
+def named_pictures(data: Path | None, hr: Path | None, lr: Path | None) -> Path:
+    """Return the folder of pictures, which either --data names, or --hr together with --lr."""
+    pictures = hr or data
+    if pictures is None or (hr is None) != (lr is None) or (hr is not None) == (data is not None):
+        raise DataError("Name the pictures: either --data DIR, or --hr DIR and --lr DIR.")
+    return pictures
 
 
 def split_names(text: str | None) -> list[str] | None:

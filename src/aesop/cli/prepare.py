@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from aesop.cli.options import Option
+from aesop.cli.options import Option, named_pictures
 
 
 def prepare(
@@ -27,9 +27,7 @@ def prepare(
     from aesop.data.tiles import prepare_tiles
     from aesop.errors import DataError
 
-    pictures = hr or data
-    if pictures is None or (hr is None) != (lr is None) or (hr is not None) == (data is not None):
-        raise DataError("Name the pictures: either --data DIR, or --hr DIR and --lr DIR.")
+    pictures = named_pictures(data, hr, lr)
     address = address_of(to)
     if address is None:
         raise DataError(f"--to {to}: is no address; write s3://BUCKET/PREFIX, or file:///DIR for a folder.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from aesop.cli.options import Argument, Device, Option, RecipeName, share_cores
+from aesop.cli.options import Argument, Device, Option, RecipeName, named_pictures, share_cores
 
 
 def train(
@@ -50,12 +50,9 @@ def train(
     interrupted one is resumed from its last checkpoint.
     """
     share_cores()
-    from aesop.errors import DataError
     from aesop.training.recipe_files import load_recipe
 
-    pictures = hr or data
-    if pictures is None or (hr is None) != (lr is None) or (hr is not None) == (data is not None):
-        raise DataError("Name the pictures: either --data DIR, or --hr DIR and --lr DIR.")
+    pictures = named_pictures(data, hr, lr)
     loaded = load_recipe(recipe, overrides or [])
     from aesop.training.fabric import rank_zero_only
     from aesop.training.train import train as run_training
