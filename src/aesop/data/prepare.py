@@ -69,11 +69,7 @@ def prepare(
         RunError: the store cannot be written, or the disk is full; what is done is kept.
 
     """
-    unreadable: list[str] = []
-    folders = find_folders(source, scale) if lr is None else named_folders(source, lr)
-    pairs, _ = find_pairs(folders, scale, unreadable)
-    if shrink > 1 and folders.lr:
-        raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
+    pairs, unreadable = pairs_to_prepare(source, lr, scale, shrink)
     remove_leftovers(store)
     jobs = [_Job(pair, store, scale, shrink) for pair in pairs]
     found = _read_all([job for job in jobs if job.path.is_file()])
@@ -98,6 +94,19 @@ def prepare(
     transparent = tuple(name for name, reason in left_out if reason == TRANSPARENT)
     others = tuple(one for one in left_out if one[1] != TRANSPARENT)
     return PreparedData(store, scale, tuple(entries), others, transparent, tuple(unreadable))
+
+
+def pairs_to_prepare(source: Path, lr: Path | None, scale: int, shrink: int) -> tuple[list[Pair], list[str]]:
+    """Return the pairs that `prepare` is to take, and a sentence on each folder that cannot be listed.
+
+    Raises DataError for `shrink` together with LR pictures.
+    """
+    unreadable: list[str] = []
+    folders = find_folders(source, scale) if lr is None else named_folders(source, lr)
+    pairs, _ = find_pairs(folders, scale, unreadable)
+    if shrink > 1 and folders.lr:
+        raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
+    return pairs, unreadable
 
 
 @dataclass(frozen=True)

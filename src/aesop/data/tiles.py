@@ -24,11 +24,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from aesop.data.layouts import find_folders, named_folders
 from aesop.data.objects import MissingObjectError, Objects
-from aesop.data.pairs import Pair, find_pairs
+from aesop.data.pairs import Pair
 from aesop.data.pictures import PictureAccessError
-from aesop.data.prepare import FORMAT, digest_of, hash_of, read_pair, reason_of
+from aesop.data.prepare import FORMAT, digest_of, hash_of, pairs_to_prepare, read_pair, reason_of
 from aesop.data.prepared import Entry, PreparedData, held_out_of
 from aesop.errors import AesopError, DataError
 from aesop.files import atomic_path, cache_folder, remove_leftovers
@@ -62,11 +61,7 @@ def prepare_tiles(
     Returns how many pictures and tiles there are, and a line on each picture that was left out and why. Raises
     DataError where no picture is usable, or the address cannot be read; RunError where it cannot be written.
     """
-    unreadable: list[str] = []
-    folders = find_folders(source, scale) if lr is None else named_folders(source, lr)
-    pairs, _ = find_pairs(folders, scale, unreadable)
-    if shrink > 1 and folders.lr:
-        raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
+    pairs, unreadable = pairs_to_prepare(source, lr, scale, shrink)
     objects = Objects(address)
     with suppress(MissingObjectError):
         _require_same(address, _index(objects)[0], scale, shrink)
