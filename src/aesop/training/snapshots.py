@@ -15,8 +15,7 @@ def prune(files: StageFolder, config: StageConfig, done: int) -> None:
 
     `done` is the iteration of the last checkpoint: what comes after it may still have to be done again.
     """
-    best = best_of(files.read_log(), config.best)
-    if not config.keep_snapshots or best is None:
+    if not config.keep_snapshots or (best := best_of(files.read_log(), config.best)) is None:
         return
     with suppress(ModelError):  # of a stage whose snapshots the user has removed
         passed = {iteration: path for iteration, path in files.snapshots().items() if iteration <= done}
