@@ -232,6 +232,7 @@ def test_files_that_do_not_fit_are_one_sentence(tmp_path: Path):
         ("fidelity.weights", "x2", r"fidelity\.weights: .*x2\.safetensors has scale 2; the recipe has 4"),
         ("fidelity.weights", "wide", r"holds .* parameters, not the recipe's generator"),
         ("fidelity.weights", "missing", r"fidelity\.weights: .*missing\.safetensors: no such model file"),
+        ("fidelity.start_weights", "wide", r"fidelity\.start_weights: .* not the recipe's generator"),
         ("autoencoder.decoder_weights", "x2", r"decoder_weights: .* has scale 2; the recipe has 4"),
         ("autoencoder.decoder_weights", "rrdb", r"autoencoder\.decoder_weights: .* holds RRDB .*decoder"),
         ("autoencoder.decoder_weights", "ae", r"is an auto-encoder; a generator is expected"),
@@ -256,13 +257,24 @@ def test_a_file_whose_parameters_fit_but_whose_network_is_another_is_refused(tmp
         starting_network(SPANConfig(type="span", features=4, norm=False), 4, path)
 
 
+def test_training_starts_from_a_file(tmp_path: Path):
+    trained = randomise(SMALL.build(4))
+    path = saved(trained, tmp_path / "trained.safetensors")
+    recipe = small_recipe(f"fidelity.start_weights={path}")
+    stage = build_stage(Fabric(accelerator="cpu", devices=1), Run(tmp_path / "run"), recipe, "fidelity")
+    assert same(stage.network.state_dict(), trained.state_dict())
+    assert recipe.trained_stages()[0] == "fidelity"
+    with pytest.raises(RecipeError, match=r"fidelity\.start_weights: fidelity\.body_weights is set as well"):
+        small_recipe(f"fidelity.start_weights={path}", f"fidelity.body_weights={path}", "generator.type=upconv-head")
+
+
 def test_a_run_names_its_fidelity_network_where_one_is_wanted(tmp_path: Path):
     """Not the perceptual network, which upscaling and evaluation take of a run."""
     networks = {stage: randomise(SMALL.build(4)) for stage in ("fidelity", "perceptual")}
     for stage, network in networks.items():
         saved(network, tmp_path / stage / "generator.safetensors")
     (tmp_path / "run.json").write_text(json.dumps({"stages": ["fidelity", "autoencoder", "perceptual"]}))
-    for key in ("generator", "autoencoder.decoder"):
+    for key in ("fidelity.weights", "fidelity.start_weights", "autoencoder.decoder_weights"):
         assert same(starting_network(SMALL, 4, tmp_path, key).state_dict(), networks["fidelity"].state_dict()), key
 
 

@@ -47,6 +47,9 @@ def _build(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sharpen
     config = recipe.stage(name)
     if name == "fidelity":
         generator = recipe.generator.build(recipe.scale)
+        if recipe.fidelity.start_weights is not None:
+            start = recipe.fidelity.start_weights
+            generator = starting_network(recipe.generator, recipe.scale, start, "fidelity.start_weights")
         _keep_body(generator, recipe)
         return FidelityStage(generator, recipe.fidelity, sharpen=sharpen, fabric=fabric)
     weights = recipe.fidelity.weights or run.stage("fidelity").network
@@ -66,6 +69,8 @@ def check_weights(recipe: Recipe) -> None:
     """Raise ModelError, naming key and file, if a network that `recipe` names by file is missing or another."""
     if recipe.fidelity.weights is not None:
         starting_network(recipe.generator, recipe.scale, recipe.fidelity.weights)
+    elif recipe.fidelity.start_weights is not None:
+        starting_network(recipe.generator, recipe.scale, recipe.fidelity.start_weights, "fidelity.start_weights")
     elif recipe.fidelity.body_weights is not None:
         _keep_body(recipe.generator.build(recipe.scale), recipe)
     autoencoder, perceptual = recipe.autoencoder, recipe.perceptual
@@ -76,7 +81,7 @@ def check_weights(recipe: Recipe) -> None:
                 raise ModelError(f"autoencoder.weights: {path} has scale {scale}; the recipe has {recipe.scale}.")
         if autoencoder.decoder_weights is not None and "autoencoder" in recipe.stages():
             section = recipe.network("autoencoder")
-            starting_network(section, recipe.scale, autoencoder.decoder_weights, "autoencoder.decoder")
+            starting_network(section, recipe.scale, autoencoder.decoder_weights, "autoencoder.decoder_weights")
     if perceptual is not None:
         if perceptual.discriminator_weights is not None:
             load_discriminator(perceptual.discriminator.build(perceptual.crop), perceptual.discriminator_weights)
@@ -85,12 +90,12 @@ def check_weights(recipe: Recipe) -> None:
                 section.build(LossContext(recipe.scale))
 
 
-def starting_network(section: GeneratorConfig, scale: int, path: Path, key: str = "generator") -> nn.Module:
-    """Build the network of `section`, at `key` of a recipe, with the parameters of a file, ours or a released one.
+def starting_network(section: GeneratorConfig, scale: int, path: Path, weights: str = "fidelity.weights") -> nn.Module:
+    """Build the network of `section` with the parameters of the file at the key `weights`, ours or a released one.
 
     Of a run folder, the fidelity network is taken. Raises ModelError if the file holds another network than `section`.
     """
-    weights = "fidelity.weights" if key == "generator" else f"{key}_weights"
+    key = "autoencoder.decoder" if weights.startswith("autoencoder.") else "generator"
     if path.is_dir():
         path = Run(path).stage("fidelity").network
     loaded = _loaded(weights, load_generator, path)
@@ -171,7 +176,7 @@ def _perceptual_stage(
 def _decoder(recipe: Recipe, config: AutoEncoderConfig, fidelity: nn.Module) -> nn.Module:
     section = recipe.network("autoencoder")
     if config.decoder_weights is not None:
-        return starting_network(section, recipe.scale, config.decoder_weights, "autoencoder.decoder")
+        return starting_network(section, recipe.scale, config.decoder_weights, "autoencoder.decoder_weights")
     return copy.deepcopy(fidelity) if config.decoder is None else section.build(recipe.scale)
 
 

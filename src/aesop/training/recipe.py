@@ -92,6 +92,7 @@ class FidelityConfig(StageConfig):
     weights: ModelPath | None = Field(
         default=None, description="take the network from this file instead of training it"
     )
+    start_weights: ModelPath | None = Field(default=None, description="file that training starts from: fine-tuning")
     body_weights: ModelPath | None = Field(
         default=None, description="take the body of an upconv-head from this file and train the head alone"
     )
@@ -219,6 +220,8 @@ class Recipe(Config):
                 )
             if self.degradation is not None and name != "autoencoder":
                 self.degradation.check(self.scale, crop)
+        if self.fidelity.start_weights is not None and self.fidelity.body_weights is not None:
+            raise ValueError("fidelity.start_weights: fidelity.body_weights is set as well; leave out one of the two")
         if self.fidelity.body_weights is not None and self.generator.type != "upconv-head":
             raise ValueError("fidelity.body_weights: only a generator of the type upconv-head has a body; drop it")
         if self.autoencoder:

@@ -22,15 +22,15 @@ from aesop.training.recipe_names import SHIPPED, recipe_names
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe by its name or its file, apply `key=value` overrides (dotted keys, YAML values) and check it.
 
-    A recipe that leaves its generator out gets that of the file `fidelity.weights`. Raises RecipeError, naming the
-    recipe, key and mend, or ModelError for that file.
+    A recipe that leaves its generator out gets that of the file `fidelity.weights` or `fidelity.start_weights`. Raises
+    RecipeError, naming the recipe, key and mend, or ModelError for that file.
     """
     values = functools.reduce(_merge, _lineage(name, ()).values(), {})
     # A new type starts its section afresh, so that it must not undo what the other overrides say of it.
     for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".type")):
         _override(values, override)
     fidelity = values.get("fidelity")
-    weights = fidelity.get("weights") if isinstance(fidelity, dict) else None
+    weights = (fidelity.get("weights") or fidelity.get("start_weights")) if isinstance(fidelity, dict) else None
     if values.get("generator") is None and isinstance(weights, str):
         values["generator"] = generator_section(weights)
     return _checked(name, values)
