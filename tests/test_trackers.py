@@ -111,6 +111,13 @@ def test_other_trackers_get_each_number_once(photos: Path, tmp_path: Path, monke
     assert pictures == 3
 
 
+def test_a_tracker_hears_whether_the_stage_was_finished(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    heard = []
+    monkeypatch.setattr(trackers.CSV, "finish", lambda self, *, finished: heard.append(finished))
+    killed_and_resumed(photos, tmp_path / "run", "trackers=[csv]")
+    assert heard == [False, False, True]
+
+
 def test_a_tracker_that_is_not_installed_is_named_before_training(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

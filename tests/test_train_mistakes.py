@@ -47,6 +47,8 @@ def test_pictures_that_cannot_train(photos: Path, tmp_path: Path):
         run_tiny(tmp_path / "empty", tmp_path / "run")
     with pytest.raises(DataError, match="64"):
         run_tiny(photos, tmp_path / "run", "fidelity.crop=64")
+    with pytest.raises(RunError, match=r"--store-size: limits the tiles of an address, and .* is a folder"):
+        train(load_recipe("laptop", TINY), photos, tmp_path / "run", store_size=1.0)
     (photos / "broken.png").write_bytes((photos / "000.png").read_bytes()[:500])
     said = run_tiny(photos, tmp_path / "run", "steps=1")
     assert any("left out" in line and "broken.png" in line for line in said)

@@ -66,7 +66,9 @@ def logging(
     logged = max((line["iteration"] for line in lines), default=0)
     write_atomically(files.log, "".join(f"{json.dumps(line)}\n" for line in kept))
     log = Log(files, start(trackers, Start(files, done, kept, logged, about)), say)
+    finished = False
     try:
         yield log
+        finished = True
     finally:
-        log.tell(lambda tracker: tracker.finish())
+        log.tell(lambda tracker: tracker.finish(finished=finished))

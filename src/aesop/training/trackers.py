@@ -32,8 +32,8 @@ class Tracker(Protocol):
     def picture(self, iteration: int, picture: np.ndarray) -> None:
         """Take the picture of a validation."""
 
-    def finish(self) -> None:
-        """Take the end of this call's training, be it finished or interrupted."""
+    def finish(self, *, finished: bool) -> None:
+        """Take the end of this call's training: the stage is finished, or was interrupted."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ class CSV:
     def picture(self, iteration: int, picture: np.ndarray) -> None:
         """Leave pictures to the files beside the log."""
 
-    def finish(self) -> None:
-        self.table.finalize("success")
+    def finish(self, *, finished: bool) -> None:
+        self.table.finalize("success" if finished else "failed")
 
 
 class TensorBoard:
@@ -119,8 +119,8 @@ class TensorBoard:
     def picture(self, iteration: int, picture: np.ndarray) -> None:
         self.board.experiment.add_image(PICTURES, picture, iteration, dataformats="HWC")
 
-    def finish(self) -> None:
-        self.board.finalize("success")
+    def finish(self, *, finished: bool) -> None:
+        self.board.finalize("success" if finished else "failed")
 
 
 class Remote:
@@ -175,8 +175,8 @@ class WandB(Remote):
         )
         return identity
 
-    def finish(self) -> None:
-        self.run.finish()
+    def finish(self, *, finished: bool) -> None:
+        self.run.finish(exit_code=0 if finished else 1)
 
 
 class MLflow(Remote):
@@ -207,8 +207,8 @@ class MLflow(Remote):
     def show(self, iteration: int, picture: np.ndarray) -> None:
         self.client.log_image(self.id, picture, key=PICTURES, step=iteration)
 
-    def finish(self) -> None:
-        self.client.set_terminated(self.id)
+    def finish(self, *, finished: bool) -> None:
+        self.client.set_terminated(self.id, "FINISHED" if finished else "KILLED")
 
 
 class Trackio(Remote):
@@ -222,7 +222,7 @@ class Trackio(Remote):
             self.run = self.package.init("aesop", name=identity, config=dict(begin.about), resume="allow")
         return identity
 
-    def finish(self) -> None:
+    def finish(self, *, finished: bool) -> None:  # noqa: ARG002 - trackio has no such state
         with redirect_stdout(sys.stderr):
             self.run.finish()
 

@@ -107,6 +107,8 @@ def train(
             f"--until {until}: the stages of {recipe.name} are {', '.join(recipe.stages())}; name one of them."
         )
     require(recipe.trackers)
+    if store_size is not None and address_of(data) is None:
+        raise RunError(f"--store-size: limits the tiles of an address, and {data} is a folder; leave it out.")
     check_weights(recipe)
     check_recipe_of(folder, recipe)
     devices, nodes = shape_of(devices, nodes)
