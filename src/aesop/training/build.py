@@ -24,6 +24,7 @@ from aesop.training.fabric import Fabric
 from aesop.training.fidelity import FidelityStage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import AutoEncoderConfig, PerceptualConfig, Recipe
+from aesop.training.speed import checkpoint_stage, compile_networks
 from aesop.training.spsr import SPSRStage
 from aesop.training.stage import Sharpen, Stage, place
 
@@ -40,6 +41,10 @@ def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sh
     if file is not None and name != "autoencoder" and stage.autoencoder is None:
         with torch.random.fork_rng([]):  # what is trained must not depend on what is measured
             stage.autoencoder = place(AutoEncoder.load(file), fabric).requires_grad_(False)
+    if recipe.checkpointing:
+        checkpoint_stage(stage)
+    if recipe.compile is not None:
+        compile_networks(stage, recipe.compile)
     return stage
 
 

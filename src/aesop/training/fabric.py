@@ -60,12 +60,15 @@ def fabric_of(device: str, devices: int, nodes: int, recipe: Recipe) -> Fabric:
     if nodes > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & os.environ.keys():
         raise RunError(f"--nodes {nodes}: start the command on each machine by torchrun or SLURM.")
     kind, _, index = (choose_device().type if device == "auto" else device).partition(":")
+    # The tensor cores round what they multiply to 10 bits, unless all is to be in float32.
+    rounds = recipe.precision != "32-true"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounds
     try:
         return Fabric(
             accelerator=kind,
             devices=[int(index)] if index else devices,
             num_nodes=nodes,
-            precision=recipe.precision,
+            precision="32-true" if recipe.precision == "tf32" else recipe.precision,
             strategy=ddp() if devices * nodes > 1 else "auto",
         )
     except (ValueError, RuntimeError) as error:

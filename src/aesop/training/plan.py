@@ -17,6 +17,7 @@ from aesop.losses.term import LossContext
 from aesop.progress import duration
 from aesop.run import STAGES, Run, seconds_of
 from aesop.training.recipe import AutoEncoderConfig, PerceptualConfig, Recipe
+from aesop.training.speed import checkpoint_blocks
 from aesop.training.validation import told
 
 #: Bytes a parameter: of a frozen network; with its gradient and Adam's two averages; and with its own average as well.
@@ -86,7 +87,8 @@ def _costs(recipe: Recipe, name: str) -> Iterator[tuple[str, tuple[Cost, int]]]:
         yield "auto-encoder", (_halved(_autoencoder(recipe, config, config.crop), share), AVERAGED)
         return
     section = recipe.network(name)
-    yield "generator", (_halved(_cost(section.build(scale), config.crop // scale), share), AVERAGED)
+    generator = _cost(section.build(scale), config.crop // scale, recipe.checkpointing)
+    yield "generator", (_halved(generator, share), AVERAGED)
     if not isinstance(config, PerceptualConfig):
         return
     if config.adversarial_loss.weight:
@@ -109,16 +111,19 @@ def _halved(cost: Cost, share: int) -> Cost:
 
 def _autoencoder(recipe: Recipe, config: AutoEncoderConfig, crop: int) -> Cost:
     if config.weights is not None:
-        return _cost(AutoEncoder.load(config.weights), crop)
+        return _cost(AutoEncoder.load(config.weights), crop, recipe.checkpointing)
     decoder = recipe.network("autoencoder").build(recipe.scale)
     if config.encoder == "bicubic":
-        return _cost(AutoEncoder.collapsed(decoder, recipe.scale), crop)
-    return _cost(AutoEncoder(decoder, recipe.scale, config.features, config.growth, config.blocks), crop)
+        return _cost(AutoEncoder.collapsed(decoder, recipe.scale), crop, recipe.checkpointing)
+    autoencoder = AutoEncoder(decoder, recipe.scale, config.features, config.growth, config.blocks)
+    return _cost(autoencoder, crop, recipe.checkpointing)
 
 
-def _cost(network: nn.Module, side: int) -> Cost:
+def _cost(network: nn.Module, side: int, checkpointing: bool = False) -> Cost:
     """Run a network on a crop without values, which takes no time, and count."""
     network = network.to("meta")
+    if checkpointing:
+        checkpoint_blocks(network)
     weights = {weight.untyped_storage()._cdata for weight in network.parameters()}
     kept: dict[int, Tensor] = {}
 

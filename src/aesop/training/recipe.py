@@ -187,7 +187,15 @@ class Recipe(Config):
     about: str = Field(default="", description="one line: what it is and which row of which table")
     scale: Scale
     seed: int = Field(default=0, ge=0, lt=2**31)
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "tf32", "bf16-mixed"] = Field(
+        default="32-true", description="tf32: NVIDIA's tensor cores round to 10 bits what they multiply"
+    )
+    compile: Literal["default", "reduce-overhead"] | None = Field(
+        default=None, description="let torch compile the networks; reduce-overhead: into CUDA graphs"
+    )
+    checkpointing: bool = Field(
+        default=False, description="keep less for gradients, and run the networks' blocks again for them"
+    )
     steps: int | None = Field(default=None, ge=1, description="cut every stage to this many iterations: a trial")
     trackers: tuple[TrackerName, ...] = Field(
         default=("tensorboard",), description="where numbers and pictures go beside the run folder's own log"

@@ -26,6 +26,7 @@ _FREE = {
     "best",
     "trackers",
     "about",
+    "checkpointing",
     "validation_crop",
 }
 

@@ -1,0 +1,83 @@
+"""What changes an iteration's time and memory and none of its equations: compiled networks, gradient checkpointing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from aesop.autoencoder import AutoEncoder
+from aesop.errors import RunError
+from aesop.losses.aesop import AESOPLoss
+from aesop.training.perceptual import PerceptualStage
+from aesop.training.stage import Stage
+
+
+def compile_networks(stage: Stage, mode: str) -> None:
+    """Compile, in place, what a stage runs in every iteration: its networks, and losses that have a network.
+
+    Parameters keep their names. What is called by another method than `forward`, SPSR's generator, stays as it is.
+    Raises RunError where torch cannot compile.
+    """
+    try:
+        torch.compile(torch.neg)(torch.zeros(1, device=stage.fabric.device))
+    except Exception as error:  # of a compiler, in many ways
+        told = str(error).strip().partition("\n")[0]
+        raise RunError(f"compile: torch cannot compile on this machine ({told}); leave it out.") from error
+    parts = dict(stage.parts)
+    if isinstance(stage, PerceptualStage):
+        parts |= stage.losses
+    else:
+        del parts["ema"]  # which only validations run
+    for part in parts.values():
+        if isinstance(part, AutoEncoder):
+            part.encoder.compile(mode=mode)
+            part.decoder.compile(mode=mode)
+        elif isinstance(part, nn.Module):
+            part.compile(mode=mode)
+
+
+def checkpoint_stage(stage: Stage) -> None:
+    """Keep less for gradients, of the network that is trained and of the frozen auto-encoder."""
+    checkpoint_blocks(stage.network)
+    for loss in stage.losses.values() if isinstance(stage, PerceptualStage) else ():
+        if isinstance(loss, AESOPLoss):
+            checkpoint_blocks(loss.autoencoder)
+
+
+def checkpoint_blocks(network: nn.Module) -> None:
+    """Let a network keep its blocks' inputs alone for their gradients, and run each block again when it is due.
+
+    The blocks are those of the longest chain by parameters; one of single layers, which would keep no less, stays.
+    """
+    chains = [part for part in network.modules() if isinstance(part, nn.Sequential | nn.ModuleList) and len(part) > 1]
+    for block in max(chains, key=lambda chain: sum(map(torch.numel, chain.parameters())), default=()):
+        if any(True for _ in block.children()):
+            norms = [layer for layer in block.modules() if isinstance(layer, _BatchNorm)]
+            block.forward = partial(_run_twice, block.forward, norms)
+
+
+def _run_twice(forward: Callable[..., Any], norms: list[_BatchNorm], *inputs: Any) -> Any:
+    if not norms:  # a compiler does not know the contexts
+        return checkpoint(forward, *inputs, use_reentrant=False)
+    contexts = lambda: (nullcontext(), _counted_once(norms))  # noqa: E731
+    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _counted_once(norms: list[_BatchNorm]) -> Iterator[None]:
+    """Batch norm's statistics have seen this batch in the first run."""
+    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, count in before:
+            norm.momentum, norm.num_batches_tracked = momentum, count
