@@ -16,14 +16,14 @@ import aesop
 from aesop.files import write_atomically
 from aesop.networks.state_dicts import WeightsFile
 
-#: What no file records: when it was published, for what it is, what it was trained on, of how many pictures.
+#: What no file records: when it was published and for what it is; what all were trained on, of how many pictures.
 KNOWN = {
-    "clean-x4": {
-        "date": "2026-11-30",
-        "tags": ["general-upscaler", "photo", "faithful"],
-        "dataset": "Free photographs and textures out of Debian's packages, listed in models/pictures.tsv",
-        "datasetSize": 391,
-    }
+    "clean-x4": {"date": "2026-11-30", "tags": ["general-upscaler", "photo", "faithful"]},
+    "clean-x4-aesop": {"date": "2026-11-30", "tags": ["general-upscaler", "photo"]},
+}
+DATASET = {
+    "dataset": "Free photographs and textures out of Debian's packages, listed in models/pictures.tsv",
+    "datasetSize": 391,
 }
 
 
@@ -58,8 +58,7 @@ def entry(name: str) -> dict[str, Any]:
         "trainingBatchSize": stage["batch"],
         "trainingHRSize": stage["crop"],
         "trainingOTF": recipe["degradation"] is not None,
-        "dataset": known["dataset"],
-        "datasetSize": known["datasetSize"],
+        **DATASET,
         "images": [],
     }
 

@@ -1,6 +1,6 @@
 """Put a trained network into the box: half precision, and of its metadata what is worth shipping.
 
-python models/pack.py clean-x4 RUN/STAGE/FILE.safetensors
+python models/pack.py clean-x4 RUN/STAGE/FILE.safetensors [--about TEXT]
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("file", type=Path)
+    parser.add_argument("--about", help="one line on the model; unset, its recipe's")
     asked = parser.parse_args()
     trained = WeightsFile.read(asked.file)
+    if asked.about:
+        trained.metadata["recipe"]["about"] = asked.about
     state = {key: value.half() if value.is_floating_point() else value for key, value in trained.state.items()}
     target = Path(aesop.box.__file__).with_name(f"{asked.name}.safetensors")
     write_state(target, state, {key: trained.metadata[key] for key in KEPT})

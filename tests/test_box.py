@@ -19,6 +19,7 @@ from aesop.cli import app
 from aesop.data.bicubic import resize
 from aesop.data.pictures import to_float, to_planes, write_picture
 from aesop.metrics.psnr import psnr
+from aesop.networks.interpolate import load_between
 from aesop.networks.state_dicts import read_metadata
 
 STAGES = {name: read_metadata(file)["stage"] for name, file in aesop.models().items()}
@@ -42,7 +43,8 @@ def test_a_model_in_the_box_beats_bicubic_wherever_it_is_loaded(name: str, astro
     with torch.inference_mode():
         sr = loaded.model(lr)
         theirs = elsewhere.model.float().eval()(lr)
-    assert psnr(sr, astronaut, 4) > psnr(resize(lr, 4), astronaut, 4) + 1
+    margin = 1 if STAGES[name] == "fidelity" else 0.3
+    assert psnr(sr, astronaut, 4) > psnr(resize(lr, 4), astronaut, 4) + margin
     torch.testing.assert_close(sr, theirs, atol=1e-4, rtol=0)
 
 
@@ -80,6 +82,20 @@ def test_the_card_for_openmodeldb_is_of_this_file(name: str):
     assert (loaded.scale, loaded.architecture.id) == (written["scale"], written["architecture"].upper())
     assert loaded.size_requirements is not None
     assert set(written["size"]) <= set(loaded.tags)
+
+
+def test_the_dial_runs_between_twins(tmp_path: Path, astronaut: torch.Tensor):
+    lr, networks = resize(astronaut, 1 / 4), {}
+    for alpha, name in ((0.0, "clean-x4"), (1.0, "clean-x4-aesop")):
+        networks[alpha] = load_between("clean-x4", alpha).model
+        with torch.inference_mode():
+            torch.testing.assert_close(networks[alpha](lr), aesop.load_generator(name).model(lr))
+    between = load_between("clean-x4-aesop", 0.5).model.state_dict()
+    ends = [network.state_dict() for network in networks.values()]
+    for name, value in between.items():
+        torch.testing.assert_close(value, (ends[0][name] + ends[1][name]) / 2, atol=1e-3, rtol=1e-3)
+    with pytest.raises(aesop.AesopError, match="auto-encoder-x4: has no fidelity network beside a perceptual one"):
+        load_between("auto-encoder-x4", 0.5)
 
 
 def test_a_file_of_the_name_goes_before_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

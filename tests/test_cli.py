@@ -201,7 +201,7 @@ def test_bash_completes_commands_options_recipes_and_models_without_torch(tmp_pa
     options, *completed = done.stdout.splitlines()
     assert options == "default"  # where nothing of ours begins so, files do
     recipes = " ".join(name for name in aesop.recipe_names() if name.startswith("lap"))
-    assert completed == ["upscale", recipes, "clean-x4", "loss-maps loss-scales", ""]
+    assert completed == ["upscale", recipes, "clean-x4 clean-x4-aesop", "loss-maps loss-scales", ""]
 
 
 def test_the_package_is_imported_in_no_time():

@@ -144,7 +144,7 @@ def test_the_dial(tmp_path: Path) -> None:
         assert np.array_equal(both[0], both[1])
     for model, message in (
         (MODEL, "needs a run's folder"),
-        (tmp_path / "a.png", "is no run folder"),
+        (tmp_path / "a.png", "has no fidelity network beside"),
         (tmp_path, "has no"),
     ):
         with pytest.raises(AesopError, match=message):

@@ -10,7 +10,7 @@ from pathlib import Path
 from aesop.box.hub import SUFFIXES, address_of, fetch
 from aesop.files import cache_folder
 
-__all__ = ["DEFAULT", "SUFFIXES", "fetched", "fetched_folder", "models", "resolved"]
+__all__ = ["DEFAULT", "SUFFIXES", "fetched", "fetched_folder", "models", "resolved", "twins"]
 
 #: What a picture is upscaled with where no model is named.
 DEFAULT = "clean-x4"
@@ -18,7 +18,15 @@ DEFAULT = "clean-x4"
 
 def models() -> dict[str, Path]:
     """The models' files by name."""
-    return {file.stem: file for file in sorted(Path(__file__).parent.glob("*.safetensors"))}
+    return {file.stem: file for file in sorted(Path(__file__).parent.glob("*.safetensors"), key=lambda file: file.stem)}
+
+
+def twins(model: Path | str) -> tuple[Path, Path] | None:
+    """A fidelity network in the box and its perceptual twin, NAME-aesop, by the name of either."""
+    found, name = models(), str(model).removesuffix("-aesop")
+    if Path(model).exists() or not {name, f"{name}-aesop"} <= found.keys():
+        return None
+    return found[name], found[f"{name}-aesop"]
 
 
 def fetched_folder() -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from aesop.box import twins
 from aesop.errors import ModelError
 from aesop.files import printable, require_writable
 from aesop.networks.loading import LoadedGenerator, load_generator, recorded_section
@@ -47,22 +48,30 @@ def interpolate_files(first: Path | str, second: Path | str, alpha: float, outpu
     interpolate_to_files(Path(first), Path(second), {Path(output): alpha})
 
 
-def load_between(run: Path | str, alpha: float) -> LoadedGenerator:
-    """Load the network between a run's fidelity network (alpha 0) and its perceptual one (1).
+def ends_of_dial(model: Path | str) -> tuple[Path, Path] | None:
+    """The fidelity and the perceptual network of a run's folder, or of a name in the box; None where one is missing."""
+    if not Path(model).is_dir():
+        return twins(model)
+    fidelity, perceptual = Run(model).fidelity(), Run(model).stage("perceptual").network
+    return (fidelity, perceptual) if fidelity and fidelity.is_file() and perceptual.is_file() else None
 
-    Raises ModelError where `run` is not the folder of a run with both.
+
+def load_between(model: Path | str, alpha: float) -> LoadedGenerator:
+    """Load the network between a fidelity network (alpha 0) and its perceptual one (1), of a run or in the box.
+
+    Raises ModelError where `model` is neither the folder of a run with both nor the name of such twins.
     """
-    folder = Path(run)
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: is no run folder, whose two networks a dial needs; name the folder of a run.")
-    files = Run(folder).fidelity(), Run(folder).stage("perceptual").network
-    first, second = (WeightsFile.read(path) if path and path.is_file() else None for path in files)
-    if first is None or second is None:
-        raise ModelError(f"{folder}: has no fidelity network beside a perceptual one; name a run with both.")
+    files = ends_of_dial(model)
+    if files is None:
+        raise ModelError(
+            f"{model}: has no fidelity network beside a perceptual one, which a dial needs; name the folder of a run "
+            "with both, or clean-x4."
+        )
+    first, second = map(WeightsFile.read, files)
     try:
         mixed = interpolate(first.state, second.state, alpha)
     except ValueError as error:
-        raise ModelError(f"{folder}: its networks are of two architectures, {error}; name another run.") from error
+        raise ModelError(f"{model}: its networks are of two architectures, {error}; name another run.") from error
     sha256 = hashlib.sha256(f"{first.sha256} {second.sha256} {alpha:.6f}".encode()).hexdigest()
     return load_generator(replace(second, state=mixed, sha256=sha256))
 

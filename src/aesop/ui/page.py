@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 from gradio.themes import Default
 
+from aesop.box import resolved
 from aesop.errors import AesopError
-from aesop.run import Run
+from aesop.networks.interpolate import ends_of_dial
 from aesop.ui.work import Work, preview
 from aesop.upscaling.formats import FORMATS, SUFFIXES
 
@@ -22,9 +23,9 @@ THEME = Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
 
 
 def has_dial(model: str) -> bool:
-    """Tell whether a model is a run with two networks, between which the dial runs."""
-    run = Run(model)
-    return Path(model).is_dir() and run.fidelity() is not None and run.stage("perceptual").network.is_file()
+    """Tell whether a model is the perceptual one of two networks, between which the dial runs."""
+    ends = ends_of_dial(model)
+    return ends is not None and resolved(model) != ends[0]
 
 
 def build(offered: list[str], preselected: str, folder: str, device: str) -> gr.Blocks:
