@@ -39,6 +39,15 @@ def test_a_run_of_another_recipe_or_other_pictures_is_refused(photos: Path, tmp_
     assert (tmp_path / "run" / OUTPUTS[2]).read_bytes() == before
 
 
+def test_a_run_that_was_killed_while_it_was_first_recorded_is_begun_anew(photos: Path, tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    leftover = tmp_path / f"run/.{'0' * 32}.part"
+    leftover.write_text('{"recipe": "lap')
+    run_tiny(photos, tmp_path / "run", "steps=1")
+    assert not leftover.exists()
+    assert (tmp_path / "run" / OUTPUTS[2]).is_file()
+
+
 def test_pictures_that_cannot_train(photos: Path, tmp_path: Path):
     with pytest.raises(DataError, match="nowhere"):
         run_tiny(tmp_path / "nowhere", tmp_path / "run")

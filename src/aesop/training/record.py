@@ -50,7 +50,8 @@ def check_recipe_of(run: Run, recipe: Recipe) -> None:
         raise RunError(f"{run.folder}: is a file; name a folder with --run.")
     require_writable(run.record_file)
     if not run.record_file.is_file():
-        if run.folder.is_dir() and any(entry != run.lock_file for entry in run.folder.iterdir()):
+        entries = run.folder.iterdir() if run.folder.is_dir() else ()
+        if any(entry != run.lock_file and entry.suffix != ".part" for entry in entries):
             raise RunError(f"{run.folder}: is not empty and not a run; name a new folder with --run.")
         return
     if run.recipe_file.is_file():
@@ -96,10 +97,9 @@ def check_pictures_of(run: Run, recipe: Recipe, fingerprint: str, processes: int
 
 def open_run(run: Run, recipe: Recipe, fingerprint: str, processes: int) -> None:
     """Make the folder, or clear what a killed process left in it, and record the recipe."""
-    if run.record_file.is_file():
-        for folder in {leftover.parent for leftover in run.folder.rglob(".*.part")}:
-            remove_leftovers(folder)
-    else:
+    for folder in {leftover.parent for leftover in run.folder.rglob(".*.part")}:
+        remove_leftovers(folder)
+    if not run.record_file.is_file():
         record = {
             "recipe": recipe.name,
             "stages": list(recipe.stages()),
