@@ -237,6 +237,8 @@ def _train_one(
         cut = batches(crops, batch, first, last, workers=recipe.data.workers, rank=rank, world=world)
         for iteration, images in enumerate(cut, start=first + 1):
             lr, hr = (to_float(fabric.to_device(image)) for image in images)
+            if recipe.compile == "reduce-overhead":  # graphs run several times an iteration, on HR and on SR
+                torch.compiler.cudagraph_mark_step_begin()
             # The same degradation of an iteration however often training was resumed.
             yield (lr, hr) if degradation is None else degradation(hr, seed=_hashed(seed, iteration, rank))
 
