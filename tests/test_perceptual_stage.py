@@ -19,8 +19,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
+from aesop.autoencoder import AutoEncoder
 from aesop.losses.term import LossContext
+from aesop.networks.rrdb import RRDBNet
 from aesop.run import StageFolder
+from aesop.training.autoencoder import AutoEncoderStage
 from aesop.training.loop import train_stage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import PerceptualConfig
@@ -233,6 +236,24 @@ def test_bfloat16_autocast_trains():
         if not name.startswith(("logit", "artifact")):
             assert steps["bf16-mixed"][0][name].item() == pytest.approx(value.item(), rel=0.05), name
     assert F.cosine_similarity(*(moved for _, moved in steps.values()), dim=0) > 0.8
+
+
+@pytest.mark.parametrize("system", ["aesop-rrdb-128", "spsr-128", "autoencoder"])
+def test_bfloat16_reaches_the_network_that_is_trained(system: str):
+    """Also where it is called by another method than `forward`."""
+    torch.set_default_dtype(torch.float32)
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    if system == "autoencoder":
+        stage = AutoEncoderStage(AutoEncoder(RRDBNet(SCALE, 8, 1, 4), SCALE), fabric=fabric)
+    else:
+        stage, _ = built(system, fabric=fabric)
+    found = set()
+    for layer in stage.network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda _, __, output: found.add(output.dtype))
+    losses = stage.step(*batches()[0])
+    assert found == {torch.bfloat16}
+    assert {value.dtype for value in losses.values()} == {torch.float32}
 
 
 # SPSR.

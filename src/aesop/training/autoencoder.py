@@ -52,7 +52,7 @@ class AutoEncoderStage(Stage[AutoEncoder]):
 
     def gradients(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Leave the gradients of a batch."""
-        bottleneck, output = self.trained.bottleneck_and_output(hr)
+        bottleneck, output = self._run(self.trained.bottleneck_and_output, hr)
         lr_loss = F.l1_loss(bottleneck, lr)  # eq. 4
         hr_loss = F.l1_loss(output, hr)  # eq. 5
         self.fabric.backward(self.lr_weight * lr_loss + self.hr_weight * hr_loss)

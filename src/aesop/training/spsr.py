@@ -58,7 +58,7 @@ class SPSRStage(PerceptualStage):
         self.branch = None
         if not isinstance(self.network, SPSRNet):
             return super()._upscale(lr)
-        sr, self.branch = self.trained.sr_and_gradient(lr)
+        sr, self.branch = self._run(self.trained.sr_and_gradient, lr)
         return sr
 
     def _carry_on(self, output: Tensor, gradient: Tensor | None, batch: Batch) -> dict[str, Tensor]:

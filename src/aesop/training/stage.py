@@ -131,6 +131,11 @@ class Stage(Generic[Network]):
         """Say what its user should know about how training goes, by the lines logged so far, or None."""
         return None
 
+    def _run(self, method: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> list[Tensor]:
+        """Run a method of the network in the recipe's precision, as Fabric does with `forward` alone."""
+        with self.fabric.autocast():
+            return [output.to(images.dtype) for output in method(images)]
+
     def _statistics(self) -> list[Tensor]:
         """Return the buffers that a batch changes, such as batch norm's; all of them before the first has shown."""
         networks = [part for name, part in self.parts.items() if isinstance(part, nn.Module) and name != "ema"]
