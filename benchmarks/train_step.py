@@ -1,10 +1,14 @@
-"""Seconds of one iteration of each stage, and where the perceptual stage's go.
+"""Seconds of one iteration of each stage, the ratios of docs/training.md, and where an iteration's time goes.
 
     python benchmarks/train_step.py [RECIPE] [key=value ...]
 
-For the perceptual stage it also measures the alternative named in docs/method.md, the reference's five passes of the
-discriminator and its one graph for all losses, in the same run, and prints the ratio. Random weights and random crops;
-the medians of several repetitions, taken in turns so that a busy machine slows all alike.
+Without a recipe: `aesop-rrdb-128`, with batches of 2 and, of the auto-encoder, 1. Random weights and random crops. All
+is measured in turns, so that a busy machine slows all alike; a ratio is taken within a turn. Of seconds and ratios the
+median is printed, and the least and the most. With OMP_NUM_THREADS=1 seconds are those of the processor, which other
+programs hardly change.
+
+`naive` is the alternative of docs/method.md: the reference's five passes of the discriminator and its one graph for all
+losses, contiguous networks, optimizers and moving average parameter by parameter.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from statistics import median
 
 import torch
@@ -21,6 +27,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from aesop.autoencoder import AutoEncoder
+from aesop.device import computes_bfloat16
 from aesop.losses.adversarial import RelativisticGANConfig
 from aesop.losses.artifact import artifact_loss
 from aesop.losses.perceptual import PerceptualLoss
@@ -31,62 +38,152 @@ from aesop.training.fidelity import FidelityStage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
+from aesop.training.speed import checkpoint_stage, compile_networks
 
-REPETITIONS = 5
+REPETITIONS = 3
+DEFAULT = ["aesop-rrdb-128", "fidelity.batch=2", "autoencoder.batch=1", "perceptual.batch=2"]
+#: What an attention network gains by bf16 is measured on this one.
+DAT_LIGHT = ["aesop-dat-light-x4", "fidelity.batch=2"]
+
+Step = Callable[[], object]
 
 
 def main() -> None:
-    name, *overrides = sys.argv[1:] or ["laptop"]
-    recipe = load_recipe(name, overrides)
-    fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)
+    sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
+    recipe = load_recipe(*_split(sys.argv[1:] or DEFAULT))
     torch.manual_seed(0)
-    print(f"{recipe.name}: {torch.get_num_threads()} threads, {fabric.device}, {recipe.precision}")
-    generator = recipe.generator.build(recipe.scale)
-    fidelity = FidelityStage(copy.deepcopy(generator), recipe.fidelity, fabric=fabric)
-    autoencoder = None
-    steps: dict[str, Callable[[], object]] = {"fidelity": with_batch(fabric, recipe, "fidelity", fidelity.step)}
-    if recipe.autoencoder is not None:
-        autoencoder = AutoEncoder(
-            copy.deepcopy(generator),
-            recipe.scale,
-            growth=recipe.autoencoder.growth,
-            blocks=recipe.autoencoder.blocks,
-        )
-        stage = AutoEncoderStage(copy.deepcopy(autoencoder), recipe.autoencoder, fabric=fabric)
-        steps["autoencoder"] = with_batch(fabric, recipe, "autoencoder", stage.step)
-    perceptual = perceptual_stage(fabric, recipe, generator, autoencoder)
-    steps["perceptual"] = with_batch(fabric, recipe, "perceptual", perceptual.step)
-    rival = perceptual_stage(fabric, recipe, generator, autoencoder)
-    alternative = "perceptual, five passes and one graph"
-    steps[alternative] = with_batch(fabric, recipe, "perceptual", lambda lr, hr: naive_step(rival, lr, hr))
-    measured = timings(steps)
-    for step, seconds in measured.items():
-        print(f"{step:42} {seconds:8.3f} s/it")
-    print(f"{'ratio to that alternative':42} {measured[alternative] / measured['perceptual']:8.2f} x as fast")
+    fabrics = {"": fabric_of("32-true")}
+    device = fabrics[""].device
+    print(f"{recipe.name}: {torch.get_num_threads()} threads, {device}, {torch.backends.cpu.get_cpu_capability()}")
+    if computes_bfloat16(device):
+        fabrics[", bf16-mixed"] = fabric_of("bf16-mixed")
+    else:
+        print("bf16-mixed is left out: this device only emulates bf16, many times slower (no AVX-512 BF16, no AMX)")
+    measured = timings(cases(recipe, fabrics))
+    for name, seconds in measured.items():
+        rival = rival_of(name)
+        ratios = [a / b for a, b in zip(measured[rival], seconds, strict=True)] if rival in measured else []
+        told = f"{spread(ratios)} x as fast as {rival}" if ratios and rival != name else ""
+        print(f"{name:42} {spread(seconds)} s/it  {told}".rstrip())
+    for title, checkpointing in (("", False), (", checkpointing", True)):
+        print(f"memory of a perceptual iteration{title}: {memory(recipe, checkpointing):.2f} GiB")
+    generator, autoencoder = networks(recipe)
     if autoencoder is not None:
-        print_parts("autoencoder", timings(autoencoder_components(fabric, recipe, autoencoder)))
-    print_parts("perceptual", timings(components(fabric, recipe, perceptual)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"peak memory {peak / (1024**3 if sys.platform == 'darwin' else 1024**2):.2f} GiB")
+        print_parts("autoencoder", timings(autoencoder_components(fabrics[""], recipe, autoencoder), 2))
+    stage = perceptual_stage(fabrics[""], recipe, generator, autoencoder)
+    print_parts("perceptual", timings(components(fabrics[""], recipe, stage), 2))
 
 
-def print_parts(stage: str, parts: dict[str, float]) -> None:
+def cases(recipe: Recipe, fabrics: dict[str, Fabric]) -> dict[str, Step]:
+    """Return what is measured: name to an iteration."""
+    generator, autoencoder = networks(recipe)
+    exact, steps = fabrics[""], {}
+    if (naive := naive_iteration(exact, recipe, generator, autoencoder)) is not None:
+        steps["perceptual, naive"] = naive
+    for suffix, fabric in fabrics.items():
+        stage = perceptual_stage(fabric, recipe, generator, autoencoder)
+        steps[f"perceptual{suffix}"] = with_batch(fabric, recipe, "perceptual", stage.step)
+        if autoencoder is not None:
+            decoder = network_of(load_recipe("aesop-compact-ae"), "autoencoder")
+            stage = perceptual_stage(fabric, recipe, generator, AutoEncoder(decoder, recipe.scale))
+            steps[f"perceptual, compact auto-encoder{suffix}"] = with_batch(fabric, recipe, "perceptual", stage.step)
+            stage = AutoEncoderStage(copy.deepcopy(autoencoder), recipe.autoencoder, fabric=fabric)
+            steps[f"autoencoder{suffix}"] = with_batch(fabric, recipe, "autoencoder", stage.step)
+        stage = FidelityStage(copy.deepcopy(generator), recipe.fidelity, fabric=fabric)
+        steps[f"fidelity{suffix}"] = with_batch(fabric, recipe, "fidelity", stage.step)
+        light = load_recipe(*_split(DAT_LIGHT))
+        stage = FidelityStage(network_of(light, "fidelity"), light.fidelity, fabric=fabric)
+        steps[f"fidelity of DAT-light{suffix}"] = with_batch(fabric, light, "fidelity", stage.step)
+    checkpointed = perceptual_stage(exact, recipe, generator, autoencoder)
+    checkpoint_stage(checkpointed)
+    steps["perceptual, checkpointing"] = with_batch(exact, recipe, "perceptual", checkpointed.step)
+    small = load_recipe(recipe.name, ["fidelity.batch=2", "generator={type: rrdb, blocks: 2}"])
+    for suffix in ("", ", compiled"):  # of the whole network, compiling would take most of the time
+        stage = FidelityStage(network_of(small, "fidelity"), small.fidelity, fabric=exact)
+        if suffix:
+            compile_networks(stage, "default")
+        steps[f"fidelity of 2 RRDBs{suffix}"] = with_batch(exact, small, "fidelity", stage.step)
+    return steps
+
+
+def rival_of(name: str) -> str:
+    """Return the name of what a case is compared with: float32 and naive, where there is such a thing."""
+    if name.startswith("perceptual"):
+        return "perceptual" if "checkpointing" in name else "perceptual, naive"
+    return name.partition(",")[0]
+
+
+def spread(values: list[float]) -> str:
+    return f"{median(values):6.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def fabric_of(precision: str) -> Fabric:
+    return Fabric(accelerator="auto", devices=1, precision=precision)  # pyright: ignore[reportArgumentType]
+
+
+def network_of(recipe: Recipe, stage: str) -> nn.Module:
+    return recipe.network(stage).build(recipe.scale)
+
+
+def networks(recipe: Recipe) -> tuple[nn.Module, AutoEncoder | None]:
+    """Return the generator and the auto-encoder, fresh."""
+    section, generator = recipe.autoencoder, network_of(recipe, "fidelity")
+    if section is None:
+        return generator, None
+    decoder = network_of(recipe, "autoencoder")
+    return generator, AutoEncoder(decoder, recipe.scale, growth=section.growth, blocks=section.blocks)
+
+
+def memory(recipe: Recipe, checkpointing: bool) -> float:
+    """Return the GiB that perceptual iterations take beyond the networks, in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_memory, recipe, checkpointing).result()
+
+
+def _memory(recipe: Recipe, checkpointing: bool) -> float:
+    fabric = fabric_of("32-true")
+    stage = perceptual_stage(fabric, recipe, *networks(recipe))
+    if checkpointing:
+        checkpoint_stage(stage)
+    step, before = with_batch(fabric, recipe, "perceptual", stage.step), peak_memory(fabric.device)
+    step()
+    return peak_memory(fabric.device) - before
+
+
+def peak_memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1024**3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**3 if sys.platform == "darwin" else 1024**2)
+
+
+def print_parts(stage: str, parts: dict[str, list[float]]) -> None:
     print(f"of the {stage} iteration, each part measured alone:")
-    for part, seconds in parts.items():
-        print(f"  {part:40} {seconds:8.3f} s  {100 * seconds / sum(parts.values()):5.1f} %")
+    taken = {part: median(seconds) for part, seconds in parts.items()}
+    for part, seconds in taken.items():
+        print(f"  {part:40} {seconds:8.3f} s  {100 * seconds / sum(taken.values()):5.1f} %")
 
 
-def timings(steps: dict[str, Callable[[], object]]) -> dict[str, float]:
+def clock() -> float:
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+    return time.process_time() if alone else time.perf_counter()
+
+
+def timings(steps: dict[str, Step], repetitions: int = REPETITIONS) -> dict[str, list[float]]:
+    """Return the seconds of each repetition."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
-    for repetition in range(REPETITIONS + 1):
+    for repetition in range(repetitions + 1):
         for name, step in steps.items():
-            start = time.perf_counter()
+            start = clock()
             step()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            if repetition:  # the first one allocates and chooses kernels
-                taken[name].append(time.perf_counter() - start)
-    return {name: median(seconds) for name, seconds in taken.items()}
+            if repetition:  # the first one allocates, chooses kernels and compiles
+                taken[name].append(clock() - start)
+    return taken
+
+
+def _split(arguments: list[str]) -> tuple[str, list[str]]:
+    return arguments[0], arguments[1:]
 
 
 def crops(fabric: Fabric, recipe: Recipe, name: str) -> tuple[Tensor, Tensor]:
@@ -96,9 +193,7 @@ def crops(fabric: Fabric, recipe: Recipe, name: str) -> tuple[Tensor, Tensor]:
     return fabric.to_device(lr), fabric.to_device(hr)
 
 
-def with_batch(
-    fabric: Fabric, recipe: Recipe, name: str, step: Callable[[Tensor, Tensor], object]
-) -> Callable[[], object]:
+def with_batch(fabric: Fabric, recipe: Recipe, name: str, step: Callable[[Tensor, Tensor], object]) -> Step:
     lr, hr = crops(fabric, recipe, name)
     return lambda: step(lr, hr)
 
@@ -130,11 +225,28 @@ def perceptual_stage(
     )
 
 
-def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
-    """Do the same iteration as the reference code does it."""
-    adversary, weights = stage.adversaries[""], {term.name: term.weight for term in stage.terms}
-    fidelity = stage.terms[0]
-    discriminator = adversary.network
+def naive_iteration(
+    fabric: Fabric, recipe: Recipe, generator: nn.Module, autoencoder: AutoEncoder | None
+) -> Step | None:
+    """Return the same iteration as the reference code does it; None for other losses than the relativistic one."""
+    config = recipe.perceptual
+    if config is None or not isinstance(config.adversarial_loss, RelativisticGANConfig):
+        return None
+    stage = perceptual_stage(fabric, recipe, generator, autoencoder)
+    discriminator = stage.adversaries[""].network
+    for part in (stage.network, stage.result, discriminator, *stage.losses.values()):
+        if isinstance(part, nn.Module):
+            part.to(memory_format=torch.contiguous_format)
+    optimizers = [
+        torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=config.betas)
+        for network in (stage.network, discriminator)
+    ]
+    return with_batch(fabric, recipe, "perceptual", lambda lr, hr: naive_step(stage, optimizers, lr, hr))
+
+
+def naive_step(stage: PerceptualStage, optimizers: list[torch.optim.Adam], lr: Tensor, hr: Tensor) -> None:
+    discriminator, weights = stage.adversaries[""].network, {term.name: term.weight for term in stage.terms}
+    fidelity, gan = stage.terms[0], RelativisticGANConfig()
     discriminator.requires_grad_(False)
     sr = stage.network(lr)
     with torch.no_grad():
@@ -144,23 +256,25 @@ def naive_step(stage: PerceptualStage, lr: Tensor, hr: Tensor) -> None:
         fidelity.weight * stage.losses[fidelity.name](sr, hr)
         + weights["perceptual"] * stage.losses["perceptual"](sr, hr)
         + weights.get("artifact", 0) * artifact_loss(sr, hr, ema_sr)
-        + weights["adversarial"] * RelativisticGANConfig().generator(real, discriminator(sr))
+        + weights["adversarial"] * gan.generator(real, discriminator(sr))
     )
     total.backward()
-    stage.optimizer.step()
-    stage.optimizer.zero_grad()
+    optimizers[0].step()
+    optimizers[0].zero_grad()
     discriminator.requires_grad_(True)
     fake = discriminator(sr.detach()).detach()
     real = discriminator(hr)
     nn.functional.softplus(fake.mean() - real).mean().mul(0.5).backward()
     fake = discriminator(sr.detach())
     nn.functional.softplus(fake - real.mean().detach()).mean().mul(0.5).backward()
-    adversary.optimizer.step()
-    adversary.optimizer.zero_grad()
-    stage.update_result()
+    optimizers[1].step()
+    optimizers[1].zero_grad()
+    with torch.no_grad():
+        for own, new in zip(stage.result.parameters(), stage.network.parameters(), strict=True):
+            own.mul_(stage.config.ema).add_(new, alpha=1 - stage.config.ema)
 
 
-def autoencoder_components(fabric: Fabric, recipe: Recipe, autoencoder: AutoEncoder) -> dict[str, Callable[[], object]]:
+def autoencoder_components(fabric: Fabric, recipe: Recipe, autoencoder: AutoEncoder) -> dict[str, Step]:
     lr, hr = crops(fabric, recipe, "autoencoder")
     network = copy.deepcopy(autoencoder)
     return {
@@ -169,7 +283,7 @@ def autoencoder_components(fabric: Fabric, recipe: Recipe, autoencoder: AutoEnco
     }
 
 
-def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[str, Callable[[], object]]:
+def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[str, Step]:
     lr, hr = crops(fabric, recipe, "perceptual")
     sr = torch.rand_like(hr).requires_grad_()
     ema_sr, fidelity = torch.rand_like(hr), stage.terms[0].name
@@ -192,7 +306,7 @@ def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[s
             optimizer.step()
         stage.update_result()
 
-    parts: dict[str, Callable[[], object]] = {
+    parts: dict[str, Step] = {
         "generator": generator,
         f"{fidelity} loss (AE twice, once back)": lambda: stage.losses[fidelity](sr, hr).backward(),
         "features (twice, once back)": lambda: stage.losses["perceptual"](sr, hr).backward(),

@@ -1,0 +1,178 @@
+"""Cosines of losses' gradients with those of float32 and the exact auto-encoder, on crops of real pictures.
+
+    python benchmarks/gradients.py BENCHMARK_DIR... [AUTOENCODER_FILE...]
+
+Of every picture the middle 128 pixels are taken; SR is what the box's `clean-x4` makes of them, each of its weights a
+hundredth off (else it would be its own moving average), and the auto-encoder is the box's, where files are named others
+beside it. Features are EfficientNet-lite0's and those of a VGG19 of random weights, the discriminator a fresh one.
+
+tf32 and float16 are what an accelerator's tensor cores make of convolutions: operands rounded, sums in float32. Of the
+crops' cosines the median is printed, the least and the most. docs/training.md quotes its output.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
+from torch.overrides import TorchFunctionMode
+
+from aesop import AESOPLoss, AutoEncoder, load_generator
+from aesop.data.benchmarks import open_benchmark
+from aesop.data.pictures import to_float
+from aesop.losses.adversarial import RelativisticGANConfig
+from aesop.losses.artifact import artifact_loss
+from aesop.losses.lr_consistency import LRConsistencyLossConfig
+from aesop.losses.perceptual import PerceptualLoss
+from aesop.losses.term import LossContext
+from aesop.networks.discriminators.vgg import VGGDiscriminator
+from aesop.networks.features import EfficientNetFeatures
+from train_step import RandomVGG19
+
+CROP, BATCH = 128, 4
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def main() -> None:
+    folders = [Path(given) for given in sys.argv[1:] if Path(given).is_dir()]
+    files = [Path(given) for given in sys.argv[1:] if Path(given).is_file()]
+    if not folders:
+        sys.exit(__doc__)
+    torch.manual_seed(0)
+    average = load_generator("clean-x4").model.eval().requires_grad_(False)
+    generator = copy.deepcopy(average)
+    for weight in generator.parameters():
+        weight.mul_(1 + 0.01 * torch.randn_like(weight))
+    batches = list(batches_of(folders))
+    print(f"{sum(len(hr) for _, hr in batches)} crops; cosine with the gradient of float32: median (least to most)")
+    print("bf16-mixed, of the loss alone | and SR made in bf16, too")
+    discriminator = VGGDiscriminator(CROP)
+    losses: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+        "AESOP": _without_average(AESOPLoss.pretrained("x4")),
+        "perceptual, EfficientNet-lite0": _without_average(
+            PerceptualLoss(EfficientNetFeatures([0, 2, 4, 10]), [1.0] * 4)
+        ),
+        "perceptual, VGG19": _without_average(PerceptualLoss(RandomVGG19(list(VGG19)), list(VGG19.values()))),
+        "adversarial": lambda sr, hr, _: RelativisticGANConfig().generator(discriminator(hr), discriminator(sr)),
+        "artifact": artifact_loss,
+    }
+    exact = [images(generator, average, lr, mixed=False) for lr, _ in batches]
+    rounded = [images(generator, average, lr, mixed=True) for lr, _ in batches]
+    for name, loss in losses.items():
+        alone, both = [], []
+        for (_, hr), (sr, ema_sr), (rounded_sr, rounded_ema_sr) in zip(batches, exact, rounded, strict=True):
+            expected = gradient(lambda sr: loss(sr, hr, ema_sr), sr)  # noqa: B023
+            alone += cosines(expected, gradient(lambda sr: loss(sr, hr, ema_sr), sr, mixed=True))  # noqa: B023
+            found = gradient(lambda sr: loss(sr, hr, rounded_ema_sr), rounded_sr, mixed=True)  # noqa: B023
+            both += cosines(expected, found)
+        print(f"  {name:32} {spread(alone)} | {spread(both)}")
+    print("the AESOP loss by other auto-encoders, or others' arithmetic, against the box's in float32")
+    own = AESOPLoss.pretrained("x4")
+    others: dict[str, Loss] = {
+        "tf32": partial(_rounding, to_tf32, own),
+        "float16": partial(_rounding, lambda value: value.half().float(), own),
+        "bfloat16": AESOPLoss.pretrained("x4").bfloat16(),
+        **{file.name: AESOPLoss(AutoEncoder.load(file)) for file in files},
+        "for comparison: LR consistency": LRConsistencyLossConfig(type="lr-consistency").build(LossContext(4)),
+        "for comparison: pixel loss": F.l1_loss,
+    }
+    for name, other in others.items():
+        found = []
+        for (_, hr), (sr, _) in zip(batches, exact, strict=True):
+            expected = gradient(lambda sr: own(sr, hr), sr)  # noqa: B023
+            found += cosines(expected, gradient(lambda sr: other(sr, hr), sr))  # noqa: B023
+        print(f"  {name:32} {spread(found)}")
+
+
+#: The paper's layers.
+VGG19 = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
+
+
+def batches_of(folders: list[Path]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of LR and HR crops."""
+    crops = []
+    for folder in folders:
+        for pair in open_benchmark(folder, 4).pairs:
+            hr, lr = (to_float(picture) for picture in pair.read(4))
+            top, left = (max(0, (side - CROP // 4) // 2) for side in lr.shape[-2:])
+            lr = lr[:, top : top + CROP // 4, left : left + CROP // 4]
+            crops.append((lr, hr[:, 4 * top : 4 * top + CROP, 4 * left : 4 * left + CROP]))
+    for first in range(0, len(crops) - len(crops) % BATCH or 1, BATCH):
+        lr, hr = (torch.stack(found) for found in zip(*crops[first : first + BATCH], strict=True))
+        yield lr, hr
+
+
+@torch.no_grad()
+def images(generator: nn.Module, average: nn.Module, lr: Tensor, mixed: bool) -> tuple[Tensor, Tensor]:
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        return generator(lr).float(), average(lr).float()
+
+
+def gradient(loss: Callable[[Tensor], Tensor], sr: Tensor, mixed: bool = False) -> Tensor:
+    sr = sr.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        value = loss(sr)
+    return torch.autograd.grad(value, sr)[0]
+
+
+def cosines(first: Tensor, second: Tensor) -> list[float]:
+    return F.cosine_similarity(first.flatten(1).double(), second.flatten(1).double()).tolist()
+
+
+def spread(values: list[float]) -> str:
+    return f"{median(values):.4f} ({min(values):.4f} to {max(values):.4f})"
+
+
+def _without_average(loss: Loss) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    return lambda sr, hr, _: loss(sr, hr)
+
+
+def _rounding(to: Callable[[Tensor], Tensor], loss: Loss, sr: Tensor, hr: Tensor) -> Tensor:
+    with _Rounding(to):
+        return loss(sr, hr)
+
+
+def to_tf32(value: Tensor) -> Tensor:
+    """Round to 10 bits behind the first."""
+    return ((value.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+class _Rounding(TorchFunctionMode):
+    """Convolutions whose operands are rounded, forward and backward."""
+
+    def __init__(self, to: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.to = to
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.conv2d:
+            return _Convolution.apply(self.to, *args[:5])
+        return func(*args, **(kwargs or {}))
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, to: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: Any, padding: Any) -> Tensor:
+        ctx.to, ctx.size, ctx.options = to, x.shape, (stride, padding)
+        ctx.save_for_backward(to(weight))
+        return torch.conv2d(to(x), to(weight), bias, stride, padding)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (weight,), (gradient,) = ctx.saved_tensors, gradients
+        factor = 2.0**14 / gradient.abs().max()  # float16 would lose what is below 1e-7; losses are scaled for that
+        rounded = ctx.to(gradient * factor) / factor
+        return None, conv2d_input(ctx.size, weight, rounded, *ctx.options), None, None, None, None
+
+
+if __name__ == "__main__":
+    main()
