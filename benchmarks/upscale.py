@@ -1,6 +1,6 @@
 """Every engine of `aesop upscale` against a plain tile loop around spandrel's network in eager torch.
 
-    python benchmarks/upscale.py [--networks upconv rrdb] [--threads 1 2] [--weights FILE] [--repetitions 5]
+    python benchmarks/upscale.py [--networks box rrdb upconv] [--threads 1 2] [--weights FILE] [--repetitions 5]
 
 The rival is what chaiNNer and ComfyUI do on a CPU: float32 tiles, one after the other, through the network as spandrel
 builds it (UpConv, which spandrel lacks, as we build it). Ours goes through the same tiles. Of every engine: how many
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from aesop.box import DEFAULT
 from aesop.errors import ModelError
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBNet
@@ -35,7 +36,7 @@ from aesop.upscaling.tiles import made_up_picture, upscale_tiled
 
 SCALE, OVERLAP = 4, 16
 #: Height and width of the picture and side of a tile.
-PICTURES = {"upconv": (128, 256, 128), "rrdb": (64, 128, 64)}
+PICTURES = {"box": (128, 256, 128), "rrdb": (64, 128, 64), "upconv": (128, 256, 128)}
 #: What a choice may assume to have to do.
 WORK = 12_000_000
 CPU = torch.device("cpu")
@@ -64,7 +65,10 @@ def networks(name: str, weights: Path | None) -> tuple[nn.Module, nn.Module]:
     if name == "upconv":
         model = UpConvNet(SCALE, features=48, blocks=8, head=16).eval()
         return model, model
-    model = load_generator(weights).model if weights else RRDBNet(SCALE).eval()
+    if name == "box":
+        model = load_generator(DEFAULT).model
+    else:
+        model = load_generator(weights).model if weights else RRDBNet(SCALE).eval()
     return model, read_by_spandrel(dict(model.state_dict())).model.eval()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from aesop.data.bicubic import resize, resize_strips
-from aesop.data.strips import windows
+from aesop.data.strips import ahead, windows
 from aesop.upscaling.planes import upscale_planes
 from aesop.upscaling.room import free_bytes, is_out_of_memory, needed_bytes
 from aesop.upscaling.tiles import STEP, Upscaler, upscale_strips, upscale_tiled
@@ -38,6 +39,23 @@ def in_strips(picture: Tensor, rows: int) -> Iterator[Tensor]:
 def noise(*shape: int, dtype: torch.dtype = torch.uint8) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256 if dtype == torch.uint8 else 65536, shape, generator=generator).to(dtype)
+
+
+def test_the_next_strip_is_made_while_one_is_used() -> None:
+    made = [threading.Event() for _ in range(4)]
+
+    def strips() -> Iterator[Tensor]:
+        for number, event in enumerate(made):
+            event.set()
+            yield torch.tensor([number])
+        raise ValueError("damaged")
+
+    following = ahead(strips())
+    for number in range(4):
+        assert int(next(following)) == number
+        assert made[min(number + 1, 3)].wait(5)
+    with pytest.raises(ValueError, match="damaged"):
+        next(following)
 
 
 @given(

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
+
+
+def ahead(strips: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield all strips; while one is used, the next is made in a thread. Raises what making one raises."""
+    source = iter(strips)
+    with ThreadPoolExecutor(1) as maker:
+        following = maker.submit(next, source, None)
+        while (strip := following.result()) is not None:
+            following = maker.submit(next, source, None)
+            yield strip
 
 
 def windows(strips: Iterable[Tensor], ranges: Iterable[tuple[int, int]]) -> Iterator[Tensor]:

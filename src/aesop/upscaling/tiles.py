@@ -36,6 +36,8 @@ SMALL_PIXELS = 128 * 128
 SHARE = 0.5
 #: The most that a row of tiles may take as SR, in values: rows are lower where a picture is very wide.
 ROW_VALUES = 1 << 28
+#: Rows of a tile that are rounded at once.
+_ROWS = 32
 #: The widest overlap that `measure_overlap` tries.
 LIMIT = 128
 #: How much of its made-up picture it takes away.
@@ -233,11 +235,8 @@ def upscale_strips(
                 side = longest // 2
                 tiles.append((down, across))
                 continue
-            if dtype in PEAKS:
-                core = core.clamp(0, 1).mul(PEAKS[dtype]).add(0.5)
-            top = (down.start - row.start) * scale
             left = across.start * scale
-            result[:, top : top + core.shape[1], left : left + core.shape[2]] = core.to(dtype)
+            _write(core, result[:, (down.start - row.start) * scale :, left : left + core.shape[2]])
             if advance is not None:
                 advance(len(down) * len(across))
         yield result
@@ -253,9 +252,17 @@ def _core(model: Callable[[Tensor], Tensor], part: Tensor, down: Span, across: S
     rows = slice((down.start - down.left) * scale, (down.stop - down.left) * scale)
     columns = slice((across.start - across.left) * scale, (across.stop - across.left) * scale)
     core = output[0, :, rows, columns]
-    if not core.isfinite().all():
+    if not torch.stack(core.aminmax()).isfinite().all():  # one look at every value; core.isfinite() takes ten
         raise ModelError("the model's output is not a number (NaN or infinite); its weights may be damaged")
     return core
+
+
+def _write(core: Tensor, result: Tensor) -> None:
+    """Put (3, h, w) into the first rows of a strip, in its type; some rows at a time, which the processor keeps."""
+    for rows, place in zip(core.split(_ROWS, dim=1), result[:, : core.shape[1]].split(_ROWS, dim=1), strict=True):
+        if result.dtype in PEAKS:
+            rows = rows.clamp(0, 1).mul_(PEAKS[result.dtype]).add_(0.5)
+        place.copy_(rows)
 
 
 @torch.inference_mode()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from aesop.data.pictures import to_picture, to_planes
+from aesop.data.strips import ahead
 from aesop.device import choose_device
 from aesop.errors import AesopError, RunError
 from aesop.files import os_errors_explained, remove_leftovers, require_writable
@@ -24,6 +25,7 @@ from aesop.networks.interpolate import load_between
 from aesop.networks.loading import LoadedGenerator, load_generator
 from aesop.progress import Advance, progress
 from aesop.upscaling.engines.choose import LIMITS, choose_engine
+from aesop.upscaling.engines.heap import kept_heap
 from aesop.upscaling.engines.kinds import find_kind
 from aesop.upscaling.ensemble import Ensemble
 from aesop.upscaling.formats import FORMATS, SUFFIXES
@@ -131,7 +133,7 @@ def upscale(
     if not to_do:
         return report
     start, work = time.monotonic(), sum(job.pixels for job in to_do)
-    with ThreadPoolExecutor(1) as network:
+    with kept_heap(), ThreadPoolExecutor(1) as network:
         run, report.engine = _engine(to_do, generator, engine, chosen, work * (8 if ensemble else 1))
         if ensemble:
             run = Ensemble(run)
@@ -276,6 +278,8 @@ class _Flight:
         dtype = torch.uint8 if info.dtype == np.uint8 else torch.uint16
         strips = map(to_planes, source.strips())
         results = upscale_to(steps, strips, info.bands, *size, self.upscaler, dtype=dtype, advance=advance)
+        if job.pixels > WHOLE_PIXELS:  # smaller ones overlap with one another
+            results = ahead(results)
         tag = Tag(self.made_by, steps.factor)
         with open_sink(job.result, info, key, tag=tag, **self.how) as write:
             for result in results:

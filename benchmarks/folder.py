@@ -1,0 +1,89 @@
+"""A folder of small pictures against the sum of its pictures: what `aesop.upscale` adds to each.
+
+    python benchmarks/folder.py [--pictures 10000] [--side 24] [--format png]
+
+The network has 4 features and one convolution, so that the pictures themselves cost most. Beside the folder stand
+pictures that are read, upscaled by `upscale_picture` and written one after the other, and those for which
+`aesop.upscale` is called one by one; both are measured on a part of them, in the same process, before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from aesop.data.pictures import to_picture, write_picture
+from aesop.networks.loading import load_generator
+from aesop.upscaling.planes import upscale_picture
+from aesop.upscaling.sink import open_sink
+from aesop.upscaling.source import open_source
+from aesop.upscaling.tiles import Upscaler, made_up_picture
+from aesop.upscaling.upscale import upscale
+from large import written_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--side", type=int, default=24)
+    parser.add_argument("--format", choices=["png", "jpg", "webp"], default="png")
+    asked = parser.parse_args()
+    with TemporaryDirectory() as name, Path(os.devnull).open("w") as null, contextlib.redirect_stderr(null):
+        folder = Path(name)
+        os.environ["AESOP_CACHE"] = str(folder / "cache")
+        generator = load_generator(written_model(folder / "model.safetensors", "tiny"))
+        pixels = to_picture(
+            made_up_picture(-(-asked.side // 16) * 16, -(-asked.side // 16) * 16 + 16)[0].mul(255).byte()
+        )
+        paths = [folder / "in" / f"{number:06}.{asked.format}" for number in range(asked.pictures)]
+        for number, path in enumerate(paths):
+            write_picture(path, pixels[: asked.side, number % 16 : number % 16 + asked.side])
+        upscaler = Upscaler(generator.model, generator.scale)
+
+        def bare(path: Path) -> None:
+            source = open_source(path)
+            result = upscale_picture(source.read(), upscaler)
+            target = folder / "bare" / path.name
+            with open_sink(target, source.info.resized(*result.shape[:2]), source.info.format) as write:
+                write(result)
+
+        def called(path: Path) -> None:
+            upscale(path, generator, folder / "called", overwrite=True)
+
+        (folder / "bare").mkdir()
+        some = paths[:: max(len(paths) // 500, 1)]
+        timed(bare, some[:50])
+        before = timed(bare, some), timed(called, some[:100])
+        start = time.perf_counter()
+        report = upscale(folder / "in", generator, folder / "out")
+        whole = (time.perf_counter() - start) / len(paths)
+        after = timed(bare, some), timed(called, some[:100])
+        if len(report.written) != len(paths):
+            sys.exit(f"{len(report.failed)} pictures failed")
+    print(f"{asked.pictures} pictures of {asked.side} x {asked.side}, {torch.get_num_threads()} threads")
+    print(f"  in the folder: {whole * 1e6:.0f} microseconds each")
+    for label, costs in zip(
+        ("read, upscaled, written", "aesop.upscale, one by one"), zip(before, after, strict=True), strict=True
+    ):
+        cost = min(costs)
+        print(f"  {label}: {cost * 1e6:.0f} microseconds each; the folder costs {whole / cost:.2f} times the sum")
+
+
+def timed(work: Callable[[Path], None], paths: list[Path]) -> float:
+    """Seconds that each takes."""
+    start = time.perf_counter()
+    for path in paths:
+        work(path)
+    return (time.perf_counter() - start) / len(paths)
+
+
+if __name__ == "__main__":
+    main()
