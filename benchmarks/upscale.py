@@ -31,6 +31,7 @@ from aesop.networks.rrdb import RRDBNet
 from aesop.networks.spandrel_any import read_by_spandrel
 from aesop.networks.upconv import UpConvNet
 from aesop.upscaling.engines.choose import agreement, choose_engine
+from aesop.upscaling.engines.heap import kept_heap
 from aesop.upscaling.engines.kinds import KINDS
 from aesop.upscaling.tiles import made_up_picture, upscale_tiled
 
@@ -89,6 +90,12 @@ def plain_loop(model: nn.Module, image: Tensor, tile: int) -> Tensor:
     return result
 
 
+def our_loop(engine: Callable[[Tensor], Tensor], image: Tensor, tile: int) -> Tensor:
+    """Upscale through the same tiles with an engine of ours, as `aesop upscale` does."""
+    with kept_heap():
+        return upscale_tiled(engine, image, SCALE, tile=tile, overlap=OVERLAP)
+
+
 def compare(name: str, model: nn.Module, rival: nn.Module, peaks: dict[torch.dtype, float], repetitions: int) -> None:
     height, width, tile = PICTURES[name]
     image = made_up_picture(height, width)[0]
@@ -102,7 +109,7 @@ def compare(name: str, model: nn.Module, rival: nn.Module, peaks: dict[torch.dty
         except ModelError as error:
             print(f"  {kind.name}: {error}")
             continue
-        runs[kind.name] = lambda engine=engine: upscale_tiled(engine, image, SCALE, tile=tile, overlap=OVERLAP)
+        runs[kind.name] = lambda engine=engine: our_loop(engine, image, tile)
     with FlopCounterMode(display=False) as counter:
         runs["plain loop"]()
     pictures = {label: run() for label, run in runs.items()}  # the first run of each allocates
@@ -119,7 +126,7 @@ def compare(name: str, model: nn.Module, rival: nn.Module, peaks: dict[torch.dty
         spread = f"{ratios[0]:.2f} {median(ratios):.2f} {ratios[-1]:.2f}"
         decibels = agreement(pictures[label], pictures["plain loop"])
         print(f"  {label:20} {spread:>24} {wall:6.2f} {used:8.3f} {decibels:6.1f} {part:8.2f}")
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, kept_heap():
         for wanted in ("exact", "auto"):
             start = time.perf_counter()
             memory = Path(folder) / "memory.json"
