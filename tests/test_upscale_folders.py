@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import re
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor, nn
 
 from aesop.data.pictures import read_picture, write_picture
 from aesop.errors import RunError
 from aesop.networks.loading import LoadedGenerator
 from aesop.progress import progress
+from aesop.upscaling.batches import Batches
 from aesop.upscaling.upscale import upscale
 
 
@@ -58,6 +62,47 @@ def test_the_network_runs_one_picture_at_a_time(tmp_path: Path) -> None:
     assert len(network.threads - {threading.get_ident()}) == 1
     assert report.megapixels == pytest.approx(sum(pixels[..., 0].size * 4 for pixels in originals.values()) / 1e6)
     assert report.seconds > 0
+
+
+def test_small_pictures_of_one_size_share_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forced onto the CPU; the first picture of all waits until others are there."""
+    monkeypatch.setattr("aesop.upscaling.upscale.pays", lambda device: True)
+    originals = {f"{seed:02}.png": picture(20 + 4 * (seed > 12), 30, seed) for seed in range(20)}
+    for name, pixels in originals.items():
+        write_picture(tmp_path / "in" / name, pixels)
+    sizes: list[int] = []
+
+    class Counting(Repeat):
+        def forward(self, images: Tensor) -> Tensor:
+            time.sleep(0.05)
+            sizes.append(len(images))
+            return super().forward(images)
+
+    upscale(tmp_path / "in", dataclasses.replace(model(), model=Counting()), tmp_path / "out", engine="torch")
+    for name, pixels in originals.items():
+        assert np.array_equal(read_picture(tmp_path / "out" / name), pixels.repeat(2, 0).repeat(2, 1))
+    assert sum(sizes) == 20
+    assert max(sizes) > 3
+
+
+def test_a_batch_that_fails_is_run_one_by_one() -> None:
+    def run(images: Tensor) -> Tensor:
+        if len(images) > 1 or images.min() < 0:
+            raise torch.OutOfMemoryError
+        return images + 1
+
+    with ThreadPoolExecutor(1) as network, ThreadPoolExecutor(4) as threads:
+        held = threading.Event()
+        network.submit(held.wait)
+        engine = Batches(run, network)
+        futures = [threads.submit(engine, torch.full((1, 3, 4, 4), value)) for value in (0.0, -1.0, 2.0)]
+        while len(engine._waiting) < 3:
+            time.sleep(0.001)
+        held.set()
+        assert futures[0].result().max() == 1
+        assert futures[2].result().max() == 3
+        with pytest.raises(torch.OutOfMemoryError):
+            futures[1].result()
 
 
 def test_a_full_disk_stops_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

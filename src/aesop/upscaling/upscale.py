@@ -24,6 +24,7 @@ from aesop.files import os_errors_explained, remove_leftovers, require_writable
 from aesop.networks.interpolate import load_between
 from aesop.networks.loading import LoadedGenerator, load_generator
 from aesop.progress import Advance, progress
+from aesop.upscaling.batches import Batches, pays
 from aesop.upscaling.engines.choose import LIMITS, choose_engine
 from aesop.upscaling.engines.heap import kept_heap
 from aesop.upscaling.engines.kinds import find_kind
@@ -42,8 +43,8 @@ Watch = Callable[[int, int, str], None]
 
 #: Rows of a result that are written at once.
 _ROWS = 256
-#: Pictures that are read, run or written at one time; the network runs one at a time.
-_IN_FLIGHT = 3
+#: Pictures that are read, run or written at one time: the network runs one of them, or some in a batch.
+_IN_FLIGHT, _IN_BATCHES = 3, 12
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,14 @@ def upscale(
         run, report.engine = _engine(to_do, generator, engine, chosen, work * (8 if ensemble else 1))
         if ensemble:
             run = Ensemble(run)
-        upscaler.engine = lambda images: network.submit(run, images).result()
+        upscaler.engine = Batches(run, network) if pays(chosen) else lambda images: network.submit(run, images).result()
         done = sum(job.steps.height * job.steps.width for job in to_do if job.steps)
         count = "1 picture" if len(to_do) == 1 else f"{len(to_do)} pictures"
         print(f"upscale: {count} to {max(done / 1e6, 0.1):,.1f} megapixels; {report.engine}", file=sys.stderr)
         with progress("upscale", max(work, 1), unit="MP", per=1_000_000) as bar:
             advance = bar if watch is None else _watched(bar, watch, max(work, 1))
             flight = _Flight(upscaler, target, made_by, advance, {"quality": quality, "strip": strip})
-            for job, outcome in flight.run(to_do):
+            for job, outcome in flight.run(to_do, _IN_BATCHES if pays(chosen) else _IN_FLIGHT):
                 if isinstance(outcome, str):
                     report.failed[job.source] = outcome
                 else:
@@ -232,9 +233,9 @@ class _Flight:
         self._advance, self._counting = advance, threading.Lock()
         self._large, self._stopped = threading.Lock(), threading.Event()
 
-    def run(self, jobs: list[_Job]) -> Iterator[tuple[_Job, Steps | str]]:
+    def run(self, jobs: list[_Job], at_once: int) -> Iterator[tuple[_Job, Steps | str]]:
         """Yield every job, in order, with the steps that were taken or what failed; raises RunError."""
-        with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+        with ThreadPoolExecutor(at_once) as pool:
             try:
                 futures = [pool.submit(self._one, job) for job in jobs]
                 for job, future in zip(jobs, futures, strict=True):
