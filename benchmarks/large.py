@@ -62,10 +62,10 @@ def written_model(path: Path, size: str) -> Path:
     return path
 
 
-def written_picture(path: Path, megapixels: float) -> Path:
-    """Write a picture of 3:2 pixels as JPEG."""
-    height = round((megapixels * 1e6 / 1.5) ** 0.5)
-    width = round(height * 1.5)
+def written_picture(path: Path, megapixels: float, across: float = 1.5) -> Path:
+    """Write a JPEG picture, `across` times as wide as high."""
+    height = round((megapixels * 1e6 / across) ** 0.5)
+    width = round(height * across)
     tile = to_picture(made_up_picture(768, 768)[0].mul(255).round().byte())
     image = libvips().Image.new_from_array(tile).replicate(width // 768 + 1, height // 768 + 1)
     image.crop(0, 0, width, height).copy(interpretation="srgb").jpegsave(str(path), Q=92)

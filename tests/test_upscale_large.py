@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import pyvips
 
+from large import upscaled, written_model, written_picture
+
 SCRIPT = """
 import pathlib, resource, sys
 import pyvips, torch
@@ -41,3 +43,15 @@ def test_memory_is_bounded(suffix: str, tmp_path: Path) -> None:
     assert float(grown) < 200
     result = pyvips.Image.new_from_file(str(tmp_path / "result")) if suffix != "bmp" else None
     assert result is None or (result.width, result.height) == (2 * width, 2 * height)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_400_megapixels_take_less_than_2_gigabytes(suffix: str, tmp_path: Path) -> None:
+    """By the command: torch, the model and the choice of its engine included."""
+    picture = written_picture(tmp_path / "a.jpg", 25, across=1)
+    model = written_model(tmp_path / "model.safetensors", "tiny")
+    _, _, megabytes = upscaled(picture, model, tmp_path, "torch", suffix)
+    result = pyvips.Image.new_from_file(str(next((tmp_path / "out").iterdir())))
+    assert (result.width, result.height) == (20_000, 20_000)
+    assert megabytes < 2_000
