@@ -59,14 +59,15 @@ def main() -> None:
         fabrics[", bf16-mixed"] = fabric_of("bf16-mixed")
     else:
         print("bf16-mixed is left out: this device only emulates bf16, many times slower (no AVX-512 BF16, no AMX)")
+    # First: a process begins with the peak of the one that starts it.
+    for title, checkpointing in (("", False), (", checkpointing", True)):
+        print(f"memory of a perceptual iteration{title}: {memory(recipe, checkpointing):.2f} GiB")
     measured = timings(cases(recipe, fabrics))
     for name, seconds in measured.items():
         rival = rival_of(name)
         ratios = [a / b for a, b in zip(measured[rival], seconds, strict=True)] if rival in measured else []
         told = f"{spread(ratios)} x as fast as {rival}" if ratios and rival != name else ""
         print(f"{name:42} {spread(seconds)} s/it  {told}".rstrip())
-    for title, checkpointing in (("", False), (", checkpointing", True)):
-        print(f"memory of a perceptual iteration{title}: {memory(recipe, checkpointing):.2f} GiB")
     generator, autoencoder = networks(recipe)
     if autoencoder is not None:
         print_parts("autoencoder", timings(autoencoder_components(fabrics[""], recipe, autoencoder), 2))

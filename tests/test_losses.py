@@ -20,7 +20,7 @@ from aesop.losses.lr_consistency import LRConsistencyLoss
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.losses.pixel import PixelLoss
 from aesop.losses.term import LossContext
-from aesop.networks.features import FrozenFeatures
+from aesop.networks.features import EfficientNetFeatures, FrozenFeatures
 from aesop.networks.generators import SRVGGConfig
 from aesop.training.recipe_files import load_recipe
 from equations import slow_artifact_map, slow_discriminator_loss, slow_generator_loss, unseen_by
@@ -62,6 +62,18 @@ def test_aesop_loss_is_equation_8_inside_the_unit_range_and_at_its_bounds(bounds
     found = gradient(loss, sr)
     torch.testing.assert_close(found, gradient(expected, sr))
     assert (found != 0).all()
+
+
+def test_autocast_leaves_the_perceptual_loss_in_float32():
+    hr = torch.rand(1, 3, 32, 32)
+    sr = (hr + 0.05 * torch.randn_like(hr)).requires_grad_()
+    loss = PerceptualLoss(EfficientNetFeatures([0, 2]), [1.0, 1.0])
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            value = loss(sr, hr)
+        gradients.append(torch.autograd.grad(value, sr)[0])
+    assert torch.equal(*gradients)
 
 
 @pytest.mark.parametrize("autocast", [False, True])

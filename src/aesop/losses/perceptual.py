@@ -24,13 +24,15 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """L_percep of images (N, 3, H, W) in [0, 1], a scalar; no gradient flows through `hr`."""
-        with torch.no_grad():
-            targets = self.features(hr)
-        terms = [
-            weight * F.l1_loss(found, target)
-            for weight, found, target in zip(self.weights, self.features(sr), targets, strict=True)
-        ]
-        return torch.stack(terms).sum()
+        # Rounded features' differences have a gradient of another direction (docs/training.md): no autocast here.
+        with torch.autocast(sr.device.type, enabled=False):
+            with torch.no_grad():
+                targets = self.features(hr)
+            terms = [
+                weight * F.l1_loss(found, target)
+                for weight, found, target in zip(self.weights, self.features(sr), targets, strict=True)
+            ]
+            return torch.stack(terms).sum()
 
 
 class PerceptualLossConfig(LossSection):

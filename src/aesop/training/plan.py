@@ -81,7 +81,7 @@ def summary_of(run: Run, recipe: Recipe) -> list[str]:
 def _costs(recipe: Recipe, name: str) -> Iterator[tuple[str, tuple[Cost, int]]]:
     """Yield a stage's networks: title, cost, and the bytes held for each parameter."""
     config, scale = recipe.stage(name), recipe.scale
-    # Under autocast, most of what is kept has half the bytes; the auto-encoder of the AESOP loss stays in float32.
+    # Under autocast, most of what is kept has half the bytes; the losses' networks stay in float32.
     share = 2 if recipe.precision == "bf16-mixed" else 1
     if isinstance(config, AutoEncoderConfig):
         yield "auto-encoder", (_halved(_autoencoder(recipe, config, config.crop), share), AVERAGED)
@@ -102,7 +102,7 @@ def _costs(recipe: Recipe, name: str) -> Iterator[tuple[str, tuple[Cost, int]]]:
         elif title == "perceptual":
             built = loss.build(LossContext(scale))
             if isinstance(built, PerceptualLoss):
-                yield "features, frozen", (_halved(_cost(built.features, config.crop), share), FROZEN)
+                yield "features, frozen", (_cost(built.features, config.crop), FROZEN)
 
 
 def _halved(cost: Cost, share: int) -> Cost:

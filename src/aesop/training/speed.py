@@ -20,22 +20,21 @@ from aesop.training.stage import Stage
 
 
 def compile_networks(stage: Stage, mode: str) -> None:
-    """Compile, in place, what a stage runs in every iteration: its networks, and losses that have a network.
+    """Compile, in place, what a stage runs in every iteration: its network, average, and losses that have a network.
 
-    Parameters keep their names. What is called by another method than `forward`, SPSR's generator, stays as it is.
-    Raises RunError where torch cannot compile.
+    Parameters keep their names. A discriminator stays as it is: two backward passes go through its graph, each for half
+    of the gradients, and a compiled one would compute both halves. So does SPSR's generator, which is called by another
+    method than `forward`. Raises RunError where torch cannot compile.
     """
     try:
         torch.compile(torch.neg)(torch.zeros(1, device=stage.fabric.device))
     except Exception as error:  # of a compiler, in many ways
         told = str(error).strip().partition("\n")[0]
         raise RunError(f"compile: torch cannot compile on this machine ({told}); leave it out.") from error
-    parts = dict(stage.parts)
-    if isinstance(stage, PerceptualStage):
-        parts |= stage.losses
-    else:
-        del parts["ema"]  # which only validations run
-    for part in parts.values():
+    parts = [stage.network]
+    if isinstance(stage, PerceptualStage):  # in the others only validations run the average
+        parts += [stage.result, *stage.losses.values()]
+    for part in parts:
         if isinstance(part, AutoEncoder):
             part.encoder.compile(mode=mode)
             part.decoder.compile(mode=mode)
