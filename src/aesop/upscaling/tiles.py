@@ -34,8 +34,9 @@ WORTHWHILE = 8
 SMALL_PIXELS = 128 * 128
 #: The part of free memory that a tile may take.
 SHARE = 0.5
-#: The most that a row of tiles may take as SR, in values: rows are lower where a picture is very wide.
-ROW_VALUES = 1 << 28
+#: What a row of tiles takes as SR at the most, in values: rows are lower where a picture is wide, but not of less than
+#: WORTHWHILE overlaps. Some rows are held at a time.
+ROW_VALUES = 1 << 25
 #: Rows of a tile that are rounded at once.
 _ROWS = 32
 #: The widest overlap that `measure_overlap` tries.
@@ -212,7 +213,7 @@ def upscale_strips(
     torch.OutOfMemoryError where the smallest tile is too large.
     """
     weight = _weight(model)
-    few = max(ROW_VALUES // (3 * width * scale * scale), STEP)
+    few = max(ROW_VALUES // (3 * width * scale * scale), WORTHWHILE * overlap, STEP)
     rows, columns = spans(height, min(tile, few), overlap), spans(width, tile, overlap)
     side = tile
     for row, window in zip(rows, windows(strips, ((row.left, row.right) for row in rows)), strict=True):
