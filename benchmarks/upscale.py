@@ -26,12 +26,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aesop.box import DEFAULT
 from aesop.errors import ModelError
+from aesop.heap import kept_heap
 from aesop.networks.loading import load_generator
 from aesop.networks.rrdb import RRDBNet
 from aesop.networks.spandrel_any import read_by_spandrel
 from aesop.networks.upconv import UpConvNet
 from aesop.upscaling.engines.choose import agreement, choose_engine
-from aesop.upscaling.engines.heap import kept_heap
 from aesop.upscaling.engines.kinds import KINDS
 from aesop.upscaling.tiles import made_up_picture, upscale_tiled
 

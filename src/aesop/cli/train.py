@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from aesop.cli.options import Argument, Device, Option, RecipeName, named_pictures, share_cores
+from aesop.heap import share_heap
 
 
 def train(
@@ -50,6 +51,7 @@ def train(
     interrupted one is resumed from its last checkpoint.
     """
     share_cores()
+    share_heap()
     from aesop.training.recipe_files import load_recipe
 
     pictures = named_pictures(data, hr, lr)

@@ -62,7 +62,7 @@ def upscale(
     Inputs are never changed. Results that exist are skipped. Exit status 2 if a picture could not be upscaled or a
     folder not be read; all others are written.
     """
-    from aesop.upscaling.engines.heap import share_heap
+    from aesop.heap import share_heap
 
     share_heap()
     from aesop.files import printable

@@ -21,6 +21,7 @@ from aesop.data.tiles import LIMIT, open_tiles
 from aesop.device import computes_bfloat16
 from aesop.errors import DataError, RunError
 from aesop.files import os_errors_explained, printable
+from aesop.heap import kept_heap
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
 from aesop.training.build import build_stage, check_weights
@@ -134,7 +135,8 @@ def train(
                 say(f"device: {fabric.device}")
             if recipe.precision == "bf16-mixed" and not computes_bfloat16(fabric.device):
                 say("precision: this device only emulates bf16, many times slower; precision=32-true is faster here")
-            _train_stages(fabric, folder, recipe, pictures, until, say)
+            with kept_heap():
+                _train_stages(fabric, folder, recipe, pictures, until, say)
         if plan and fabric.is_global_zero:
             for line in summary_of(folder, recipe):
                 say(line)

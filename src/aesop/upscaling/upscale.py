@@ -21,12 +21,12 @@ from aesop.data.strips import ahead
 from aesop.device import choose_device
 from aesop.errors import AesopError, RunError
 from aesop.files import os_errors_explained, remove_leftovers, require_writable
+from aesop.heap import kept_heap
 from aesop.networks.interpolate import load_between
 from aesop.networks.loading import LoadedGenerator, load_generator
 from aesop.progress import Advance, progress
 from aesop.upscaling.batches import Batches, pays
 from aesop.upscaling.engines.choose import LIMITS, choose_engine
-from aesop.upscaling.engines.heap import kept_heap
 from aesop.upscaling.engines.kinds import find_kind
 from aesop.upscaling.ensemble import Ensemble
 from aesop.upscaling.formats import FORMATS, SUFFIXES

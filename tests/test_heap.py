@@ -7,7 +7,7 @@ import resource
 import pytest
 import torch
 
-from aesop.upscaling.engines import heap
+from aesop import heap
 
 
 def faults() -> int:
