@@ -127,7 +127,7 @@ def test_one_large_picture_shows_how_far_it_is(
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     upscale([tmp_path / "a.png", tmp_path / "b.png"], model(), tmp_path / "out", tile=256)
     said = capsys.readouterr().err
-    assert "upscale: 2 pictures to 2.0 megapixels; engine: torch" in said
+    assert "upscale: 2 pictures to 2.0 megapixels by twice; engine: torch" in said
     parts = [float(part) for part in re.findall(r"upscale: ([\d.]+)/0.5, [\d.]+ MP/s, \w+ left", said)]
     assert len(set(parts)) > 3
     assert parts == sorted(parts)

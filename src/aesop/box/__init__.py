@@ -10,15 +10,22 @@ from pathlib import Path
 from aesop.box.hub import SUFFIXES, address_of, fetch
 from aesop.files import cache_folder
 
-__all__ = ["DEFAULT", "SUFFIXES", "fetched", "fetched_folder", "models", "resolved", "twins"]
+__all__ = ["AUTO", "SUFFIXES", "chosen", "fetched", "fetched_folder", "models", "resolved", "twins"]
 
-#: What a picture is upscaled with where no model is named.
-DEFAULT = "clean-x4"
+#: The name of whichever model in the box fits a picture.
+AUTO = "auto"
 
 
 def models() -> dict[str, Path]:
     """The models' files by name."""
     return {file.stem: file for file in sorted(Path(__file__).parent.glob("*.safetensors"), key=lambda file: file.stem)}
+
+
+def chosen(*, compressed: bool, factor: float) -> str:
+    """The name of the model for pictures of lossy formats, or of others, to be so many times as high and wide."""
+    if not compressed:
+        return "clean-x4"
+    return "photo-x2" if factor <= 2 else "photo-x4"
 
 
 def twins(model: Path | str) -> tuple[Path, Path] | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aesop.box import DEFAULT
+from aesop.box import AUTO
 from aesop.cli.options import Argument, Device, Imports, ModelOption, Option, chosen_device, import_modules
 
 
@@ -17,9 +17,10 @@ def upscale(
     model: Annotated[
         Path,
         ModelOption(
-            help="A model file, a run folder, one of `aesop models` or hf://OWNER/NAME.", metavar="FILE|RUN|NAME"
+            help="A model file, a run folder, one of `aesop models`, hf://OWNER/NAME; auto: from the box what fits.",
+            metavar="FILE|RUN|NAME",
         ),
-    ] = Path(DEFAULT),
+    ] = Path(AUTO),
     output: Annotated[Path, Option(help="Folder for the results, named as the inputs.", metavar="DIR")] = Path(
         "upscaled"
     ),
@@ -31,7 +32,7 @@ def upscale(
     megapixels: Annotated[float | None, Option(metavar="X", help="Size of the results, in their place.")] = None,
     fidelity: Annotated[
         float | None,
-        Option(metavar="0..1", help="Of a run: 0 is its perceptual network, 1 its fidelity network."),
+        Option(metavar="0..1", help="Of a run, or clean-x4: 0 is its perceptual network, 1 its fidelity network."),
     ] = None,
     ensemble: Annotated[
         bool, Option("--ensemble", help="Mean over eight flips and rotations, for eight times the work.")

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
-from aesop.box import DEFAULT, fetched, models
+from aesop.box import AUTO, fetched, models
 from aesop.device import choose_device
 from aesop.errors import MissingExtraError, RunError
 from aesop.networks.loading import load_generator
@@ -45,7 +45,7 @@ def serve(
     for model in chosen:
         load_generator(model)
     generators = [name for name, file in models().items() if read_metadata(file).get("stage") != "autoencoder"]
-    offered = list(dict.fromkeys((*chosen, *generators, *fetched())))
+    offered = list(dict.fromkeys((*chosen, AUTO, *generators, *fetched())))
     with TemporaryDirectory(prefix="aesop-ui-", ignore_cleanup_errors=True) as folder:
         # Gradio reads both while it is imported.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
@@ -55,7 +55,7 @@ def serve(
             raise MissingExtraError("aesop ui", "ui") from error
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the folder goes
-        page = build(offered, chosen[0] if chosen else DEFAULT, folder, device)
+        page = build(offered, chosen[0] if chosen else AUTO, folder, device)
         _, address, _ = page.launch(
             server_name=host,
             server_port=port,

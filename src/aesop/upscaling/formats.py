@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Format:
-    """A file format; `side`: the longest side in pixels that its files can have; `deep`: more than 8 bit a channel."""
+    """A file format.
+
+    `side`: the longest side in pixels that its files can have; `deep`: more than 8 bit a channel; `lossy`: compressed
+    with loss, at least as a rule.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     side: int
     alpha: bool = True
     deep: bool = False
+    lossy: bool = False
     written: bool = True
 
 
@@ -21,14 +26,16 @@ _UNLIMITED = 100_000_000  # libvips' own limit
 
 FORMATS = {
     "png": Format("PNG", (".png",), _UNLIMITED, deep=True),
-    "jpeg": Format("JPEG", (".jpg", ".jpeg"), 65_500, alpha=False),  # the format's is 65,535, libjpeg's 65,500
-    "webp": Format("WebP", (".webp",), 16_383),
+    "jpeg": Format(
+        "JPEG", (".jpg", ".jpeg"), 65_500, alpha=False, lossy=True
+    ),  # the format's is 65,535, libjpeg's 65,500
+    "webp": Format("WebP", (".webp",), 16_383, lossy=True),
     "tiff": Format("TIFF", (".tif", ".tiff"), _UNLIMITED, deep=True),
-    "avif": Format("AVIF", (".avif",), 16_384, deep=True),
+    "avif": Format("AVIF", (".avif",), 16_384, deep=True, lossy=True),
     "bmp": Format("BMP", (".bmp",), 32_767, alpha=False),
     "gif": Format("GIF", (".gif",), 65_535, written=False),
-    "heic": Format("HEIC", (".heic", ".heif"), 16_384, deep=True, written=False),
-    "jxl": Format("JPEG XL", (".jxl",), _UNLIMITED, deep=True, written=False),
+    "heic": Format("HEIC", (".heic", ".heif"), 16_384, deep=True, lossy=True, written=False),
+    "jxl": Format("JPEG XL", (".jxl",), _UNLIMITED, deep=True, lossy=True, written=False),
 }
 
 #: The suffixes of pictures that can be upscaled, and the formats that they promise.

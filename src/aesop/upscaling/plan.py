@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
@@ -64,12 +65,16 @@ class Name:
 
 
 def plan(
-    inputs: list[Path], output: Path, key: str | None, report: UpscaleReport, name: Name | None = None
+    inputs: list[Path],
+    output: Path,
+    key: str | None,
+    report: UpscaleReport,
+    name: Callable[[Path], Name] | None = None,
 ) -> dict[Path, Path]:
     """Inputs and their results; DataError where these would replace an input or one another.
 
-    Results are of format `key`, unset each input's. What could not be listed, or is called otherwise, is noted in the
-    report.
+    Results are of format `key`, unset each input's, and called as `name` says. What could not be listed, or
+    is called otherwise, is noted in the report.
     """
     if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
         raise DataError(f"{output}: --output is the folder for the results, not a picture; name a folder.")
@@ -90,7 +95,10 @@ def plan(
             report.unreadable.append(sentence(error, given))
     if not names and report.unreadable:
         raise DataError(report.unreadable[0])
-    stem_of = name.of if name else str
+
+    def stem_of(source: Path, stem: str) -> str:
+        return name(source).of(stem) if name else stem
+
     targets, kept = {}, set()
     for source, path in names.items():
         promised = SUFFIXES.get(path.suffix.lower(), "png")
@@ -99,12 +107,12 @@ def plan(
         if wanted == promised and path.suffix.lower() in SUFFIXES:
             suffix = path.suffix
             kept.add(source)
-        targets[source] = output / path.with_name(stem_of(path.stem) + suffix)
+        targets[source] = output / path.with_name(stem_of(source, path.stem) + suffix)
     taken, originals = Counter(targets.values()), {source.resolve() for source in targets}
     makers: dict[Path, Path] = {}
     for source, target in targets.items():
         if taken[target] > 1 and source not in kept:  # a.bmp beside a.png
-            target = target.with_name(stem_of(source.name) + target.suffix)
+            target = target.with_name(stem_of(source, source.name) + target.suffix)
             report.renamed.append(target)
         if target.resolve() in originals:
             raise DataError(f"{target}: would replace an original; choose another --output.")

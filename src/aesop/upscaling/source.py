@@ -117,6 +117,13 @@ def open_source(path: Path) -> Source:
         return _prepared(path, image, info)
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a picture's format, by its content, is a lossy one. Raises as `open_source` does."""
+    with refusals(path), path.open("rb") as file:
+        key = sniff(file.read(64))
+    return key is not None and FORMATS[key].lossy
+
+
 def picture_size(path: Path) -> tuple[int, int]:
     """Height and width, upright (of JPEG XL as it lies), by the header alone. Raises as `open_source` does."""
     with _refusals(path):

@@ -3,61 +3,38 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from aesop.data.pictures import to_picture, to_planes
-from aesop.data.strips import ahead
+from aesop.data.pictures import to_planes
 from aesop.device import choose_device
-from aesop.errors import AesopError, RunError
+from aesop.errors import AesopError
 from aesop.files import os_errors_explained, remove_leftovers, require_writable
 from aesop.heap import kept_heap
-from aesop.networks.interpolate import load_between
-from aesop.networks.loading import LoadedGenerator, load_generator
+from aesop.networks.loading import LoadedGenerator
 from aesop.progress import Advance, progress
 from aesop.upscaling.batches import Batches, pays
 from aesop.upscaling.engines.choose import LIMITS, choose_engine
 from aesop.upscaling.engines.kinds import find_kind
 from aesop.upscaling.ensemble import Ensemble
-from aesop.upscaling.formats import FORMATS, SUFFIXES
+from aesop.upscaling.fitting import generators_for
+from aesop.upscaling.flight import IN_BATCHES, IN_FLIGHT, Flight, Job
+from aesop.upscaling.formats import FORMATS
 from aesop.upscaling.plan import Name, UpscaleReport, plan, sentence
-from aesop.upscaling.planes import upscale_to
-from aesop.upscaling.sink import open_sink, require_holdable
 from aesop.upscaling.source import open_source, picture_size, read_xmp
-from aesop.upscaling.targets import Steps, Target, steps_to
-from aesop.upscaling.tiles import WHOLE_PIXELS, Upscaler
+from aesop.upscaling.targets import Target, steps_to
+from aesop.upscaling.tiles import Upscaler
 from aesop.upscaling.xmp import Tag, tag_of
 
 #: Takes pixels done, pixels in all, and the name of the picture at work.
 Watch = Callable[[int, int, str], None]
-
-#: Rows of a result that are written at once.
-_ROWS = 256
-#: Pictures that are read, run or written at one time: the network runs one of them, or some in a batch.
-_IN_FLIGHT, _IN_BATCHES = 3, 12
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A picture to upscale; `steps` is None where its header cannot be read."""
-
-    source: Path
-    result: Path
-    steps: Steps | None
-
-    @property
-    def pixels(self) -> int:
-        return self.steps.pixels if self.steps else 0
 
 
 @os_errors_explained()
@@ -86,7 +63,8 @@ def upscale(
 
     Args:
         inputs: pictures and folders.
-        model: a model file, a run folder or a generator that is loaded already.
+        model: a model file, a run folder or a generator that is loaded already; `auto` is the one in the box that fits
+            each picture: `photo-x4` or `photo-x2` those of lossy formats, `clean-x4` others and with `fidelity`.
         output: the folder for the results. They keep grey, 16 bits, alpha (upscaled by bicubic), profile, EXIF, XMP
             and resolution.
         scale, width, height, megapixels: how large results are to be, by one of them (see `Target`); unset, the model's
@@ -117,41 +95,54 @@ def upscale(
     if quality is not None and not 1 <= quality <= 100:
         raise AesopError(f"--quality must be from 1 to 100, not {quality}.")
     Name(name, scale=1)
-    chosen = choose_device(device)
+    hardware = choose_device(device)
     if engine not in LIMITS:
-        find_kind(engine, chosen)
-    generator = _loaded(model, fidelity)
-    known = target.factor(1, 1, generator.scale) if target in (Target(), Target(scale)) else None
-    called = Name(name, generator.path.stem, known)
+        find_kind(engine, hardware)
+    generator_of = generators_for(model, target, fidelity)
+
+    def called(source: Path) -> Name:
+        generator = generator_of(source)
+        known = target.factor(1, 1, generator.scale) if target in (Target(), Target(scale)) else None
+        return Name(name, generator.path.stem, known)
+
     jobs = plan(inputs, output, format, report, called)
-    upscaler = Upscaler(generator.model.to(chosen), generator.scale, tile)
     require_writable(output / "result.png")
     for folder in {result.parent for result in jobs.values()}:
         remove_leftovers(folder)
-    made_by = f"{generator.path.stem} {generator.sha256[:12]}".strip()
-    made_by += (f" fidelity {fidelity:g}" if fidelity is not None else "") + (" ensemble" if ensemble else "")
-    to_do = list(_left_to_do(jobs, target, upscaler.scale, made_by, report, overwrite=overwrite))
-    if not to_do:
+    how = (f" fidelity {fidelity:g}" if fidelity is not None else "") + (" ensemble" if ensemble else "")
+    groups: list[_Group] = []
+    for generator in {id(found): found for found in map(generator_of, jobs)}.values():
+        made_by = f"{generator.path.stem} {generator.sha256[:12]}".strip() + how
+        own = {source: result for source, result in jobs.items() if generator_of(source) is generator}
+        if to_do := list(_left_to_do(own, target, generator.scale, made_by, report, overwrite=overwrite)):
+            groups.append(
+                _Group(generator, Upscaler(generator.model.to(hardware), generator.scale, tile), made_by, to_do)
+            )
+    if not groups:
         return report
-    start, work = time.monotonic(), sum(job.pixels for job in to_do)
+    start, work = time.monotonic(), sum(group.pixels for group in groups)
     with kept_heap(), ThreadPoolExecutor(1) as network:
-        run, report.engine = _engine(to_do, generator, engine, chosen, work * (8 if ensemble else 1))
-        if ensemble:
-            run = Ensemble(run)
-        upscaler.engine = Batches(run, network) if pays(chosen) else lambda images: network.submit(run, images).result()
+        engines = [group.choose_engine(engine, hardware, network, ensemble=ensemble) for group in groups]
+        names = [group.generator.path.stem for group in groups]
+        told = engines if len(groups) == 1 else map(": ".join, zip(names, engines, strict=True))
+        report.engine = "; ".join(told)
+        to_do = [job for group in groups for job in group.jobs]
         done = sum(job.steps.height * job.steps.width for job in to_do if job.steps)
         count = "1 picture" if len(to_do) == 1 else f"{len(to_do)} pictures"
-        print(f"upscale: {count} to {max(done / 1e6, 0.1):,.1f} megapixels; {report.engine}", file=sys.stderr)
+        size = f"{max(done / 1e6, 0.1):,.1f} megapixels"
+        print(f"upscale: {count} to {size} by {', '.join(names)}; {report.engine}", file=sys.stderr)
         with progress("upscale", max(work, 1), unit="MP", per=1_000_000) as bar:
             advance = bar if watch is None else _watched(bar, watch, max(work, 1))
-            flight = _Flight(upscaler, target, made_by, advance, {"quality": quality, "strip": strip})
-            for job, outcome in flight.run(to_do, _IN_BATCHES if pays(chosen) else _IN_FLIGHT):
-                if isinstance(outcome, str):
-                    report.failed[job.source] = outcome
-                else:
-                    report.written.append(job.result)
-                    report.megapixels += outcome.height * outcome.width / 1e6
-    report.seams, report.seconds = upscaler.seams, time.monotonic() - start
+            for group in groups:
+                options = {"quality": quality, "strip": strip}
+                flight = Flight(group.upscaler, target, group.made_by, advance, options)
+                for job, outcome in flight.run(group.jobs, IN_BATCHES if pays(hardware) else IN_FLIGHT):
+                    if isinstance(outcome, str):
+                        report.failed[job.source] = outcome
+                    else:
+                        report.written.append(job.result)
+                        report.megapixels += outcome.height * outcome.width / 1e6
+    report.seams, report.seconds = any(group.upscaler.seams for group in groups), time.monotonic() - start
     return report
 
 
@@ -168,19 +159,9 @@ def _watched(bar: Advance, watch: Watch, work: int) -> Advance:
     return advance
 
 
-def _loaded(model: Path | str | LoadedGenerator, fidelity: float | None) -> LoadedGenerator:
-    if fidelity is None:
-        return model if isinstance(model, LoadedGenerator) else load_generator(model)
-    if not 0 <= fidelity <= 1:
-        raise AesopError(f"--fidelity must be from 0 to 1, not {fidelity:g}.")
-    if isinstance(model, LoadedGenerator):
-        raise AesopError("--fidelity needs a run's folder as the model, with a fidelity and a perceptual network.")
-    return load_between(model, 1 - fidelity)
-
-
 def _left_to_do(
     jobs: dict[Path, Path], target: Target, scale: int, made_by: str, report: UpscaleReport, *, overwrite: bool
-) -> Iterator[_Job]:
+) -> Iterator[Job]:
     """What is not done yet; the rest is noted in the report."""
     for source, result in jobs.items():
         size = None
@@ -190,7 +171,7 @@ def _left_to_do(
             steps = steps_to(target, *size, scale) if size else None
             if overwrite or not result.exists():
                 require_writable(result)
-                yield _Job(source, result, steps)
+                yield Job(source, result, steps)
                 continue
             found = tag_of(read_xmp(result))
             tag = Tag(made_by, steps.factor if steps else found.scale if found else 0)
@@ -204,86 +185,34 @@ def _left_to_do(
             report.failed[source] = sentence(error, result)
 
 
-def _engine(
-    jobs: list[_Job], generator: LoadedGenerator, wanted: str, device: torch.device, pixels: int
-) -> tuple[Callable[[Tensor], Tensor], str]:
-    """Choose what runs the model, by the first picture that can be read; and tell what it is."""
-    tile = torch.zeros(3, 32, 32, dtype=torch.uint8)
-    for job in jobs:
-        with suppress(AesopError, OSError):
-            planes = to_planes(next(open_source(job.source).strips()))
-            tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
-            break
-    try:
-        found = choose_engine(generator.model, generator.sha256, tile, wanted=wanted, pixels=pixels, device=device)
-    except RuntimeError:  # which each picture will tell
-        found = choose_engine(generator.model, generator.sha256, tile, wanted="torch", pixels=pixels, device=device)
-    return found.engine, str(found)
+@dataclass(frozen=True)
+class _Group:
+    """Pictures of one generator."""
 
+    generator: LoadedGenerator
+    upscaler: Upscaler
+    made_by: str
+    jobs: list[Job]
 
-class _Stopped(Exception):  # noqa: N818 - not an error
-    """The work was given up."""
+    @property
+    def pixels(self) -> int:
+        return sum(job.pixels for job in self.jobs)
 
-
-class _Flight:
-    """Several pictures at a time: one in the network, others being read or written; of large ones, one in all."""
-
-    def __init__(self, upscaler: Upscaler, target: Target, made_by: str, advance: Advance, how: dict[str, Any]) -> None:
-        self.upscaler, self.target, self.made_by, self.how = upscaler, target, made_by, how
-        self._advance, self._counting = advance, threading.Lock()
-        self._large, self._stopped = threading.Lock(), threading.Event()
-
-    def run(self, jobs: list[_Job], at_once: int) -> Iterator[tuple[_Job, Steps | str]]:
-        """Yield every job, in order, with the steps that were taken or what failed; raises RunError."""
-        with ThreadPoolExecutor(at_once) as pool:
-            try:
-                futures = [pool.submit(self._one, job) for job in jobs]
-                for job, future in zip(jobs, futures, strict=True):
-                    yield job, future.result()
-            finally:
-                self._stopped.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def _one(self, job: _Job) -> Steps | str:
-        done = 0
-
-        def advance(pixels: int) -> None:
-            nonlocal done
-            if self._stopped.is_set():
-                raise _Stopped
-            done += pixels
-            with self._counting:
-                self._advance(pixels if job.pixels else 0, job.source.name)
-
+    def choose_engine(self, wanted: str, device: torch.device, network: ThreadPoolExecutor, *, ensemble: bool) -> str:
+        """Choose what runs the model, by the first picture that can be read, in the thread `network`; tell what."""
+        tile = torch.zeros(3, 32, 32, dtype=torch.uint8)
+        for job in self.jobs:
+            with suppress(AesopError, OSError):
+                planes = to_planes(next(open_source(job.source).strips()))
+                tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
+                break
+        given = self.generator.model, self.generator.sha256, tile
+        options: dict[str, Any] = {"pixels": self.pixels * (8 if ensemble else 1), "device": device}
         try:
-            with self._large if job.pixels > WHOLE_PIXELS else nullcontext():
-                return self._upscale(job, advance)
-        except RunError:
-            raise
-        except (torch.OutOfMemoryError, MemoryError):
-            return "not enough memory; close other programs, or take another --device."
-        except (AesopError, RuntimeError, OSError) as error:
-            return sentence(error, job.source)
-        finally:
-            if done < job.pixels and not self._stopped.is_set():
-                with self._counting:
-                    self._advance(job.pixels - done, job.source.name)
-
-    def _upscale(self, job: _Job, advance: Callable[[int], None]) -> Steps:
-        source = open_source(job.source)
-        size = source.info.height, source.info.width
-        steps = steps_to(self.target, *size, self.upscaler.scale)
-        info = source.info.resized(steps.height, steps.width)
-        key = SUFFIXES[job.result.suffix.lower()]
-        require_holdable(job.result, info, key)
-        dtype = torch.uint8 if info.dtype == np.uint8 else torch.uint16
-        strips = map(to_planes, source.strips())
-        results = upscale_to(steps, strips, info.bands, *size, self.upscaler, dtype=dtype, advance=advance)
-        if job.pixels > WHOLE_PIXELS:  # smaller ones overlap with one another
-            results = ahead(results)
-        tag = Tag(self.made_by, steps.factor)
-        with open_sink(job.result, info, key, tag=tag, **self.how) as write:
-            for result in results:
-                for part in result.split(_ROWS, dim=1):
-                    write(to_picture(part))
-        return steps
+            found = choose_engine(*given, wanted=wanted, **options)
+        except RuntimeError:  # which each picture will tell
+            found = choose_engine(*given, wanted="torch", **options)
+        run = Ensemble(found.engine) if ensemble else found.engine
+        batched = pays(device)
+        self.upscaler.engine = Batches(run, network) if batched else lambda images: network.submit(run, images).result()
+        return str(found)

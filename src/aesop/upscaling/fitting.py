@@ -1,0 +1,51 @@
+"""Which generator upscales a picture: the one that was asked for, or the one in the box that fits."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from aesop import box
+from aesop.errors import AesopError
+from aesop.networks.interpolate import load_between
+from aesop.networks.loading import LoadedGenerator, load_generator
+from aesop.upscaling.source import is_compressed, picture_size
+from aesop.upscaling.targets import Target
+
+#: What `auto` is where a dial is asked for.
+_TWIN = "clean-x4"
+
+
+def generators_for(
+    model: Path | str | LoadedGenerator, target: Target, fidelity: float | None
+) -> Callable[[Path], LoadedGenerator]:
+    """Tell which generator upscales a picture: `model`, or of `auto` the one in the box that fits file and `target`.
+
+    Raises AesopError for a model that cannot be loaded, or a `fidelity` that it cannot have.
+    """
+    auto = not isinstance(model, LoadedGenerator) and str(model) == box.AUTO and not Path(model).exists()
+    if not auto or fidelity is not None:
+        generator = _loaded(_TWIN if auto else model, fidelity)
+        return lambda _: generator
+    load = functools.cache(load_generator)
+
+    @functools.cache
+    def name_of(picture: Path) -> str:
+        with suppress(AesopError, OSError):  # told when its turn comes
+            factor = target.factor(*picture_size(picture), 4)
+            return box.chosen(compressed=is_compressed(picture), factor=factor)
+        return box.chosen(compressed=False, factor=4)
+
+    return lambda picture: load(name_of(picture))
+
+
+def _loaded(model: Path | str | LoadedGenerator, fidelity: float | None) -> LoadedGenerator:
+    if fidelity is None:
+        return model if isinstance(model, LoadedGenerator) else load_generator(model)
+    if not 0 <= fidelity <= 1:
+        raise AesopError(f"--fidelity must be from 0 to 1, not {fidelity:g}.")
+    if isinstance(model, LoadedGenerator):
+        raise AesopError("--fidelity needs a run's folder as the model, with a fidelity and a perceptual network.")
+    return load_between(model, 1 - fidelity)
