@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -45,15 +44,6 @@ def test_lossy_formats_get_the_model_for_photographs(pictures: Path, tmp_path: P
     assert sorted(part.partition(":")[0] for part in report.engine.split("; ")) == [clean, photo]
     again = upscale(pictures, "auto", tmp_path / "out", engine="torch")
     assert (len(again.skipped), again.failed) == (5, {})
-
-
-def test_small_factors_get_the_model_of_scale_2(pictures: Path, tmp_path: Path):
-    targets: list[tuple[dict[str, Any], str]]
-    targets = [({"scale": 2}, "photo-x2"), ({"width": 30}, "photo-x2"), ({"scale": 3}, "photo-x4")]
-    for target, photo in targets:
-        out = tmp_path / photo / next(iter(target))
-        upscale([pictures / "a.jpg", pictures / "b.png"], "auto", out, engine="torch", **target)
-        assert models_of(out) == {"a.jpg": photo, "b.png": "clean-x4"}
 
 
 def test_names_and_bad_pictures(pictures: Path, tmp_path: Path):

@@ -11,17 +11,14 @@ from aesop import box
 from aesop.errors import AesopError
 from aesop.networks.interpolate import load_between
 from aesop.networks.loading import LoadedGenerator, load_generator
-from aesop.upscaling.source import is_compressed, picture_size
-from aesop.upscaling.targets import Target
+from aesop.upscaling.source import is_compressed
 
 #: What `auto` is where a dial is asked for.
 _TWIN = "clean-x4"
 
 
-def generators_for(
-    model: Path | str | LoadedGenerator, target: Target, fidelity: float | None
-) -> Callable[[Path], LoadedGenerator]:
-    """Tell which generator upscales a picture: `model`, or of `auto` the one in the box that fits file and `target`.
+def generators_for(model: Path | str | LoadedGenerator, fidelity: float | None) -> Callable[[Path], LoadedGenerator]:
+    """Tell which generator upscales a picture: `model`, or of `auto` the one in the box that fits its file.
 
     Raises AesopError for a model that cannot be loaded, or a `fidelity` that it cannot have.
     """
@@ -34,9 +31,8 @@ def generators_for(
     @functools.cache
     def name_of(picture: Path) -> str:
         with suppress(AesopError, OSError):  # told when its turn comes
-            factor = target.factor(*picture_size(picture), 4)
-            return box.chosen(compressed=is_compressed(picture), factor=factor)
-        return box.chosen(compressed=False, factor=4)
+            return box.chosen(compressed=is_compressed(picture))
+        return box.chosen(compressed=False)
 
     return lambda picture: load(name_of(picture))
 

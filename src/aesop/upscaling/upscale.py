@@ -64,7 +64,7 @@ def upscale(
     Args:
         inputs: pictures and folders.
         model: a model file, a run folder or a generator that is loaded already; `auto` is the one in the box that fits
-            each picture: `photo-x4` or `photo-x2` those of lossy formats, `clean-x4` others and with `fidelity`.
+            each picture: `photo-x4` those of lossy formats, `clean-x4` others and with `fidelity`.
         output: the folder for the results. They keep grey, 16 bits, alpha (upscaled by bicubic), profile, EXIF, XMP
             and resolution.
         scale, width, height, megapixels: how large results are to be, by one of them (see `Target`); unset, the model's
@@ -98,7 +98,7 @@ def upscale(
     hardware = choose_device(device)
     if engine not in LIMITS:
         find_kind(engine, hardware)
-    generator_of = generators_for(model, target, fidelity)
+    generator_of = generators_for(model, fidelity)
 
     def called(source: Path) -> Name:
         generator = generator_of(source)
