@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from aesop.box import DEFAULT
 from aesop.errors import ModelError
 from aesop.heap import kept_heap
 from aesop.networks.loading import load_generator
@@ -67,7 +66,7 @@ def networks(name: str, weights: Path | None) -> tuple[nn.Module, nn.Module]:
         model = UpConvNet(SCALE, features=48, blocks=8, head=16).eval()
         return model, model
     if name == "box":
-        model = load_generator(DEFAULT).model
+        model = load_generator("clean-x4").model
     else:
         model = load_generator(weights).model if weights else RRDBNet(SCALE).eval()
     return model, read_by_spandrel(dict(model.state_dict())).model.eval()
