@@ -133,6 +133,8 @@ def train(
             fabric.barrier()
             if fabric.device.type != "cpu":
                 say(f"device: {fabric.device}")
+            if recipe.precision == "32-true" and fabric.device.type == "cuda":
+                say("precision: float32 throughout; precision=tf32 is faster on GPUs with tensor cores")
             if recipe.precision == "bf16-mixed" and not computes_bfloat16(fabric.device):
                 say("precision: this device only emulates bf16, many times slower; precision=32-true is faster here")
             with kept_heap():
