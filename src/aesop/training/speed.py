@@ -23,7 +23,7 @@ def compile_networks(stage: Stage, mode: str) -> None:
     """Compile, in place, what a stage runs in every iteration: its network, average, and losses that have a network.
 
     Parameters keep their names. A discriminator stays as it is: two backward passes go through its graph, each for half
-    of the gradients, and a compiled one would compute both halves. So does SPSR's generator, which is called by another
+    of the gradients, and a compiled one would compute both halves. SPSR's generator stays, too: it is called by another
     method than `forward`. Raises RunError where torch cannot compile.
     """
     try:
