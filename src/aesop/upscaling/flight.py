@@ -33,7 +33,7 @@ _ROWS = 256
 
 
 @dataclass(frozen=True)
-class Job:
+class PictureJob:
     """A picture to upscale; `steps` is None where its header cannot be read."""
 
     source: Path
@@ -58,7 +58,7 @@ class Flight:
         self._advance, self._counting = advance, threading.Lock()
         self._large, self._stopped = threading.Lock(), threading.Event()
 
-    def run(self, jobs: list[Job], at_once: int) -> Iterator[tuple[Job, Steps | str]]:
+    def run(self, jobs: list[PictureJob], at_once: int) -> Iterator[tuple[PictureJob, Steps | str]]:
         """Yield every job, in order, with the steps that were taken or what failed; raises RunError."""
         with ThreadPoolExecutor(at_once) as pool:
             try:
@@ -69,7 +69,7 @@ class Flight:
                 self._stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _one(self, job: Job) -> Steps | str:
+    def _one(self, job: PictureJob) -> Steps | str:
         done = 0
 
         def advance(pixels: int) -> None:
@@ -94,7 +94,7 @@ class Flight:
                 with self._counting:
                     self._advance(job.pixels - done, job.source.name)
 
-    def _upscale(self, job: Job, advance: Callable[[int], None]) -> Steps:
+    def _upscale(self, job: PictureJob, advance: Callable[[int], None]) -> Steps:
         source = open_source(job.source)
         size = source.info.height, source.info.width
         steps = steps_to(self.target, *size, self.upscaler.scale)

@@ -25,7 +25,7 @@ from aesop.upscaling.engines.choose import LIMITS, choose_engine
 from aesop.upscaling.engines.kinds import find_kind
 from aesop.upscaling.ensemble import Ensemble
 from aesop.upscaling.fitting import generators_for
-from aesop.upscaling.flight import IN_BATCHES, IN_FLIGHT, Flight, Job
+from aesop.upscaling.flight import IN_BATCHES, IN_FLIGHT, Flight, PictureJob
 from aesop.upscaling.formats import FORMATS
 from aesop.upscaling.plan import Name, UpscaleReport, plan, sentence
 from aesop.upscaling.source import open_source, picture_size, read_xmp
@@ -161,7 +161,7 @@ def _watched(bar: Advance, watch: Watch, work: int) -> Advance:
 
 def _left_to_do(
     jobs: dict[Path, Path], target: Target, scale: int, made_by: str, report: UpscaleReport, *, overwrite: bool
-) -> Iterator[Job]:
+) -> Iterator[PictureJob]:
     """What is not done yet; the rest is noted in the report."""
     for source, result in jobs.items():
         size = None
@@ -171,7 +171,7 @@ def _left_to_do(
             steps = steps_to(target, *size, scale) if size else None
             if overwrite or not result.exists():
                 require_writable(result)
-                yield Job(source, result, steps)
+                yield PictureJob(source, result, steps)
                 continue
             found = tag_of(read_xmp(result))
             tag = Tag(made_by, steps.factor if steps else found.scale if found else 0)
@@ -192,7 +192,7 @@ class _Group:
     generator: LoadedGenerator
     upscaler: Upscaler
     made_by: str
-    jobs: list[Job]
+    jobs: list[PictureJob]
 
     @property
     def pixels(self) -> int:
