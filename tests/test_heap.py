@@ -10,8 +10,7 @@ import torch
 
 from aesop import heap
 
-
-#: Counts the pages that the system has to map for a tensor of 160 MB, which is let go at once: outside the block, inside
+#: Counts the pages that the system has to map for a tensor of 160 MB, which is let go at once: outside the block, in it
 #: and after it. A process of its own, since what others allocated before decides where a tensor lies.
 FAULTS = """
 import resource
@@ -27,7 +26,7 @@ share_heap()
 torch.set_num_threads(1)
 usual = min(faults() for _ in range(3))
 with kept_heap():
-    faults()
+    torch.ones(44 << 20)  # larger: an aligned tensor does not fit into the place of its like
     kept = min(faults() for _ in range(3))
 print(usual, kept, min(faults() for _ in range(3)))
 """
