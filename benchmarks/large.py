@@ -79,10 +79,21 @@ def upscaled(picture: Path, model: Path, folder: Path, engine: str, suffix: str)
     command += ["--output", str(folder / "out"), "--format", form, "--overwrite", "--device", "cpu"]
     start = time.perf_counter()
     process = os.posix_spawn(sys.executable, command, dict(os.environ))
-    _, status, used = os.wait4(process, 0)
+    peak, waited = 0.0, os.wait4(process, os.WNOHANG)
+    while not waited[0]:
+        peak = max(peak, held(process))
+        time.sleep(0.05)
+        waited = os.wait4(process, os.WNOHANG)
+    _, status, used = waited
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return time.perf_counter() - start, used.ru_utime + used.ru_stime, peak
+
+
+def held(process: int) -> float:
+    """Return the most megabytes that a process has held. Linux only: what `wait4` says begins with its parent's."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), default=0.0)
 
 
 if __name__ == "__main__":
