@@ -10,6 +10,7 @@ import typer
 
 from aesop.box import AUTO
 from aesop.cli.options import Argument, Device, Imports, ModelOption, Option, chosen_device, import_modules
+from aesop.heap import share_heap
 
 
 def upscale(
@@ -63,8 +64,6 @@ def upscale(
     Inputs are never changed. Results that exist are skipped. Exit status 2 if a picture could not be upscaled or a
     folder not be read; all others are written.
     """
-    from aesop.heap import share_heap
-
     share_heap()
     from aesop.files import printable
     from aesop.progress import duration

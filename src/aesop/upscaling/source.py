@@ -109,8 +109,7 @@ def open_source(path: Path) -> Source:
     damaged or claims too many pixels; PictureAccessError where the system does not give it; MissingExtraError.
     """
     with _refusals(path):
-        with path.open("rb") as file:
-            key = sniff(file.read(64))
+        key = _key_of(path)
         if key is None:
             raise ValueError("of no known format")
         image, info = _load(path, key)
@@ -119,16 +118,15 @@ def open_source(path: Path) -> Source:
 
 def is_compressed(path: Path) -> bool:
     """Whether a picture's format, by its content, is a lossy one. Raises as `open_source` does."""
-    with refusals(path), path.open("rb") as file:
-        key = sniff(file.read(64))
+    with refusals(path):
+        key = _key_of(path)
     return key is not None and FORMATS[key].lossy
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Height and width, upright (of JPEG XL as it lies), by the header alone. Raises as `open_source` does."""
     with _refusals(path):
-        with path.open("rb") as file:
-            key = sniff(file.read(64))
+        key = _key_of(path)
         if key is None:
             raise ValueError("of no known format")
         if key in WHOLE_DECODERS:
@@ -140,9 +138,14 @@ def picture_size(path: Path) -> tuple[int, int]:
 def read_xmp(path: Path) -> bytes | None:
     """XMP as stored, without looking at the pixels. Raises as `open_source` does."""
     with _refusals(path):
-        with path.open("rb") as file:
-            key = sniff(file.read(64))
+        key = _key_of(path)
         return _blob(_vips_image(path, key), "xmp-data") if key in _LOADERS else None
+
+
+def _key_of(path: Path) -> str | None:
+    """The key in FORMATS of a file, by its content."""
+    with path.open("rb") as file:
+        return sniff(file.read(64))
 
 
 @contextmanager
