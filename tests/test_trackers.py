@@ -129,6 +129,24 @@ def test_a_tracker_that_is_not_installed_is_named_before_training(
         load_recipe("laptop", [*TINY, "trackers=[wandbee]"])
 
 
+def test_trackers_are_told_no_folders(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Servers are shared: where a file lies on this machine is nobody's business."""
+    told = []
+
+    class Curious(trackers.CSV):
+        def __init__(self, begin: trackers.Start) -> None:
+            told.append(json.dumps(dict(begin.about)))
+            super().__init__(begin)
+
+    monkeypatch.setitem(trackers.TRACKERS, "csv", Curious)
+    settings = [*SETTINGS, "fidelity.iterations=1"]
+    run_tiny(photos, tmp_path / "first", *settings, "trackers=[]")
+    start = Run(tmp_path / "first").stage("fidelity").network
+    run_tiny(photos, tmp_path / "run", *settings, "trackers=[csv]", f"fidelity.start_weights={start}")
+    assert f'"start_weights": "{start.name}"' in told[0]
+    assert str(tmp_path) not in told[0]
+
+
 class Broken(trackers.CSV):
     def numbers(self, iteration: int, values: object) -> None:
         raise ConnectionError("the server is gone\nmore")
