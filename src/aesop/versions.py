@@ -13,10 +13,13 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, the platform and the packages that decide numbers, as far as installed."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {package: installed for package in _PACKAGES if (installed := version_of(package))}
+    return {"python": platform.python_version(), "platform": platform.platform(), **found}
+
+
+def version_of(package: str) -> str:
+    """Return the version of an installed package, or an empty string."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

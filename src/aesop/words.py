@@ -19,6 +19,11 @@ def first_few(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its type if it has none."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
 def one_line(text: object) -> str:
     """What a stranger wrote, as one line without control characters."""
     return "".join(character for character in " ".join(str(text).split()) if character.isprintable())[:300]

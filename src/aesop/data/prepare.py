@@ -31,6 +31,7 @@ from aesop.data.prepared import Entry, PreparedData
 from aesop.errors import DataError
 from aesop.files import atomic_path, cache_folder, printable, remove_leftovers
 from aesop.progress import progress
+from aesop.words import first_few
 
 __all__ = ["PreparedData", "default_store", "prepare"]
 
@@ -87,9 +88,8 @@ def prepare(
         else:
             left_out.append((name, str(outcome)))
     if not entries:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:5])
-        more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
-        none = f"{source}: none of the {len(left_out)} pictures is usable ({reasons}{more})."
+        reasons = first_few([f"{name}: {reason}" for name, reason in left_out])
+        none = f"{source}: none of the {len(left_out)} pictures is usable ({reasons})."
         raise DataError(" ".join((none, *unreadable)))
     transparent = tuple(name for name, reason in left_out if reason == TRANSPARENT)
     others = tuple(one for one in left_out if one[1] != TRANSPARENT)

@@ -29,6 +29,7 @@ from aesop.evaluation.sr_folders import SRFolder
 from aesop.metrics import MetricUnavailable, Sample, SetMeasure, Settings, metric_named
 from aesop.metrics.metric import Measure
 from aesop.upscaling.tiles import Upscaler
+from aesop.words import first_line
 
 #: Fewer pictures than this are measured sooner than a process has started (3 s).
 WORTH_A_PROCESS = 4
@@ -61,8 +62,7 @@ class Job:
 
     def fail(self, model: str | None, metric: str | None, error: Exception) -> None:
         """Add a failure."""
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        self.failures.append(Failure(self.benchmark, self.picture.name, model, metric, reason))
+        self.failures.append(Failure(self.benchmark, self.picture.name, model, metric, first_line(error)))
 
     def size(self) -> int:
         """Bytes of the picture's files; 0 where one is missing."""

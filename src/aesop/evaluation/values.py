@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from aesop.evaluation.pictures import has_sr, sr_path
 from aesop.evaluation.results import NO_GROUND_TRUTH, Failure, Result
 from aesop.evaluation.sr_folders import SRFolder
 from aesop.metrics import METRICS, SetMeasure, SetMetric
+from aesop.versions import version_of
 
 #: To be raised with every change of evaluation that changes values: cached ones of another are not used.
 PROTOCOL = 3
@@ -41,7 +41,7 @@ class BenchmarkValues:
         self.features: dict[tuple[str | None, str, str], np.ndarray] = {}
         with ThreadPoolExecutor() as threads:
             pictures = list(threads.map(_picture_key, benchmark.pictures))
-        own = [setup.scale, setup.device.partition(":")[0], *map(_version, PACKAGES), PROTOCOL]
+        own = [setup.scale, setup.device.partition(":")[0], *map(version_of, PACKAGES), PROTOCOL]
         keys = dict(zip(self.names, pictures, strict=True))
         self._sr: dict[str | None, dict[str, str | None]] = {
             model: {name: digest(source.key_of(benchmark.name, name), key, *own) for name, key in keys.items()}
@@ -150,7 +150,7 @@ class BenchmarkValues:
             return None
         metric = METRICS[name]
         encoder = self.setup.autoencoder if metric.needs_autoencoder else None
-        return digest(name, metric.version, encoder.key if encoder else "", *map(_version, metric.packages))
+        return digest(name, metric.version, encoder.key if encoder else "", *map(version_of, metric.packages))
 
 
 def _picture_key(picture: Picture) -> str | None:
@@ -159,10 +159,3 @@ def _picture_key(picture: Picture) -> str | None:
         return digest(type(picture).__name__, *map(sha256_of, picture.files))
     except (AesopError, OSError):
         return None
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from aesop.device import choose_device
 from aesop.errors import MissingExtraError, RunError
 from aesop.training.recipe import Recipe
+from aesop.words import first_line
 
 try:
     from lightning_fabric import Fabric, seed_everything
@@ -100,7 +101,7 @@ def lost_processes_explained(fabric: Fabric) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        told = str(error).partition("\n")[0]
+        told = first_line(error)
         signs = (r"timed out|timeout", r"connection \w+", "broken pipe", "network is unreachable", "gloo|nccl")
         found = next((match for sign in signs if (match := re.search(sign, told, re.IGNORECASE))), None)
         if fabric.world_size == 1 or found is None:

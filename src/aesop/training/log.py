@@ -15,6 +15,7 @@ from aesop.files import without_folders, write_atomically
 from aesop.run import StageFolder
 from aesop.training.stage import Say
 from aesop.training.trackers import Start, Tracker, numbers_of, start
+from aesop.words import first_line
 
 
 class Log:
@@ -48,8 +49,7 @@ class Log:
                 what(tracker)
             except Exception as error:  # every package has its own
                 del self.trackers[name]
-                why = str(error).strip().partition("\n")[0]
-                self.say(f"trackers: {name} has failed, and training goes on without it ({why})")
+                self.say(f"trackers: {name} has failed, and training goes on without it ({first_line(error)})")
 
 
 @contextmanager

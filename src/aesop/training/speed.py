@@ -17,6 +17,7 @@ from aesop.errors import RunError
 from aesop.losses.aesop import AESOPLoss
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.stage import Stage
+from aesop.words import first_line
 
 
 def compile_networks(stage: Stage, mode: str) -> None:
@@ -29,8 +30,7 @@ def compile_networks(stage: Stage, mode: str) -> None:
     try:
         torch.compile(torch.neg)(torch.zeros(1, device=stage.fabric.device))
     except Exception as error:  # of a compiler, in many ways
-        told = str(error).strip().partition("\n")[0]
-        raise RunError(f"compile: torch cannot compile on this machine ({told}); leave it out.") from error
+        raise RunError(f"compile: torch cannot compile on this machine ({first_line(error)}); leave it out.") from error
     parts = [stage.network]
     if isinstance(stage, PerceptualStage):  # in the others only validations run the average
         parts += [stage.result, *stage.losses.values()]

@@ -18,6 +18,7 @@ from aesop.errors import AesopError, MissingExtraError, RunError
 from aesop.files import write_atomically
 from aesop.run import StageFolder
 from aesop.training.fabric import CSVLogger, TensorBoardLogger
+from aesop.words import first_line
 
 #: What a picture is called.
 PICTURES = "validation/pictures"
@@ -73,7 +74,7 @@ def start(names: Iterable[str], begin: Start) -> dict[str, Tracker]:
         except AesopError:
             raise
         except Exception as error:  # every package has its own
-            why = str(error).strip().partition("\n")[0].rstrip(".")
+            why = first_line(error).rstrip(".")
             raise RunError(f"trackers: {name} does not start ({why}); mend that, or leave {name} out.") from error
     return trackers
 
