@@ -46,7 +46,7 @@ def neighbour(images: Tensor, amount: int = 20) -> Tensor:
 
 def prepare(name: str, autoencoder: nn.Module | None = None) -> Measure:
     """The function that measures a picture at scale 4 on the CPU."""
-    measure = METRICS[name].prepare(Settings(4, CPU, autoencoder))
+    measure = METRICS[name].prepare(Settings(CPU, autoencoder))
     assert not isinstance(measure, SetMeasure)
     return measure
 
@@ -197,7 +197,7 @@ def test_metrics_of_the_auto_encoder_are_the_closed_forms() -> None:
 
 def test_ae_of_a_picture_is_computed_once_for_all_models_and_metrics() -> None:
     autoencoder = Darker()
-    settings = Settings(4, CPU, autoencoder)
+    settings = Settings(CPU, autoencoder)
     measures: list[Any] = [m.prepare(settings) for m in METRICS.values() if m.needs_autoencoder]
     assert len(measures) == 4
     hr, lr = pictures(1, 3, 24, 24), pictures(1, 3, 6, 6)

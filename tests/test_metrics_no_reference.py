@@ -33,7 +33,7 @@ def as_image(pixels: np.ndarray) -> Tensor:
 
 
 def measure(name: str, sr: Tensor) -> float:
-    measured = METRICS[name].prepare(Settings(4, CPU))
+    measured = METRICS[name].prepare(Settings(CPU))
     assert not isinstance(measured, SetMeasure)
     return measured(Sample(sr, None, sr[..., ::4, ::4], 4))
 

@@ -130,7 +130,7 @@ def _random_inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.usefixtures("_random_inception")
 def test_both_metrics_look_through_one_network_that_sees_patches_as_they_are() -> None:
-    fid, patch_fid = (METRICS[name].prepare(Settings(4, CPU)) for name in ("fid", "patch-fid"))
+    fid, patch_fid = (METRICS[name].prepare(Settings(CPU)) for name in ("fid", "patch-fid"))
     assert isinstance(fid, SetMeasure)
     assert isinstance(patch_fid, SetMeasure)
     image = torch.randint(0, 256, (1, 3, 299, 299)).float() / 255
@@ -145,4 +145,4 @@ def test_without_weights_the_reason_says_where_to_get_them(tmp_path, monkeypatch
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     for name in ("fid", "patch-fid"):
         with pytest.raises(MetricUnavailable, match=r"https://.*inception.*\.pth could not be downloaded; put it into"):
-            METRICS[name].prepare(Settings(4, CPU))
+            METRICS[name].prepare(Settings(CPU))

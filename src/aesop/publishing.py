@@ -21,7 +21,7 @@ from aesop.networks.state_dicts import WeightsFile
 from aesop.run import Run
 from aesop.upscaling.export import spandrel_reads
 from aesop.versions import versions
-from aesop.words import one_line
+from aesop.words import one_line, with_unit
 
 _CARD = """\
 ---
@@ -165,11 +165,8 @@ def _origin(metadata: dict[str, Any], recipe: dict[str, Any]) -> dict[str, str]:
         told["Stage"] = f"{metadata.get('stage')}, {metadata.get('iteration')} iterations"
     measured = metadata.get("measured")
     numbers = measured.items() if isinstance(measured, dict) else ()
-    values = [
-        f"{key.replace('_', '-').upper()} {value:.2f}{'' if key == 'niqe' else ' dB'}"
-        for key, value in numbers
-        if isinstance(value, float)
-    ]
+    numbers = [(name, value) for name, value in numbers if isinstance(value, float)]
+    values = [f"{name.replace('_', '-').upper()} {with_unit(name, value)}" for name, value in numbers]
     if values:
         told["Measured on held-out pictures"] = ", ".join(values)
     with suppress(KeyError, TypeError, ValueError):  # none, or a stranger's

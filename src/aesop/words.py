@@ -1,4 +1,4 @@
-"""Lists as sentences have them, and what strangers wrote as one line."""
+"""Lists, numbers and errors in words, and what strangers wrote as one line."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def first_few(names: Sequence[str]) -> str:
 def first_line(error: Exception) -> str:
     """The first line of an error's message, or its type if it has none."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def with_unit(name: str, value: float) -> str:
+    """`27.12 dB`: a number of a validation, by its name in the log; NIQE alone has no unit."""
+    return f"{value:.2f}" if name == "niqe" else f"{value:.2f} dB"
 
 
 def one_line(text: object) -> str:

@@ -95,7 +95,7 @@ class Measurer:
     def _settings(self) -> Settings:
         encoder = self.setup.autoencoder
         network = None if encoder is None else encoder.loaded.eval().to(self.device)
-        return Settings(self.setup.scale, self.device, network)
+        return Settings(self.device, network)
 
     def __call__(self, job: Job) -> Job:
         """Upscale and measure a picture; whatever one model or metric does with it, the others go on.

@@ -41,7 +41,6 @@ class Sample:
 class Settings:
     """What metrics need beside the pictures: where networks run, and the auto-encoder of AE-PSNR, SE and VE."""
 
-    scale: int
     device: torch.device
     autoencoder: nn.Module | None = None
 

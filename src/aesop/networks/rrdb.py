@@ -21,13 +21,13 @@ from aesop.networks.state_dicts import built_to_fit
 RESIDUAL_SCALE = 0.2
 
 
-def initialise_small(module: nn.Module, factor: float = 0.1) -> None:
-    """Kaiming-normal weights times `factor`, zero biases, for every convolution in `module` (ESRGAN, section 3.1)."""
+def initialise_small(module: nn.Module) -> None:
+    """Kaiming-normal weights times 0.1, zero biases, for every convolution in `module` (ESRGAN, section 3.1)."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
             with torch.no_grad():
-                layer.weight.mul_(factor)
+                layer.weight.mul_(0.1)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 

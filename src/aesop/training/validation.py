@@ -15,13 +15,14 @@ from aesop.data.sheet import enlarged, middle, tiled
 from aesop.errors import DataError
 from aesop.metrics.niqe import niqe
 from aesop.metrics.psnr import lr_psnr, psnr
+from aesop.words import with_unit
 
 #: Images by their names, (1, 3, h, w) and (1, 3, H, W) in [0, 1], in the order in which they are shown.
 Images = Mapping[str, Tensor]
 
 #: So many held-out pairs are shown, and so much of their middles, in pixels a side.
 SHOWN, SIDE = 4, 256
-#: Of these numbers less is better, and they have no unit.
+#: Of these numbers less is better.
 LOWER = ("niqe",)
 
 
@@ -50,7 +51,7 @@ def sheet(pairs: Sequence[Images]) -> np.ndarray:
 
 def told(measured: Mapping[str, float]) -> str:
     """Put a validation's numbers into words."""
-    return ", ".join(f"{name} {value:.2f}{'' if name in LOWER else ' dB'}" for name, value in measured.items())
+    return ", ".join(f"{name} {with_unit(name, value)}" for name, value in measured.items())
 
 
 def best_of(log: Iterable[Mapping[str, Any]], metric: str) -> Mapping[str, Any] | None:
