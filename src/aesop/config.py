@@ -106,7 +106,7 @@ def extendable(base: type[Config]) -> WrapValidator:
 
 
 def named_class(text: str, base: type[Class]) -> type[Class]:
-    """Find the class of the user's own, derived from `base`, that `module:Class` names; raises ValueError for none."""
+    """Return the user's class that `module:Class` names; raises ValueError unless there is one derived from `base`."""
     module, _, name = text.partition(":")
     found = getattr(import_here(module), name, None)
     if not (isinstance(found, type) and issubclass(found, base) and found is not base):
@@ -116,7 +116,7 @@ def named_class(text: str, base: type[Class]) -> type[Class]:
 
 def import_here(module: str) -> ModuleType:
     """Import a user's module, from the present folder or wherever Python looks; raises ValueError if that fails."""
-    if ("ignore", None, Warning, None, 0) in warnings.filters:  # as commands silence libraries; not what is the user's
+    if ("ignore", None, Warning, None, 0) in warnings.filters:  # commands silence libraries, not the user's own code
         warnings.filterwarnings("default", module=rf"{re.escape(module)}(\.|$)")
     here = str(Path.cwd())
     sys.path.insert(0, here)

@@ -12,8 +12,8 @@ class AesopError(Exception):
     """Base of every error that the user, not the programmer, can mend."""
 
     def __str__(self) -> str:
-        # A path in the message may hold bytes that are not UTF-8: they print as \\xe9 and the like. Of an address, a
-        # `Path` has lost a slash.
+        # A path in the message may hold bytes that are not UTF-8: they print as \\xe9 and the like. `Path` drops
+        # a slash of addresses.
         text = super().__str__().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         return re.sub(r"\bhf:/(?!/)", "hf://", text)
 

@@ -53,9 +53,9 @@ def os_errors_explained() -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary neighbour of `path` to write to; it replaces `path`, of a link its target, once it is on disk.
+    """Yield a temporary file beside `path`; once written, it replaces `path` (a link's target, not the link).
 
-    Raises RunError where it cannot be written, `path` keeping what it held; AesopError where the name is too long.
+    Raises RunError if it cannot be written, AesopError if the name is too long; `path` then keeps what it held.
     """
     path = Path(os.path.realpath(path))
     temporary, handle = None, None
@@ -71,7 +71,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno is None:  # not the system's, but the writer's
             raise
-        # A name that is too long is in the way of this file only.
+        # Other files can still be written, and a RunError would stop the work.
         kind = AesopError if error.errno == errno.ENAMETOOLONG else RunError
         raise kind(explained(error, path)) from error
     finally:
@@ -83,7 +83,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files in `folder` that `atomic_path` of a killed process left, and no living one's."""
+    """Remove the temporary files in `folder` that killed processes left; those of running processes stay."""
     for path in folder.glob(".*.part"):
         if re.fullmatch(r"\.[0-9a-f]{32}\.part", path.name) is None:
             continue
@@ -98,10 +98,10 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file that names its holder, to the end of the block or of the process; then it is removed.
+    """Hold a lock file, which names its holder, until the block or the process ends; then it is removed.
 
-    Raises RunError, which names the file's folder and the holder, where it is held. Lets everyone pass where the system
-    or the file system knows no locks.
+    Raises RunError, naming the folder and the holder, if another process holds it. Does nothing where the system or the
+    file system has no locks.
     """
     if fcntl is None:
         yield
@@ -152,7 +152,7 @@ def _claim(folder: Path) -> tuple[Path, int]:
         return temporary, handle
 
 
-#: Open files that may be locked. A forked process, such as a data loader's worker, must not go on holding its parent's.
+#: Open files that may be locked. A forked process, such as a data loader's worker, must not keep its parent's locks.
 _held: set[int] = set()
 
 
@@ -163,7 +163,7 @@ def _open(path: Path, flags: int) -> int:
 
 
 def _close(handle: int) -> None:
-    if handle in _held:  # not in a child, which has let go of it
+    if handle in _held:  # a forked child has closed it already
         _held.remove(handle)
         os.close(handle)
 
@@ -178,7 +178,7 @@ if fcntl is not None:
 
 
 def _lock(handle: int) -> bool:
-    """Lock an open file; False where another process has. OSError where the file system knows no locks."""
+    """Lock an open file; False if another process holds the lock. OSError if the file system has no locks."""
     if fcntl is None:
         return False
     try:
@@ -210,7 +210,7 @@ def require_writable(path: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be measured again: $AESOP_CACHE, else ~/.cache/aesop."""
+    """Return the cache folder: $AESOP_CACHE, else ~/.cache/aesop."""
     folder = os.environ.get("AESOP_CACHE") or Path(os.path.expanduser("~"), ".cache", "aesop")  # noqa: PTH111
     return Path(folder).expanduser()
 
@@ -218,13 +218,13 @@ def cache_folder() -> Path:
 def printable(path: Path | str | bytes) -> str:
     r"""Return `path` as text to print and store; bytes of a name that are not UTF-8 become `\xe9` and the like.
 
-    Of an address such as `hf://OWNER/NAME`, a `Path` has lost a slash: it is given back.
+    `Path` drops a slash of an address such as `hf://OWNER/NAME`; it is restored.
     """
     return re.sub("^hf:/(?!/)", "hf://", os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def short_path(path: str) -> str:
-    """A path as it was named; of an absolute one, what is below the working folder, or else its last part."""
+    """Return a relative path as it is, an absolute one relative to the working folder, or else its last part."""
     given = Path(path)
     if not given.is_absolute():
         return path
@@ -232,7 +232,7 @@ def short_path(path: str) -> str:
 
 
 def without_folders(text: str) -> str:
-    """A sentence without the folders of absolute paths."""
+    """Return a text without the folders of absolute paths."""
     return re.sub(r"(?<![\w.:/])/(?:[^/\s:,;'\"]+/)+", "", text.replace(f"{Path.cwd()}/", ""))
 
 

@@ -1,4 +1,4 @@
-"""Memory that tensors let go stays with the process while networks run on the CPU.
+"""Keeps the memory of freed tensors with the process while networks run on the CPU.
 
 glibc gives large blocks back to the system at once, which has to map and zero them for the next tensor: in eager torch,
 that is up to half of the time of a network.
@@ -18,15 +18,15 @@ _MAPPED_FROM, _TRIMMED_FROM, _MAPPED_BLOCKS = 32 << 20, 64 << 20, 65536
 
 
 def share_heap() -> None:
-    """Let all threads have one heap; for the beginning of a process, before torch starts threads."""
+    """Let all threads share one heap; call it before torch starts threads."""
     _set({_ARENA_MAX: 1})
 
 
 @contextmanager
 def kept_heap() -> Iterator[None]:
-    """Keep freed memory in the block, and give it back at its end; in threads, most after `share_heap`.
+    """Keep freed memory until the block ends, then give it back; threads' memory too, after `share_heap`.
 
-    Nothing changes where the C library is another.
+    Does nothing where the C library is not glibc.
     """
     _set({_TRIM_THRESHOLD: (1 << 31) - 1, _MMAP_MAX: 0})
     try:

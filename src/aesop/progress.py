@@ -28,8 +28,8 @@ def progress(
 ) -> Iterator[Advance]:
     """Show how far `total` steps have come, with rate and remaining time, on standard error; `per` steps are a `unit`.
 
-    `completed` steps that an earlier call finished count for the bar, not for the rate. Of many processes that train
-    together, one has it `shown`.
+    `completed` steps that an earlier call finished count for the bar, not for the rate. Of several processes that train
+    together, only the first has it `shown`.
     """
     terminal = shown and sys.stderr.isatty()
     started = last = time.monotonic()

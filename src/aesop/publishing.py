@@ -1,4 +1,4 @@
-"""Models to Hugging Face: a file goes up as it is, with a card that is written from what it says of itself."""
+"""Uploads models to Hugging Face: the file as it is, with a card written from its metadata."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ class Upload:
 
 
 def prepare(model: Path | str, repo: str, *, license: str | None = None) -> Upload:
-    """Read a safetensors file (of a run, its generator) and write its card; nothing is sent.
+    """Read a safetensors file (or a run's generator) and write its card; nothing is sent.
 
-    Raises ModelError if it is no model that loads here, or `repo` is not OWNER/NAME.
+    Raises ModelError if it is not a model that loads here, or `repo` is not OWNER/NAME.
     """
     address = Address(repo.removeprefix("hf://"))
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", address.repo) is None or ".." in address.repo:
@@ -94,7 +94,7 @@ def prepare(model: Path | str, repo: str, *, license: str | None = None) -> Uplo
 
 
 def push(model: Path | str, repo: str, *, private: bool = False, license: str | None = None) -> str:
-    """Send a safetensors file (of a run, its generator) and its card to OWNER/NAME on Hugging Face; return its page.
+    """Send a safetensors file (or a run's generator) and its card to OWNER/NAME on Hugging Face; return its page.
 
     The repository is made if it is not there; `license` is an identifier such as `apache-2.0`. Raises ModelError where
     there is no token, before anything is sent, where the hub refuses or cannot be reached, and as `prepare` does;
@@ -116,7 +116,7 @@ def push(model: Path | str, repo: str, *, private: bool = False, license: str | 
         api.create_commit(upload.repo, files, commit_message=f"{upload.name} and its card, by aesop push")
     except ModelError:
         raise
-    except Exception as error:  # of whichever HTTP library it is built on
+    except Exception as error:  # its HTTP library depends on its version
         raise ModelError(f"{repo}: {explained_by_hub(error, package)}") from error
     return f"{api.endpoint}/{upload.repo}"
 
@@ -169,7 +169,7 @@ def _origin(metadata: dict[str, Any], recipe: dict[str, Any]) -> dict[str, str]:
     values = [f"{name.replace('_', '-').upper()} {with_unit(name, value)}" for name, value in numbers]
     if values:
         told["Measured on held-out pictures"] = ", ".join(values)
-    with suppress(KeyError, TypeError, ValueError):  # none, or a stranger's
+    with suppress(KeyError, TypeError, ValueError):  # missing, or written by another program
         between = metadata["interpolation"]
         names = " and ".join(f"`{between[key]['path']}`" for key in ("first", "second"))
         told["Interpolated"] = f"between {names}, alpha {between['alpha']:g}"

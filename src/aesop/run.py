@@ -2,7 +2,7 @@
 
 recipe.yaml   the resolved recipe
 run.json      versions, seed, data and command
-.lock         who trains it, for as long as somebody does
+.lock         names the process that trains it, while it does
 STAGE/        the finished network (EMA weights), checkpoint.pt and checkpoint-previous.pt, log.jsonl, snapshots/,
               validation/ with pictures of held-out crops
 logs/         the same for TensorBoard and other trackers
@@ -86,7 +86,7 @@ class Run:
         return cls(model if model.is_dir() else model.parent.parent)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep others from training here; raises RunError where somebody does. Readers need no lock."""
+        """Keep other processes from training here; raises RunError if one does. Readers need no lock."""
         return locked(self.lock_file)
 
     def is_there(self) -> bool:
@@ -135,7 +135,7 @@ class Run:
             weights = yaml.safe_load(self.recipe_file.read_text(encoding="utf-8"))["fidelity"]["weights"]
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
             raise RunError(f"{self.recipe_file}: is damaged; name a model file of the run.") from error
-        with suppress(ModelError):  # of a hub that cannot be asked
+        with suppress(ModelError):  # a hub that cannot be reached
             if weights is not None and (found := resolved(weights)).is_file():
                 return found
         return None

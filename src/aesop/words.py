@@ -1,4 +1,4 @@
-"""Lists, numbers and errors in words, and what strangers wrote as one line."""
+"""Lists, numbers and errors in words, and untrusted text as one line."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def with_unit(name: str, value: float) -> str:
 
 
 def one_line(text: object) -> str:
-    """What a stranger wrote, as one line without control characters."""
+    """Return untrusted text as one line without control characters, cut to 300."""
     return "".join(character for character in " ".join(str(text).split()) if character.isprintable())[:300]

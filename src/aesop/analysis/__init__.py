@@ -1,4 +1,4 @@
-"""What the paper's analysis figures show, of any model: `measure_...` computes, `draw_...` draws what it returned."""
+"""The paper's analysis figures for any model: `measure_...` computes, `draw_...` draws what it returned."""
 
 from aesop.analysis.crops import CropSheet, draw_crops, measure_crops, parse_box
 from aesop.analysis.curves import PerceptionDistortion, draw_curves, measure_curves

@@ -64,7 +64,7 @@ def measure_crops(
 
     `without_hr` the picture is LR itself; boxes are then found, and drawn, on the last model's. Without `boxes`,
     `count` of at most `side` HR pixels are found where most is lost. `metrics` are names; unset, PSNR where there is
-    HR. `how` is of `evaluate`: scale, autoencoder, device, cache, imports. Raises AesopError as `evaluate` does, and
+    HR. `how` goes to `evaluate`: scale, autoencoder, device, cache, imports. Raises AesopError as `evaluate` does, and
     where models, metrics, boxes and pictures do not fit each other or no model upscaled the picture.
     """
     if lr is not None and without_hr:

@@ -74,7 +74,7 @@ def measure_curves(
 ) -> PerceptionDistortion:
     """Measure methods, `[TITLE=]RUN`, `[TITLE=]A:B` or `[TITLE=]MODEL`, by the metrics `x` and `y`.
 
-    `alphas` and `points` are of `find_curves`, benchmarks and `how` of `evaluate`. Raises AesopError as both do, and if
+    `alphas` and `points` go to `find_curves`, benchmarks and `how` to `evaluate`. Raises AesopError as both do, and if
     one of the metrics has no value at all.
     """
     with TemporaryDirectory(prefix="aesop-curves-") as folder:

@@ -68,7 +68,7 @@ def measure_loss_scales(
     """Gather both losses along runs' perceptual stages, by title.
 
     They come from the logs or, given benchmarks and the AESOP loss's auto-encoder, from at most `points` snapshots;
-    `how` is of `evaluate`. Raises RunError if a run has no perceptual stage or its log lacks a loss; AesopError as
+    `how` goes to `evaluate`. Raises RunError if a run has no perceptual stage or its log lacks a loss; AesopError as
     `evaluate` does, if only one of benchmarks and auto-encoder is given, or no picture could be measured.
     """
     if bool(benchmarks) != (autoencoder is not None):

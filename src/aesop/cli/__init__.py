@@ -37,7 +37,7 @@ from aesop.files import explained
 
 
 class _Commands(TyperGroup):
-    """The commands; of values that cannot be, it says what recipes say of theirs."""
+    """The commands. Invalid values get the same messages as those of a recipe."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -53,7 +53,7 @@ class _Commands(TyperGroup):
 
 
 class _Command(TyperCommand):
-    """A command whose help says what arguments are, not of which Python type."""
+    """A command whose help leaves out the arguments' Python types."""
 
     def get_help(self, ctx: Any) -> str:
         return re.sub(r" <[\w\[\]]+>", lambda found: " " * len(found[0]), super().get_help(ctx))

@@ -1,4 +1,4 @@
-"""What a shell completes a word to, beside files: names of recipes and models. None of it loads torch."""
+"""Shell completion of recipes' and models' names, without loading torch. Without a match, the shell offers files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from aesop.training.recipe_names import recipe_names
 
 
 def recipes(incomplete: str) -> list[str]:
-    """Names of recipes that begin so; of none, the shell offers files."""
+    """Return the names of recipes that begin with `incomplete`."""
     return _beginning(incomplete, recipe_names())
 
 
 def models(incomplete: str) -> list[str]:
-    """Names of models that begin so; of none, the shell offers files."""
+    """Return the names of models that begin with `incomplete`."""
     return _beginning(incomplete, (*in_the_box(), *fetched()))
 
 

@@ -126,7 +126,7 @@ def evaluate(
             evaluation = measure(models, scale=scale, against=against, sr_folder=sr_folder)
             try:
                 curves = evaluate_curves(found, partial(measure, scale=scale))
-            except AesopError as error:  # what was measured before is worth as much
+            except AesopError as error:  # keep what was measured before
                 failed.append(error)
             evaluation.notes += [note for one in curves for note in one.notes()]
 

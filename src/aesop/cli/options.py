@@ -14,7 +14,7 @@ import typer
 from aesop.cli import completion
 from aesop.errors import DataError, ModelError
 
-#: Our functions say which paths cannot be read, and go on with the others; typer would refuse them all.
+#: Our functions name the paths that cannot be read and continue with the others; typer would refuse all.
 Argument = partial(typer.Argument, readable=False)
 Option = partial(typer.Option, readable=False)
 
@@ -46,7 +46,7 @@ Device = Annotated[
 
 
 def share_cores() -> None:
-    """Let torch's threads sleep while they wait; call it before torch is loaded.
+    """Let torch's threads sleep while they wait; call it before torch is imported.
 
     Where another program wants the cores too, spinning makes an iteration last seconds instead of a tenth of one.
     """

@@ -108,7 +108,7 @@ def open_benchmark(folder: Path, scale: int) -> Benchmark:
     """Find the pictures of the benchmark in `folder` by `aesop.data.layouts.LAYOUTS`; none is read yet.
 
     An LR folder without an HR folder is a set without ground truth; pictures without any folder are HR. An HR picture
-    without LR, where others have theirs, is there and cannot be read.
+    that lacks its LR, while others have theirs, is listed, and reading it fails.
     Raises DataError where the folder or its pictures are missing, two pictures have one name, no HR picture has its LR
     picture, or it is not clear which pictures are HR.
     """
@@ -160,7 +160,7 @@ def _with_pairs(
 
 
 def look_at(benchmark: Benchmark) -> list[tuple[str | None, str]]:
-    """Find by the pictures' headers what a reader of the means must know of a picture, or of the set (None).
+    """Read the pictures' headers; return notes for a reader of the means: (picture, or None for the set; note).
 
     The set's remarks; another number of pictures or other sizes than published; greyscale among colour, 16 bit, alpha.
     Unreadable pictures are left to the measurement.

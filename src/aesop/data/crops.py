@@ -1,4 +1,4 @@
-"""Training crops as a pure function of a seed and a number: to resume a stream takes nothing but where it was."""
+"""Training crops as a pure function of a seed and a number, so that a stream resumes from its position alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aesop.errors import DataError
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Endless HR crops of `crop` pixels a side, with their LR; number `k` is the same on every machine at every time.
+    """Endless HR crops of `crop` pixels a side, with their LR; number `k` is always the same, on every machine.
 
     The picture is drawn uniformly, the position uniformly on its LR grid and, with `augment`, one of the eight
     symmetries of the square (flips and 90-degree rotations), applied to LR and HR alike. `seed` has 64 bits.
@@ -121,6 +121,6 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _ignore_interrupts(_worker: int) -> None:
-    """The main process answers signals to the group; it needs its workers until its checkpoint."""
+    """Leave signals to the main process, which needs its workers until it has written its checkpoint."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

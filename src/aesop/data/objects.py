@@ -21,7 +21,7 @@ WAITS = (0.5, 2.0, 8.0)
 def address_of(path: Path | str) -> str | None:
     """Return the address that `path` is, without slashes at its end, or None for a path on disk.
 
-    Of `s3://bucket`, a `Path` has lost a slash: it is given back.
+    `Path` drops a slash of `s3://bucket`; it is restored.
     """
     found = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*?)/*", str(path))
     if found is None:
@@ -31,7 +31,7 @@ def address_of(path: Path | str) -> str | None:
 
 
 class MissingObjectError(DataError):
-    """An object that is not there."""
+    """An object that does not exist."""
 
 
 class Objects:
@@ -45,7 +45,7 @@ class Objects:
         return self._tried(name, lambda system, path: system.cat_file(path))
 
     def write(self, name: str, blob: bytes) -> None:
-        """Write an object, which is there whole or not at all; raises RunError where it cannot be written."""
+        """Write an object, atomically; raises RunError if it cannot be written."""
         try:
             self._tried(name, lambda system, path: _write(system, path, blob))
         except DataError as error:
@@ -60,7 +60,7 @@ class Objects:
         return {f"{folder}/{path.rstrip('/').rpartition('/')[2]}" for path in found}
 
     def _tried(self, name: str, work: Callable[[Any, str], T]) -> T:
-        """Do `work` with a file system and a path, anew where the network fails; errors become sentences."""
+        """Call `work` with a file system and a path; retry network failures, and turn errors into sentences."""
         address = f"{self.address}/{name}"
         system, path = _system(address)
         for wait in (*WAITS, None):

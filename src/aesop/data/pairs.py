@@ -102,6 +102,6 @@ def _stem(path: Path, folder: Path) -> str:
 def _stamp(path: Path) -> str:
     try:
         status = path.stat()
-    except OSError as error:  # reading it will say so
+    except OSError as error:  # reading it reports the error
         return error.__class__.__name__
     return f"{status.st_size}:{status.st_mtime_ns}"

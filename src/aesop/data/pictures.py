@@ -35,7 +35,7 @@ _SAVING = {
 
 
 class PictureAccessError(DataError):
-    """The system does not give a picture (permissions, a failing disk); the file itself may be intact."""
+    """A picture that the system cannot read (permissions, a failing disk); the file itself may be intact."""
 
 
 def is_picture(path: Path, suffixes: Collection[str] = PICTURE_SUFFIXES) -> bool:
@@ -110,7 +110,7 @@ def read_picture(path: Path, *, alpha: bool = False) -> np.ndarray:
 
     Alpha is dropped; with `alpha`, a file that has it gives H x W x 4 instead.
     Raises DataError for a file that is missing, corrupt, cut short, or of more than `PIXEL_LIMIT` pixels;
-    PictureAccessError where the system does not give it.
+    PictureAccessError where the system cannot read it.
     """
     with refusals(path):
         if path.suffix.lower() == ".bmp":

@@ -128,7 +128,7 @@ class _Job:
         """Disk space that `run` will take, by the picture's header."""
         try:
             header = read_header(self.pair.hr)
-        except DataError:  # as `run` will say
+        except DataError:  # `run` reports it
             return 0
         pixels = (header.height // self.shrink) * (header.width // self.shrink)
         return 3 * pixels + 3 * pixels // self.scale**2 + 4096

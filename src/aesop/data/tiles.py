@@ -1,7 +1,7 @@
 """Pictures beyond one disk: cut into tiles, each an object in object storage, read through a bounded cache on disk.
 
 Below an address lie `tiles.json` (what there is), `tiles/DIGEST.safetensors` (HR and LR pixels, named by their SHA-256
-and never changed) and `pictures/KEY.json` (what became of a picture, so that an interrupted preparation goes on).
+and never changed) and `pictures/KEY.json` (what became of a picture, so that an interrupted preparation resumes).
 Crops, their order and their resumption stay those of `aesop.data.crops`: a tile is a picture to it.
 """
 
@@ -249,7 +249,7 @@ def _keep(path: Path, blob: bytes, limit: int) -> None:
         if fcntl is not None:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(counter, fcntl.LOCK_EX)
-        if path.is_file():  # another process was as fast
+        if path.is_file():  # another process has just written it
             return
         counter.seek(0)
         text = counter.read()

@@ -12,9 +12,9 @@ from aesop.degradation.draws import Draws
 class PairPool:
     """Exchange the pairs of a batch, which share a resizing factor and more, for pairs of earlier batches.
 
-    At first it only takes; with `size` pairs it hands out as many random ones as come in, and keeps those instead
-    (Real-ESRGAN, realesrgan/models/realesrgan_model.py, _dequeue_and_enqueue). Pairs are kept as 8-bit levels, which
-    LR images and HR crops of pictures are. `size` 0 passes all batches through.
+    Until it holds `size` pairs, it copies each batch and passes it through; then it swaps each batch for as many random
+    pairs (Real-ESRGAN, realesrgan/models/realesrgan_model.py, _dequeue_and_enqueue). Pairs are kept as 8-bit levels,
+    which LR images and HR crops of pictures are. `size` 0 passes all batches through.
     """
 
     def __init__(self, size: int) -> None:

@@ -41,7 +41,7 @@ class Cache:
             self._give_up(error)
 
     def get(self, key: str | None) -> Value | None:
-        """Return what is kept under `key`; None if nothing is."""
+        """Return the value of `key`, or None."""
         try:
             with closing(self._file.execute("SELECT value FROM measured WHERE key = ?", (key,))) as rows:
                 found = rows.fetchone()
@@ -50,12 +50,12 @@ class Cache:
             return None
 
     def put(self, values: Mapping[str | None, Value]) -> None:
-        """Keep values at once, all or none; what has no key is not kept."""
+        """Store values, all or none, at once; those without a key are not stored."""
         rows = [(key, _stored(value)) for key, value in values.items() if key is not None]
         self._change("INSERT OR REPLACE INTO measured VALUES (?, ?)", rows)
 
     def forget(self, keys: Iterable[str | None]) -> None:
-        """Remove what is kept under `keys`; its room is used again."""
+        """Remove the values of `keys`; their space is used again."""
         self._change("DELETE FROM measured WHERE key = ?", [(key,) for key in keys])
 
     def __del__(self) -> None:

@@ -1,4 +1,4 @@
-"""Metrics that are made of others' values: their parts are measured, and kept, like any metric, and once for all."""
+"""Combined metrics: their parts are measured and cached like any other metric, once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from aesop.words import listed
 
 
 def to_measure(names: Sequence[str], benchmark: Benchmark) -> list[str]:
-    """The metrics that pictures are measured by for those of `names`: in place of combined ones their parts."""
+    """Return the metrics to measure for `names`: combined ones are replaced by their parts."""
     combined = [one for one in _combined(names) if benchmark.pairs or not one.needs_hr]
     own = [name for name in names if not isinstance(METRICS[name], CombinedMetric)]
     return list(dict.fromkeys([*own, *(part for one in combined for part in one.parts)]))
 
 
 def is_of_use(metric: str, names: Sequence[str], prepare: Callable[[str], object | None]) -> bool:
-    """Whether a metric can be measured here and is one of `names`, or a part of one whose parts all can be."""
+    """Whether a metric can be measured here and is one of `names`, or a part of one whose parts can all be measured."""
     wholes = [one for one in _combined(names) if metric in one.parts]
     return prepare(metric) is not None and (
         metric in names or any(None not in [prepare(part) for part in one.parts] for one in wholes)
@@ -28,7 +28,7 @@ def is_of_use(metric: str, names: Sequence[str], prepare: Callable[[str], object
 def combine(
     results: Sequence[Result], names: Sequence[str], models: Sequence[str], benchmark: Benchmark
 ) -> list[Result]:
-    """The results of all models by `names` on a benchmark, of those by `to_measure(names)`."""
+    """Return all models' results for `names` on a benchmark, made of those for `to_measure(names)`."""
     found = {(result.model, result.metric): result for result in results}
     for metric in _combined(names):
         for model in models:

@@ -73,7 +73,7 @@ class Job:
 
 
 class Measurer:
-    """Does jobs; models and metrics are loaded at their first use."""
+    """Does jobs; models and metrics are loaded on first use."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -98,7 +98,7 @@ class Measurer:
         return Settings(self.device, network)
 
     def __call__(self, job: Job) -> Job:
-        """Upscale and measure a picture; whatever one model or metric does with it, the others go on.
+        """Upscale and measure a picture; if one model or metric fails, the others continue.
 
         Raises RunError where nothing can go on: the disk is full, or the like.
         """

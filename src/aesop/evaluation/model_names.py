@@ -1,4 +1,4 @@
-"""What models are called in tables, figures and messages."""
+"""The names of models in tables, figures and messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BICUBIC = "bicubic"
 
 
 def titled_models(given: Sequence[str | Path]) -> dict[str, str]:
-    """Models by their titles: of `TITLE=MODEL` as given, else their short names. What is named twice is there once.
+    """Return models by title: that of `TITLE=MODEL`, else a short name. Duplicates are dropped.
 
     Raises AesopError if two models have one title, or bicubic interpolation and no other is not called `bicubic`.
     """

@@ -1,4 +1,4 @@
-"""The networks of an evaluation, by the contents of their files."""
+"""The networks of an evaluation, identified by the contents of their files."""
 
 from __future__ import annotations
 

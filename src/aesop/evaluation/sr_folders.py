@@ -1,4 +1,4 @@
-"""Folders of SR pictures that another program made, in a network's place: which picture is which of a benchmark's."""
+"""Folders of SR pictures that another program made, instead of a network: matches them with a benchmark's pictures."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from aesop.words import first_few, listed
 
 #: What programs put behind a name, one or several: `x4`, `_4x`, `_SR`, `-HR`, ...
 _ENDS = r"(?:[-_ .]?x{scale}|[-_ .]?{scale}x|[-_ .](?:sr|hr|gt|out|output|result|upscaled))+"
-#: What a name is told from a word behind it by.
+#: What separates a name from a word behind it.
 _SEPARATORS = "-_ ."
 
 
 @dataclass(frozen=True)
 class SRFolder:
-    """A folder of SR pictures: their files by benchmark and the benchmark's names, and those that are none of these.
+    """A folder of SR pictures: files by benchmark and picture name, and by benchmark those that match none (`extras`).
 
     `hashes` are the SHA-256 of the files' bytes, None for one that cannot be read.
     """
@@ -124,7 +124,7 @@ def _pictures_in(folder: Path | None) -> list[Path]:
 def _hash(path: Path) -> str | None:
     try:
         return sha256_of(path)
-    except OSError:  # the measurement will say so
+    except OSError:  # the measurement reports it
         return None
 
 
@@ -141,7 +141,7 @@ def _no_match(folder: Path, sets: Sequence[Benchmark], extras: Mapping[str, Sequ
 
 
 def _match(benchmark: Benchmark, stems: Sequence[str]) -> dict[str, list[str]]:
-    """By the name of a benchmark's picture, what of `stems` stands for it: one, or several that are equally near."""
+    """Map names of a benchmark's pictures to the `stems` that match: one, or several equally good ones."""
     ends = re.compile(_ENDS.format(scale=benchmark.scale), re.IGNORECASE)
     names = {picture.name: picture.name for picture in benchmark.pictures}
     bases = dict(names)

@@ -18,7 +18,7 @@ from aesop.evaluation.sr_folders import SRFolder
 from aesop.metrics import METRICS, SetMeasure, SetMetric
 from aesop.versions import version_of
 
-#: To be raised with every change of evaluation that changes values: cached ones of another are not used.
+#: Raise it with every change of the evaluation that changes values: cached values of another are not used.
 PROTOCOL = 3
 
 #: The packages behind every SR picture.
@@ -26,11 +26,11 @@ PACKAGES = ("aesop-sr", "numpy", "pillow", "pyvips", "spandrel", "torch")
 
 
 class BenchmarkValues:
-    """Its results, with what the cache has, the jobs that are left, and what came of them.
+    """The results of one benchmark: cached values, the jobs that are left, and their outcomes.
 
-    What a value's key is made of: SR pictures' are of the model's file or their own, the picture's files, the scale,
-    the kind of device and package versions; a metric adds its name and version, its packages and the auto-encoder's
-    file.
+    The key of an SR picture depends on the model's file (or the SR file itself), the picture's files, the scale, the
+    kind of device and package versions; that of a value also on the metric's name, version and packages and on the
+    auto-encoder's file.
     """
 
     def __init__(self, benchmark: Benchmark, metrics: Sequence[str], setup: Setup, cache: Cache) -> None:
@@ -85,7 +85,7 @@ class BenchmarkValues:
                 result.pictures[name] = value
 
     def finish(self, measurer: Measurer) -> None:
-        """Make distances of the features of sets, and say of what is missing why it is not available."""
+        """Compute the distances of sets from their features, and record why missing values are missing."""
         for result in self.results:
             if self._is_of_sets(result):
                 if result.set_value is None:
@@ -154,7 +154,7 @@ class BenchmarkValues:
 
 
 def _picture_key(picture: Picture) -> str | None:
-    """Digest a picture's files; None where one cannot be read, which the measurement will tell."""
+    """Digest a picture's files; None where one cannot be read, which the measurement reports."""
     try:
         return digest(type(picture).__name__, *map(sha256_of, picture.files))
     except (AesopError, OSError):

@@ -34,10 +34,10 @@ __all__ = [
 
 
 def metric_named(text: str) -> Metric:
-    """The metric of METRICS that `text` names, or the user's own of `module:Class` (docs/extending.md).
+    """Return the metric of METRICS that `text` names, or the user's own of `module:Class` (docs/extending.md).
 
-    The user's module is imported from the present folder or wherever Python looks; afterwards the metric stands in
-    METRICS. Raises AesopError for a name that is neither.
+    The user's module is imported from the current folder or wherever Python looks, and the metric added to METRICS.
+    Raises AesopError for a name that is neither.
     """
     if text not in METRICS:
         if ":" not in text:

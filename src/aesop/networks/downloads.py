@@ -1,4 +1,4 @@
-"""Weight files that other packages publish: where they are kept, else fetched once, never waited for long."""
+"""Weight files that other packages publish: taken from the cache, else downloaded once, with a timeout."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TIMEOUT = 10.0
 def fetch(url: str, folder: Path | None = None) -> Path:
     """Return the file of `url` in `folder` (torch's own cache of weights if None), downloaded unless it is there.
 
-    The start of the SHA-256 in its name, if any, is checked. Raises ModelError if it cannot be had, after some TIMEOUT
-    seconds at most, and at once when asked again in the same process.
+    The start of the SHA-256 in its name, if any, is checked. Raises ModelError if it cannot be downloaded, after about
+    TIMEOUT seconds, and at once on later calls in the same process.
     """
     target = (folder or Path(torch.hub.get_dir()) / "checkpoints") / Path(urlparse(url).path).name
     if reason := _why_missing(url, target):

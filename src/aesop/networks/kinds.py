@@ -1,4 +1,4 @@
-"""What a file is that is no model, and what network a state dictionary is of."""
+"""Says what a file is that is not a model, and which network a state dictionary belongs to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from spandrel import MAIN_REGISTRY
 from torch import Tensor
 
-#: How files begin that people take for models, and what they are.
+#: The first bytes of files that people mistake for models.
 _BEGINNINGS = {
     "a picture": (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"II*\0", b"MM\0*"),
     "an ncnn model": b"7767517",
@@ -19,7 +19,7 @@ _BEGINNINGS = {
 }
 #: How many bytes of a file `kind_of_file` looks at.
 HEAD = 64
-#: Names that the VGG-style, the U-Net and CALGAN's discriminator alone have.
+#: Names that only the VGG-style, the U-Net and CALGAN's discriminator have.
 _DISCRIMINATORS = (
     {"conv0_0.weight", "linear2.weight"},
     {"conv0.weight", "conv1.weight_orig"},

@@ -54,7 +54,7 @@ _NAMES = {
     "upconv": "UpConv",
 }
 
-#: What spandrel does not know, or knows less of (it fixes RRDB's growth): name, some of its parameters, construction.
+#: What spandrel does not read, or not in full (it fixes RRDB's growth): name, some of its parameters, constructor.
 _OURS = (
     ("RRDB", {"conv_first.weight", "conv_body.weight", "body.0.rdb1.conv1.weight"}, RRDBNet.from_state),
     ("SPSR", {"trunk.conv_first.weight", "branch.conv_first.weight", "fusion.conv_last.weight"}, SPSRNet.from_state),

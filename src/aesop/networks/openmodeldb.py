@@ -22,7 +22,7 @@ from aesop.files import explained, write_atomically
 from aesop.networks.loading import load_generator
 from aesop.words import first_few, one_line
 
-#: Names that are files' names everywhere; models of other names are passed over.
+#: Names that every file system allows; models of other names are left out.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 #: What we read under names of OpenModelDB that are not spandrel's.
 _OTHER_ARCHITECTURES = {"esrgan+", "realplksr", "spsr"}
@@ -42,7 +42,7 @@ class Card:
 def find_cards(text: str = "", scale: int | None = None) -> list[Card]:
     """Find the models that have every word of `text` in name, author, architecture, tags or description.
 
-    Raises MissingExtraError without the package; ModelError if the list of models is not to be had, nor was before.
+    Raises MissingExtraError without the package; ModelError if the list of models can neither be fetched nor is cached.
     """
     package, folder = _package(), fetched_folder()
     known = {_plain(name) for each in MAIN_REGISTRY for name in (each.architecture.id, each.architecture.name)}
@@ -77,8 +77,8 @@ def find_card(name: str) -> Card:
 def fetch(card: Card, quiet: bool = True) -> Path:
     """Return the file of a model, downloaded into our cache unless it is there with the SHA-256 that the card states.
 
-    Raises ModelError if the card lacks something, or the file is not to be had, differs or is no generator; RunError
-    if it cannot be written.
+    Raises ModelError if the card lacks something, or the file cannot be fetched, differs or is not a generator;
+    RunError if it cannot be written.
     """
     if card.lack:
         raise ModelError(f"{card.name}: {card.lack}; see {card.page}.")

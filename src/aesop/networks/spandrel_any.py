@@ -212,7 +212,7 @@ class _Facts(NamedTuple):
 @lru_cache
 def _try_out(name: str, arguments: str, scale: int) -> _Facts:
     """Build a network, train it for a step, and read it back as a file; ValueError if spandrel reads another one."""
-    # Cached or not, the caller's random numbers go on as they were.
+    # The caller's random numbers must not depend on whether this is cached.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = _build(name, json.loads(arguments), scale)

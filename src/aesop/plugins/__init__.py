@@ -1,4 +1,4 @@
-"""The AESOP loss in other people's trainers: by their names for it, in the registries where they look losses up."""
+"""The AESOP loss in other trainers: registered in their loss registries, under their name for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aesop.losses.aesop import AESOPLoss
 
 
 def loss_named(name: str) -> Callable[..., AESOPLoss]:
-    """Return what builds the loss from a host's options; hosts file it under its name."""
+    """Return a builder of the loss from a host's options, named as the host registers it."""
 
     def build(
         autoencoder: Path | str = "x4", loss_weight: float = 1.0, reduction: Literal["mean", "none"] = "mean"
@@ -24,7 +24,7 @@ def loss_named(name: str) -> Callable[..., AESOPLoss]:
 
 
 def host(title: str, module: str, mend: str) -> Any:
-    """Import a host's module. Raises AesopError, which says how to mend it, if it cannot be."""
+    """Import a host's module; raises AesopError with the mend if that fails."""
     try:
         return import_module(module)
     except ImportError as error:

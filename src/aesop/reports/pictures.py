@@ -156,7 +156,7 @@ def _tensors(picture: EvaluatedPicture) -> list[tuple[str, str | None, Tensor]]:
 
 
 def _upscaled(picture: EvaluatedPicture) -> Mapping[str, Tensor]:
-    """Bicubic first, though it be no model of the evaluation, and the models' SR."""
+    """Bicubic first, even if the evaluation has no such model, then the models' SR."""
     return {BICUBIC: picture.sr.get(BICUBIC, resize(picture.lr, picture.scale))} | dict(picture.sr)
 
 

@@ -33,11 +33,10 @@ def mark(number: int) -> tuple[int, int]:
 def plot(
     evaluation: Evaluation, curves: Sequence[MeasuredCurve], tables: Sequence[BenchmarkTable]
 ) -> dict[str, Any] | None:
-    """For every benchmark what may be drawn, with its values in every metric; and the axes to begin with.
+    """Return every benchmark's traces, with their values in every metric, and the axes to begin with.
 
-    The tables are the evaluation's, for what the paper prints.
-
-    None where there is but one model, or no benchmark has two metrics.
+    The tables are the evaluation's, for what the paper prints. None if there is only one model, or no benchmark has two
+    metrics.
     """
     traces: dict[str, list[Trace]] = {}
     differences = {(one.model, one.benchmark, one.metric): one for one in evaluation.differences()}

@@ -38,7 +38,7 @@ def save_checkpoint(stage: Stage, files: StageFolder, iteration: int, losses: di
 def resume(stage: Stage, files: StageFolder, say: Say) -> tuple[int, dict[str, Any]]:
     """Load the last intact checkpoint; return its iteration, 0 if there is none, and its losses.
 
-    Raises RunError if there are damaged ones alone, or it is of another version.
+    Raises RunError if all are damaged, or the intact one is of another version.
     """
     kept = [path for path in (files.checkpoint, files.previous_checkpoint) if path.is_file()]
     if not kept:
@@ -59,7 +59,7 @@ def resume(stage: Stage, files: StageFolder, say: Say) -> tuple[int, dict[str, A
         say(f"{kept[0]}: is damaged; going on from the checkpoint before it, of iteration {loaded['iteration']}")
     stage.fabric.barrier()  # until every process has read it
     if good != files.checkpoint and stage.fabric.is_global_zero:
-        good.replace(files.checkpoint)  # or else the next one written would take the damaged one for good
+        good.replace(files.checkpoint)  # else the next save would replace it by the damaged one
     return loaded["iteration"], loaded.get("losses", {})  # which older checkpoints lack
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """Yield what notes SIGINT and SIGTERM instead of dying of them; a second one kills as usual."""
+    """Yield a list that collects SIGINT and SIGTERM instead of ending the process; a second one ends it as usual."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught

@@ -19,7 +19,7 @@ from aesop.words import first_line
 
 
 class Log:
-    """Takes what a stage has to log; without `files`, in every process but the first, nothing."""
+    """The log of a stage. Without `files`, as in every process but the first, it writes nothing."""
 
     def __init__(self, files: StageFolder | None, trackers: dict[str, Tracker], say: Say) -> None:
         self.files, self.trackers, self.say = files, trackers, say
@@ -43,11 +43,11 @@ class Log:
             self.tell(lambda tracker: tracker.picture(iteration, picture))
 
     def tell(self, what: Callable[[Tracker], None]) -> None:
-        """Tell all trackers; training goes on without one that fails, as without a server that is gone."""
+        """Tell all trackers; one that fails, such as a server that is gone, is dropped and training continues."""
         for name, tracker in list(self.trackers.items()):
             try:
                 what(tracker)
-            except Exception as error:  # every package has its own
+            except Exception as error:  # each package has its own errors
                 del self.trackers[name]
                 self.say(f"trackers: {name} has failed, and training goes on without it ({first_line(error)})")
 
@@ -56,7 +56,7 @@ class Log:
 def logging(
     files: StageFolder, done: int, trackers: Sequence[str], about: Mapping[str, Any], say: Say, *, active: bool
 ) -> Iterator[Log]:
-    """Yield the log of a stage that goes on from iteration `done`; what was logged after it is dropped."""
+    """Yield the log of a stage that resumes after iteration `done`; what was logged after it is dropped."""
     if not active:
         yield Log(None, {}, say)
         return

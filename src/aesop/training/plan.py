@@ -1,4 +1,4 @@
-"""What a training is going to do, told before it begins, and what it has done, at its end."""
+"""The plan of a training, printed before it begins, and the summary at its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FROZEN, TRAINED, AVERAGED = 4, 16, 20
 class Cost(NamedTuple):
     """What a network takes: parameters, and for one crop multiply-adds and the bytes kept for its gradient.
 
-    One that cannot be run without values has None and 0.
+    None and 0 for a network that cannot be run without values.
     """
 
     parameters: int

@@ -53,7 +53,7 @@ ModelPath = Annotated[Path, PlainSerializer(printable, return_type=str, when_use
 
 
 class StageConfig(Config):
-    """How to train one stage. What is not said is the paper's."""
+    """How to train one stage. The defaults are the paper's."""
 
     iterations: int = Field(ge=1)
     crop: int = Field(default=128, ge=8, description="side of the HR crops, a multiple of the scale")
@@ -154,7 +154,7 @@ class PerceptualConfig(StageConfig):
         return {name: section for name, section in sections.items() if section is not None}
 
     def build_losses(self, context: LossContext) -> dict[str, Callable[..., Tensor]]:
-        """Build those of a weight, unweighted."""
+        """Build the losses whose weight is not 0, unweighted."""
         return {name: section.build(context) for name, section in self.losses().items() if section.weight}
 
     @property

@@ -1,4 +1,4 @@
-"""What a run folder records of its training, and the checks that a call goes on with the same one."""
+"""What a run folder records of its training, and the checks that a later call continues the same training."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ Placed = TypeVar("Placed")
 #: Held-out (LR, HR) pairs, (1, 3, h, w) and (1, 3, H, W) in [0, 1].
 Pairs = Sequence[tuple[Tensor, Tensor]]
 
-#: Takes what a training says to its user, a line at a time.
+#: Receives the messages of a training to its user, line by line.
 Say = Callable[[str], None]
 
 #: Makes of HR crops the targets that a network is drawn to.
@@ -77,7 +77,7 @@ class Stage(Generic[Network]):
         """Take one iteration on a batch, (N, 3, h, w) and (N, 3, H, W) in [0, 1]; return its losses, detached.
 
         Where one of them, or a gradient, is not finite, `skipped` becomes true, and no network, optimizer or average is
-        changed. Nobody has to wait for the device: it is there that this is decided.
+        changed. The device decides this, so that nothing has to wait for it.
         """
         before = [(buffer, buffer.clone()) for buffer in self._statistics()]
         losses = self.gradients(lr, hr)

@@ -16,7 +16,7 @@ class Tally:
     def __init__(self, count: int = 0, sums: dict[str, Tensor] | None = None, streak: int = 0) -> None:
         self._count: int | Tensor = count
         self._sums = sums or {}
-        #: Iterations in a row that were skipped, up to the last look.
+        #: Iterations in a row that were skipped, as of the last call of `skipped`.
         self.streak = streak
         self._unseen: list[tuple[int, dict[str, Tensor], Tensor]] = []
 
@@ -28,7 +28,7 @@ class Tally:
         self._unseen.append((iteration, losses, skipped))
 
     def skipped(self) -> Iterator[tuple[int, str]]:
-        """Read which iterations were skipped since the last look, and why; move `streak` along with them."""
+        """Read which iterations were skipped since the last call, and why; update `streak`."""
         unseen, self._unseen = self._unseen, []
         flags = torch.stack([skipped for *_, skipped in unseen]).tolist() if unseen else []
         for (iteration, losses, _), skipped in zip(unseen, flags, strict=True):
@@ -47,5 +47,5 @@ class Tally:
         return dict(zip(self._sums, torch.stack([*self._sums.values()]).div(self._count).tolist(), strict=True))
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: arguments of another one that goes on from here."""
+        """Return what a checkpoint keeps: the arguments of a Tally that continues this one."""
         return {"count": int(self._count), "sums": self._sums, "streak": self.streak}

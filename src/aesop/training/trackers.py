@@ -41,8 +41,8 @@ class Tracker(Protocol):
 class Start:
     """What a tracker begins with.
 
-    A stage's `files`, the `lines` of its log up to the checkpoint of iteration `done` that it goes on from, the last
-    iteration that was `logged` after it and will be again, and what is known `about` the training.
+    The stage's `files`, the iteration `done` of the checkpoint it resumes from, the `lines` of its log up to there, the
+    last iteration that was `logged` before (those after `done` are logged again), and facts `about` the training.
     """
 
     files: StageFolder
@@ -61,7 +61,7 @@ def require(names: Iterable[str]) -> None:
     """Raise MissingExtraError where the package of a tracker is not installed."""
     for name in set(names) & {"wandb", "mlflow", "trackio"}:
         spec = find_spec(name)
-        if spec is None or spec.origin is None:  # a mere folder of this name, such as wandb makes
+        if spec is None or spec.origin is None:  # a folder of this name, such as wandb makes
             raise MissingExtraError(f"The tracker {name}", name)
 
 
@@ -73,7 +73,7 @@ def start(names: Iterable[str], begin: Start) -> dict[str, Tracker]:
             trackers[name] = TRACKERS[name](begin)
         except AesopError:
             raise
-        except Exception as error:  # every package has its own
+        except Exception as error:  # each package has its own errors
             why = first_line(error).rstrip(".")
             raise RunError(f"trackers: {name} does not start ({why}); mend that, or leave {name} out.") from error
     return trackers
@@ -125,9 +125,9 @@ class TensorBoard:
 
 
 class Remote:
-    """A tracker that takes nothing back: what it was sent before an interruption is not sent again.
+    """A tracker that cannot delete entries: what it was sent before an interruption is not sent again.
 
-    Its run, whose id the run folder keeps, goes on. `send` and `show` are W&B's interface, which trackio shares.
+    It continues its run, whose id the run folder keeps. `send` and `show` are W&B's interface, which trackio shares.
     """
 
     name: str
@@ -150,7 +150,7 @@ class Remote:
             self.show(iteration, picture)
 
     def open(self, begin: Start, known: str) -> str:
-        """Begin a run, or go on with the one of a known id; return its id."""
+        """Begin a run, or continue the one of a known id; return its id."""
         raise NotImplementedError
 
     def send(self, iteration: int, values: Mapping[str, float]) -> None:

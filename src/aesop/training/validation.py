@@ -1,4 +1,4 @@
-"""What a validation measures and shows of a held-out pair, and how its numbers are told."""
+"""What a validation measures and shows of a held-out pair, and its numbers in words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aesop.words import with_unit
 #: Images by their names, (1, 3, h, w) and (1, 3, H, W) in [0, 1], in the order in which they are shown.
 Images = Mapping[str, Tensor]
 
-#: So many held-out pairs are shown, and so much of their middles, in pixels a side.
+#: How many held-out pairs are shown, and the pixels a side of their middles that are.
 SHOWN, SIDE = 4, 256
 #: Of these numbers less is better.
 LOWER = ("niqe",)
