@@ -273,7 +273,7 @@ def test_crops_that_cannot_be_are_refused(tmp_path: Path):
     picture = tmp_path / "picture.png"
     write_picture(picture, synthetic_picture(64, 64, 0))
     for how, message in (
-        ({"models": {"HR": "bicubic"}}, "A model is called HR, as the HR picture is; name it apart"),
+        ({"models": {"HR": "bicubic"}}, "A model is called HR, as the HR picture is; give it another title"),
         ({"metrics": ["psnr"], "without_hr": True}, "psnr compares with an HR picture, and there is none"),
         ({"metrics": ["fid"]}, "fid measures whole sets of pictures"),
         ({"metrics": ["psnrr"]}, "unknown metric 'psnrr'; did you mean psnr"),

@@ -238,7 +238,7 @@ def test_files_that_do_not_fit_are_one_sentence(tmp_path: Path):
         ("autoencoder.decoder_weights", "ae", r"is an auto-encoder; a generator is expected"),
         ("autoencoder.weights", "x2", r"is a generator .*; an auto-encoder is expected"),
         ("autoencoder.weights", "ae2", r"autoencoder\.weights: .* has scale 2"),
-        ("autoencoder.weights", "x6", "do not make an auto-encoder"),
+        ("autoencoder.weights", "x6", "do not fit an auto-encoder"),
         ("autoencoder.weights", "mixed", r"its decoder does not undo its encoder's scale of 4"),
     ):
         with pytest.raises(ModelError, match=message) as refused:

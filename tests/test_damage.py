@@ -26,7 +26,7 @@ def test_a_damaged_checkpoint_costs_the_way_from_the_one_before(photos: Path, tm
     checkpoint = resumed.stage("perceptual").checkpoint
     damage(checkpoint)
     said = run_tiny(photos, resumed.folder, SECTION)
-    told = f"{checkpoint}: is damaged; going on from the checkpoint before it, of iteration 4"
+    told = f"{checkpoint}: is damaged; resuming from the checkpoint before it, of iteration 4"
     assert (told in said) == (damage != Path.unlink)  # a kill between two renames leaves none
     for name in OUTPUTS:
         assert same_files(straight.folder, resumed.folder, name), name

@@ -183,7 +183,7 @@ def test_by_name_in_a_folder_of_benchmarks(tmp_path: Path):
         open_sets(["Set14"], 4)
     with pytest.raises(DataError, match=r"no such benchmark folder; check the path \(known by name are Set5, "):
         open_sets(["Set15"], 4)
-    with pytest.raises(DataError, match="two of them are called Set5; give them one by one"):
+    with pytest.raises(DataError, match="two of them are called Set5; evaluate them one at a time"):
         open_sets([every, every / "Set5"], 4)
 
 

@@ -149,7 +149,7 @@ def test_missing_wrong_and_unreadable_pictures_are_marked_and_extras_told(bench:
     assert "is 2 times its LR picture, not 4 times" in reasons["002"]
     assert "003_SR.png" in reasons["003"]
     assert "has no picture for it" in reasons["005"]
-    assert "A: montage left out, no picture of bench is called so" in [note["text"] for note in document["notes"]]
+    assert "A: montage left out: bench has no such pictures" in [note["text"] for note in document["notes"]]
     assert "(2 of 6)" in done.stdout
     evaluation = evaluate(["bicubic", f"A={folder}"], [bench], metrics=["psnr"], sr_folder=tmp_path / "kept")
     assert [set(one.sr) for one in pictures(evaluation)][:2] == [{"bicubic", "A"}, {"bicubic"}]

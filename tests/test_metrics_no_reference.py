@@ -235,7 +235,7 @@ def test_a_metric_is_named_or_the_users_own(tmp_path: Path, monkeypatch: pytest.
         "zzz": "unknown metric 'zzz'; choose from psnr, ",
         "nosuchmodule:X": "nosuchmodule cannot be imported",
         "mymetric:Darkness": "mymetric has no class Darkness derived from Metric; see docs/extending.md",
-        "mymetric:Undecided": "mymetric:Undecided: does not say what is better; give it `higher_is_better = True`",
+        "mymetric:Undecided": "mymetric:Undecided: has no `higher_is_better`; set it to True",
     }.items():
         with pytest.raises(AesopError, match=message):
             metric_named(text)

@@ -202,7 +202,7 @@ def test_without_network_or_with_a_damaged_list_it_is_one_sentence(site: Site, m
 
 def test_options_that_do_not_go_together_are_refused():
     assert "leave out --search" in refused("models", "--get", "a", "--search", "b")
-    assert "goes with --search" in refused("models", "--scale", "2")
+    assert "needs `--search TEXT`" in refused("models", "--scale", "2")
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):

@@ -98,7 +98,7 @@ class AutoEncoder(nn.Module):
             with torch.no_grad():
                 undone = autoencoder.eval().float()(torch.zeros(1, 3, 8 * scale, 8 * scale)).shape[-1] == 8 * scale
         except (ArithmeticError, IndexError, KeyError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{path}: its parameters do not make an auto-encoder; download it again.") from error
+            raise ModelError(f"{path}: its parameters do not fit an auto-encoder; download it again.") from error
         if not undone:
             raise ModelError(f"{path}: its decoder does not undo its encoder's scale of {scale}; download it again.")
         return autoencoder.eval()

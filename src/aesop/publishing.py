@@ -82,9 +82,9 @@ def prepare(model: Path | str, repo: str, *, license: str | None = None) -> Uplo
     """
     address = Address(repo.removeprefix("hf://"))
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", address.repo) is None or ".." in address.repo:
-        raise ModelError(f"{repo}: is no name of a repository; write OWNER/NAME.")
+        raise ModelError(f"{repo}: is not the name of a repository; write OWNER/NAME.")
     if license is not None and re.fullmatch(r"[\w.-]+", license) is None:
-        raise ModelError(f"--license {one_line(license)}: is no identifier, such as apache-2.0.")
+        raise ModelError(f"--license {one_line(license)}: is not an identifier such as apache-2.0.")
     file = WeightsFile.read(model, Run.generator)
     if file.path.suffix != ".safetensors":
         mend = f"aesop export {file.path} --to safetensors"
@@ -102,15 +102,13 @@ def push(model: Path | str, repo: str, *, private: bool = False, license: str | 
     """
     package = hub_package()
     if package.get_token() is None:
-        raise ModelError(f"{repo}: nothing was sent, for want of a token; run `hf auth login`, or set $HF_TOKEN.")
+        raise ModelError(f"{repo}: nothing was sent, as there is no token; run `hf auth login`, or set $HF_TOKEN.")
     upload = prepare(model, repo, license=license)
     api = package.HfApi(library_name="aesop-sr", library_version=versions().get("aesop-sr"))
     try:
         api.create_repo(upload.repo, private=private or None, exist_ok=True)
         if private and not api.model_info(upload.repo, timeout=TIMEOUT).private:
-            raise ModelError(
-                f"{repo}: is there already, and public; nothing was sent: name another, or make it private."
-            )
+            raise ModelError(f"{repo}: exists and is public; nothing was sent: name another, or make it private.")
         contents = {upload.name: str(upload.file), "README.md": upload.card.encode()}
         files = [package.CommitOperationAdd(name, content) for name, content in contents.items()]
         api.create_commit(upload.repo, files, commit_message=f"{upload.name} and its card, by aesop push")

@@ -70,7 +70,7 @@ def measure_crops(
     if lr is not None and without_hr:
         raise AesopError("--lr and --without-hr: the picture is LR already; take one of them.")
     if not without_hr and HR in models:
-        raise AesopError(f"A model is called {HR}, as the HR picture is; name it apart, as TITLE=MODEL.")
+        raise AesopError(f"A model is called {HR}, as the HR picture is; give it another title, as TITLE=MODEL.")
     names = list(metrics) if metrics is not None else [] if without_hr else ["psnr"]
     for metric in map(metric_named, names):
         if isinstance(metric, SetMetric):
@@ -149,7 +149,7 @@ def parse_box(text: str) -> Region:
     try:
         top, left, side = (int(number) for number in text.split(","))
     except ValueError as error:
-        raise AesopError(f"box {text}: is not TOP,LEFT,SIDE, three whole HR pixels.") from error
+        raise AesopError(f"box {text}: is not TOP,LEFT,SIDE, three whole numbers of HR pixels.") from error
     return Region(top, left, side)
 
 

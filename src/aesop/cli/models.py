@@ -20,15 +20,15 @@ def models(
 ) -> None:
     """List models by name; find and fetch more of them.
 
-    Lists those in the box, then those fetched before. A name does wherever a model file is wanted. The card says what a
-    model was trained on, its licences and limits. --search and --get, and nothing else, ask OpenModelDB
-    (openmodeldb.info); they need the extra `openmodeldb`. Downloads lie in $AESOP_CACHE/openmodeldb, or
-    ~/.cache/aesop/openmodeldb. Mind each model's licence.
+    Lists those in the box, then those fetched before. Names work wherever a model file is expected. The card says what
+    a model was trained on, its licences and limits. Only --search and --get ask OpenModelDB (openmodeldb.info); they
+    need the extra `openmodeldb`. Downloads lie in $AESOP_CACHE/openmodeldb, or ~/.cache/aesop/openmodeldb. Respect each
+    model's licence.
     """
     if get is not None and (search, scale) != (None, None):
         raise AesopError("--get: fetches one model by its name; leave out --search and --scale.")
     if scale is not None and search is None:
-        raise AesopError("--scale: goes with --search TEXT.")
+        raise AesopError("`--scale` needs `--search TEXT`.")
     if get is not None:
         _get(get)
     elif search is not None:

@@ -30,7 +30,7 @@ def prepare(
     pictures = named_pictures(data, hr, lr)
     address = address_of(to)
     if address is None:
-        raise DataError(f"--to {to}: is no address; write s3://BUCKET/PREFIX, or file:///DIR for a folder.")
+        raise DataError(f"--to {to}: is not an address; write s3://BUCKET/PREFIX, or file:///DIR for a folder.")
     count, tiles, told = prepare_tiles(pictures, address, scale, tile=tile, lr=lr, shrink=shrink)
     for line in told:
         print(line, file=sys.stderr)

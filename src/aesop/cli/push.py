@@ -23,7 +23,7 @@ def push(
     """Publish a model or an auto-encoder on Hugging Face.
 
     The file goes up as it is, as NAME.safetensors, with a card written from its metadata, which replaces README.md.
-    Needs the extra `hub` and a token that may write. From then on hf://OWNER/NAME does wherever a model is wanted.
+    Needs the extra `hub` and a token that may write. Then hf://OWNER/NAME works wherever a model is expected.
     """
     from aesop.files import printable
     from aesop.publishing import prepare

@@ -70,7 +70,7 @@ def open_sets(
     opened = [benchmark for one in unique for benchmark in _open_each(one, scale, folder)]
     names = [benchmark.name for benchmark in opened]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise DataError(f"--benchmark: two of them are called {twice}; give them one by one.")
+        raise DataError(f"--benchmark: two of them are called {twice}; evaluate them one at a time.")
     return opened
 
 

@@ -47,7 +47,7 @@ class FirstConfig(Config):
     @model_validator(mode="after")
     def _possible(self) -> FirstConfig:
         if not sum(self.resize):
-            raise ValueError("resize: one of the three must happen; write weights such as [0.2, 0.7, 0.1]")
+            raise ValueError("resize: one of the weights must be positive; write weights such as [0.2, 0.7, 0.1]")
         if not 0 < self.factor[0] <= 1 <= self.factor[1]:
             raise ValueError(f"factor: {list(self.factor)} must begin above 0, at most at 1, and end at 1 or above")
         return self

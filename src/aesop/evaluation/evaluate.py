@@ -142,7 +142,7 @@ def _extras(given: Mapping[str, SRFolder], benchmark: str) -> Iterator[str]:
     """What a reader must know of pictures that are not measured."""
     for label, folder in given.items():
         if names := folder.extras.get(benchmark):
-            yield f"{label}: {first_few(names)} left out, no picture of {benchmark} is called so"
+            yield f"{label}: {first_few(names)} left out: {benchmark} has no such pictures"
 
 
 def _require_sr_folder(

@@ -49,7 +49,7 @@ def metric_named(text: str) -> Metric:
         except ValueError as error:
             raise AesopError(str(error)) from error
         if not hasattr(own, "higher_is_better"):
-            raise AesopError(f"{text}: does not say what is better; give it `higher_is_better = True`, False or None")
+            raise AesopError(f"{text}: has no `higher_is_better`; set it to True, False or None.")
         METRICS[text] = own()
         METRICS[text].name, METRICS[text].title = text, own.title or own.__name__
     return METRICS[text]

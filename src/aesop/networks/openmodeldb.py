@@ -130,7 +130,7 @@ def _card(entry: Any, architectures: set[str]) -> Card:
     entry = replace(entry, **texts, resources=[file])
     lack = ""
     if not isinstance(entry.scale, int) or entry.scale < 2:
-        lack = f"it is no SR model (its scale is {one_line(entry.scale)})"
+        lack = f"it is not an SR model (its scale is {one_line(entry.scale)})"
     elif any(entry.data.get(key, 3) != 3 for key in ("inputChannels", "outputChannels")):
         lack = "it is not for RGB pictures"
     elif _plain(entry.architecture) not in architectures:

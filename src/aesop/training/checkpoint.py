@@ -56,7 +56,7 @@ def resume(stage: Stage, files: StageFolder, say: Say) -> tuple[int, dict[str, A
     for name, part in stage.parts.items():
         part.load_state_dict(loaded["state"][name])
     if good != kept[0]:
-        say(f"{kept[0]}: is damaged; going on from the checkpoint before it, of iteration {loaded['iteration']}")
+        say(f"{kept[0]}: is damaged; resuming from the checkpoint before it, of iteration {loaded['iteration']}")
     stage.fabric.barrier()  # until every process has read it
     if good != files.checkpoint and stage.fabric.is_global_zero:
         good.replace(files.checkpoint)  # else the next save would replace it by the damaged one

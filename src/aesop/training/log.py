@@ -49,7 +49,7 @@ class Log:
                 what(tracker)
             except Exception as error:  # each package has its own errors
                 del self.trackers[name]
-                self.say(f"trackers: {name} has failed, and training goes on without it ({first_line(error)})")
+                self.say(f"trackers: {name} failed; training continues without it ({first_line(error)})")
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RecipeError(f"{override}: is no override; write key=value, e.g. perceptual.batch=4.")
+        raise RecipeError(f"{override}: is not an override; write key=value, e.g. perceptual.batch=4.")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:

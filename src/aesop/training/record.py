@@ -123,7 +123,7 @@ def _require_same(run: Run, recipe: Recipe) -> None:
         if key.split(".")[-1] not in _FREE and before.get(key) != now.get(key):
             raise RunError(
                 f"{run.folder}: was trained with {key} = {before.get(key)}, not {now.get(key)}; "
-                "name a new folder with --run, or take the value back."
+                "name a new folder with --run, or restore that value."
             )
 
 
