@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TimeRemainingColumn
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 #: Seconds between two lines where no terminal shows a bar.
 LINE_INTERVAL = 30.0
@@ -58,6 +63,28 @@ def progress(
 
     with bar if terminal else nullcontext():
         yield advance
+
+
+def in_threads(
+    description: str, work: Callable[[Item], Result], items: Mapping[str, Item], completed: int = 0, shown: bool = True
+) -> Iterator[tuple[str, Result]]:
+    """Do `work` on pictures by name, in threads on all cores, showing progress; yield (name, result) as each is done.
+
+    An error or Ctrl-C does not wait for those that have not begun.
+    """
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as executor,
+        progress(description, completed + len(items), completed, unit="pictures", shown=shown) as advance,
+    ):
+        futures = {executor.submit(work, item): name for name, item in items.items()}
+        try:
+            for future in as_completed(futures):
+                name = futures.pop(future)
+                yield name, future.result()
+                advance(note=name)
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def duration(seconds: float) -> str:

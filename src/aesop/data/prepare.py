@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +28,7 @@ from aesop.data.pictures import PictureAccessError, is_transparent, read_header,
 from aesop.data.prepared import Entry, PreparedData
 from aesop.errors import DataError
 from aesop.files import atomic_path, cache_folder, printable, remove_leftovers
-from aesop.progress import progress
+from aesop.progress import in_threads
 from aesop.words import first_few
 
 __all__ = ["PreparedData", "default_store", "prepare"]
@@ -72,9 +70,12 @@ def prepare(
     """
     pairs, unreadable = pairs_to_prepare(source, lr, scale, shrink)
     remove_leftovers(store)
-    jobs = [_Job(pair, store, scale, shrink) for pair in pairs]
-    found = _read_all([job for job in jobs if job.path.is_file()])
-    if pending := [job for job in jobs if found.get(job.pair.name) is None]:
+    jobs = {pair.name: _Job(pair, store, scale, shrink) for pair in pairs}
+    made = {name: job for name, job in jobs.items() if job.path.is_file()}
+    found: dict[str, Entry | str | None] = {}
+    if made:
+        found |= in_threads("Checking prepared pictures", _Job.read, made, shown=sys.stderr.isatty())
+    if pending := {name: job for name, job in jobs.items() if found.get(name) is None}:
         found |= _run(pending, len(jobs) - len(pending))
 
     entries: list[Entry] = []
@@ -184,41 +185,11 @@ def reason_of(pair: Pair, error: DataError) -> str:
     return str(error).removeprefix(f"{printable(pair.hr)}: ")
 
 
-def _read_all(made: Sequence[_Job]) -> dict[str, Entry | str | None]:
-    """Read and check, in threads on all cores, what earlier calls have made; the outcomes by name."""
-    outcomes: dict[str, Entry | str | None] = {}
-    if made:
-        with (
-            ThreadPoolExecutor(os.cpu_count()) as executor,
-            progress("Checking prepared pictures", len(made), unit="pictures", shown=sys.stderr.isatty()) as advance,
-        ):
-            for job, outcome in zip(made, executor.map(_Job.read, made), strict=True):
-                outcomes[job.pair.name] = outcome
-                advance()
-    return outcomes
-
-
-def _run(pending: Sequence[_Job], completed: int) -> dict[str, Entry | str]:
-    """Prepare all pictures in threads on all cores; the outcomes by name."""
-    outcomes: dict[str, Entry | str] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
-        with progress("Reading sizes", len(pending), unit="pictures") as advance:
-            needed = 0
-            for job, size in zip(pending, executor.map(_Job.bytes_needed, pending), strict=True):
-                needed += size
-                advance(note=job.pair.name)
-        _check_space(pending[0].store, needed)
-        with progress("Preparing pictures", completed + len(pending), completed, unit="pictures") as advance:
-            futures = {executor.submit(job.run): job.pair.name for job in pending}
-            try:
-                for future in as_completed(futures):
-                    name = futures.pop(future)
-                    outcomes[name] = future.result()
-                    advance(note=name)
-            except BaseException:  # a full disk, Ctrl-C: do not wait for jobs that have not begun
-                executor.shutdown(wait=False, cancel_futures=True)
-                raise
-    return outcomes
+def _run(pending: Mapping[str, _Job], completed: int) -> dict[str, Entry | str]:
+    """Prepare all pictures; the outcomes by name."""
+    needed = sum(size for _, size in in_threads("Reading sizes", _Job.bytes_needed, pending))
+    _check_space(next(iter(pending.values())).store, needed)
+    return dict(in_threads("Preparing pictures", _Job.run, pending, completed))
 
 
 def _check_space(store: Path, needed: int) -> None:

@@ -14,9 +14,10 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from aesop.data.prepare import FORMAT, digest_of, hash_of, pairs_to_prepare, rea
 from aesop.data.prepared import Entry, PreparedData, held_out_of
 from aesop.errors import AesopError, DataError
 from aesop.files import atomic_path, cache_folder, remove_leftovers
-from aesop.progress import progress
+from aesop.progress import in_threads
 from aesop.words import first_few
 
 try:
@@ -66,19 +67,8 @@ def prepare_tiles(
     with suppress(MissingObjectError):
         _require_same(address, _index(objects)[0], scale, shrink)
     made = objects.names("pictures")
-    outcomes: dict[str, dict[str, Any]] = {}
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as executor,
-        progress("Cutting pictures", len(pairs), unit="pictures") as advance,
-    ):
-        futures = {executor.submit(_picture, pair, objects, made, scale, tile, shrink): pair.name for pair in pairs}
-        try:
-            for future in as_completed(futures):
-                outcomes[futures[future]] = future.result()
-                advance(note=futures[future])
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    cut = partial(_picture, objects=objects, made=made, scale=scale, tile=tile, shrink=shrink)
+    outcomes = dict(in_threads("Cutting pictures", cut, {pair.name: pair for pair in pairs}))
     usable = [{"name": name, "tiles": outcomes[name]["tiles"]} for name in sorted(outcomes) if outcomes[name]["tiles"]]
     left_out = [f"left out: {name}: {found['reason']}" for name, found in sorted(outcomes.items()) if found["reason"]]
     if not usable:
