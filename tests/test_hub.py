@@ -310,7 +310,7 @@ def test_what_cannot_be_pushed_is_one_sentence(hub: Hub, tmp_path: Path, monkeyp
     assert hub.asked == []
     hub.repos["me/open"] = Repo()
     hub.repos["me/open"].commit({})
-    assert "is there already, and public" in refused("push", "m.safetensors", "me/open", "--private")
+    assert "exists and is public" in refused("push", "m.safetensors", "me/open", "--private")
     assert hub.repos["me/open"].revisions["main"] == {}
     monkeypatch.setenv("HF_TOKEN", "hf_reads")
     assert "log in with a token that may do it" in refused("push", "m.safetensors", "me/new")

@@ -144,8 +144,8 @@ def test_nothing_is_kept_of_a_file_that_is_not_what_its_card_says(site: Site, ch
     ("card", "said"),
     [
         ({"architecture": "srformer"}, "its architecture, srformer, cannot be read here"),
-        ({"scale": 1}, "no SR model"),
-        ({"scale": "4\x1b[2J"}, "no SR model"),
+        ({"scale": 1}, "not an SR model"),
+        ({"scale": "4\x1b[2J"}, "not an SR model"),
         ({"inputChannels": 1}, "not for RGB"),
         ({"resources": []}, "no .safetensors or .pth file"),
     ],
