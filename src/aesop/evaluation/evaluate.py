@@ -114,27 +114,29 @@ def evaluate(
         found.finish(measurer)
 
     return Evaluation(
-        list(labels),
-        list(values),
-        names,
-        [one for found in values.values() for one in combine(found.results, names, list(labels), found.benchmark)],
-        [failure for found in values.values() for name in found.names for failure in found.failures.get(name, ())],
-        versions(),
-        [
+        models=list(labels),
+        benchmarks=list(values),
+        metrics=names,
+        results=[
+            one for found in values.values() for one in combine(found.results, names, list(labels), found.benchmark)
+        ],
+        failures=[one for found in values.values() for name in found.names for one in found.failures.get(name, ())],
+        versions=versions(),
+        notes=[
             Note(benchmark.name, *found)
             for benchmark in sets
             for found in (*look_at(benchmark), *((None, text) for text in _extras(given, benchmark.name)))
         ],
-        compared,
-        {
+        against=compared,
+        files={
             label: ModelFile(printable(labels[label]), model.sha256)
             for label, model in measurer.setup.models.items()
             if isinstance(model, SRFolder) or model.file is not None
         },
-        encoder and ModelFile(printable(str(autoencoder)), encoder.sha256),
-        sets,
-        given,
-        sr_folder,
+        autoencoder=encoder and ModelFile(printable(str(autoencoder)), encoder.sha256),
+        sets=sets,
+        given=given,
+        sr_folder=sr_folder,
     )
 
 

@@ -177,8 +177,8 @@ class Evaluation:
             entry["interval"] = result.interval
             entry["count"] = result.count
             entry["pictures"] = {name: _json_value(value) for name, value in result.pictures.items()}
-        for file in (*document["files"].values(), document["autoencoder"] or {}):
-            file |= {name: short_path(path) for name, path in file.items() if name == "path"}
+        for file in filter(None, (*document["files"].values(), document["autoencoder"])):
+            file["path"] = short_path(file["path"])
         for entry in document["failures"]:
             entry["reason"] = without_folders(entry["reason"])
         document["against"] = self.against or next(iter(self.models), None)

@@ -84,16 +84,18 @@ def tabulate(evaluation: Evaluation, *, published: bool = False) -> list[Benchma
         paper = published_rows(benchmark, scale, metrics) if published else {}
         tables.append(
             BenchmarkTable(
-                benchmark,
-                f"{benchmark}, x{scale}, {pictures} picture{'' if pictures == 1 else 's'}",
-                metrics,
-                [Row(model, {metric: cells[metric][model] for metric in metrics}) for model in evaluation.models],
-                [
+                benchmark=benchmark,
+                title=f"{benchmark}, x{scale}, {pictures} picture{'' if pictures == 1 else 's'}",
+                metrics=metrics,
+                models=[
+                    Row(model, {metric: cells[metric][model] for metric in metrics}) for model in evaluation.models
+                ],
+                published=[
                     Row(title, {m: Cell(t, value=float(t)) if (t := printed.get(m)) else Cell() for m in metrics})
                     for title, printed in paper.items()
                 ],
-                [Row(model, differences[model]) for model in evaluation.models if model in differences],
-                evaluation.against or evaluation.models[0],
+                differences=[Row(model, differences[model]) for model in evaluation.models if model in differences],
+                against=evaluation.against or evaluation.models[0],
             )
         )
     return tables

@@ -23,6 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from aesop.errors import AesopError
+from aesop.evaluation.cache import sha256_of
 from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import EvaluatedPicture
@@ -125,7 +126,7 @@ def find_starts(model_files: Mapping[str, ModelFile]) -> dict[str, str]:
     for model, file in model_files.items():
         with suppress(AesopError, OSError):
             start = Run.of(Path(file.path)).fidelity()
-            found = start and models.get(hashlib.sha256(start.read_bytes()).hexdigest())
+            found = start and models.get(sha256_of(start))
             if found and found != model:
                 starts[model] = found
     return starts
