@@ -16,7 +16,7 @@ from aesop.progress import duration, progress
 from aesop.run import STAGES, Run, StageFolder
 from aesop.training.checkpoint import resume, save_checkpoint
 from aesop.training.fabric import Fabric
-from aesop.training.log import logging
+from aesop.training.log import Log, logging
 from aesop.training.recipe import StageConfig
 from aesop.training.snapshots import prune
 from aesop.training.stage import WAITS, Pairs, Say, Stage
@@ -25,12 +25,10 @@ from aesop.training.validation import best_of
 
 Batches = Callable[[int, int], Iterable[tuple[Tensor, Tensor]]]
 
-#: After so many skipped iterations in a row training has diverged.
+#: After this many skipped iterations in a row, training has diverged.
 MOST_SKIPPED = 10
-#: After so many iterations a training says how long it will take.
-RATED = 20
-#: ... if it will take more than so many seconds.
-LONG = 600
+#: After this many iterations, a training says how long it will take if that is more than LONG seconds.
+RATED, LONG = 20, 600
 
 
 def learning_rate(config: StageConfig, iteration: int, iterations: int) -> float:
@@ -74,10 +72,7 @@ def train_stage(
         progress(stage.name, iterations, done, shown=first) as advance,
     ):
         for iteration, (lr, hr) in enumerate(batches(done, iterations), start=done + 1):
-            for optimizer in stage.optimizers:
-                for group in optimizer.param_groups:
-                    waits = iteration <= group.get(WAITS, 0)
-                    group["lr"] = 0.0 if waits else learning_rate(config, iteration - 1, iterations)
+            _set_learning_rates(stage, iteration, iterations)
             tally.add(iteration, stage.step(lr, hr), stage.skipped)
             # Many processes agree to stop only now and then: asking each other means waiting for the device.
             asked = fabric.world_size == 1 or iteration % 10 == 0
@@ -87,12 +82,7 @@ def train_stage(
                 for every in (config.log_every, config.validate_every, config.checkpoint_every)
             )
             if logs or saves or stop or fabric.device.type == "cpu":  # where looking costs nothing
-                for number, why in tally.skipped():
-                    batch = ", ".join(dict.fromkeys(pictures(number)))
-                    say(f"{stage.name}: iteration {number} was skipped: {why}{f' ({batch})' if batch else ''}")
-                    log(number, "skipped", {"why": why})
-                    if tally.streak == MOST_SKIPPED:
-                        raise _diverged(files, f"{why} in iteration {number}, as in the {MOST_SKIPPED - 1} before it")
+                _report_skipped(files, tally, pictures, log, say)
             note = ""
             if logs:
                 if means := tally.means():
@@ -122,10 +112,7 @@ def train_stage(
                 fabric.barrier()
             # Amid skipped iterations the checkpoint before is the better one, as long as there is a choice.
             if (saves and not tally.streak) or iteration == iterations or stop:
-                # Finite only if every weight is.
-                total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()
-                if not total.isfinite():
-                    raise _diverged(files, f"the network became {float(total)} before iteration {iteration}")
+                _require_finite(stage, files, iteration)
                 if first:
                     save_checkpoint(stage, files, iteration, tally.state())
                     prune(files, config, iteration)
@@ -138,6 +125,32 @@ def train_stage(
         export(files.network, iterations, measured)
     fabric.barrier()
     return measured
+
+
+def _set_learning_rates(stage: Stage, iteration: int, iterations: int) -> None:
+    """Set the learning rate of iteration 1, 2, ...; parameters that still wait get 0."""
+    rate = learning_rate(stage.config, iteration - 1, iterations)
+    for group in (group for optimizer in stage.optimizers for group in optimizer.param_groups):
+        group["lr"] = 0.0 if iteration <= group.get(WAITS, 0) else rate
+
+
+def _report_skipped(
+    files: StageFolder, tally: Tally, pictures: Callable[[int], Sequence[str]], log: Log, say: Say
+) -> None:
+    """Report the iterations skipped since the last call, with their pictures; RunError after too many in a row."""
+    for number, why in tally.skipped():
+        batch = ", ".join(dict.fromkeys(pictures(number)))
+        say(f"{files.folder.name}: iteration {number} was skipped: {why}{f' ({batch})' if batch else ''}")
+        log(number, "skipped", {"why": why})
+        if tally.streak == MOST_SKIPPED:
+            raise _diverged(files, f"{why} in iteration {number}, as in the {MOST_SKIPPED - 1} before it")
+
+
+def _require_finite(stage: Stage, files: StageFolder, iteration: int) -> None:
+    """Raise RunError if a weight is not finite."""
+    total = torch.stack([weight.float().sum() for weight in stage.result.parameters()]).sum()
+    if not total.isfinite():
+        raise _diverged(files, f"the network became {float(total)} before iteration {iteration}")
 
 
 def _anyone(fabric: Fabric, signum: int) -> int:
