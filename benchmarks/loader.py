@@ -29,7 +29,8 @@ import torch
 from aesop.data.crops import Crops, batches
 from aesop.data.objects import Objects
 from aesop.data.pictures import write_picture
-from aesop.data.prepare import PreparedData, prepare
+from aesop.data.prepare import prepare
+from aesop.data.prepared import PreparedData
 from aesop.data.tiles import open_tiles, prepare_tiles
 
 SCALE, CROP, BATCH = 4, 128, 16

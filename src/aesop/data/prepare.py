@@ -31,8 +31,6 @@ from aesop.files import atomic_path, cache_folder, printable, remove_leftovers
 from aesop.progress import in_threads
 from aesop.words import first_few
 
-__all__ = ["PreparedData", "default_store", "prepare"]
-
 #: Changes whenever the same pictures would be prepared differently.
 FORMAT = 5
 TRANSPARENT = "is transparent in places"

@@ -17,7 +17,7 @@ from aesop.evaluation.measure import Measurer, Setup, run_jobs
 from aesop.evaluation.model_names import same_model, split_title, titled_models
 from aesop.evaluation.network import find_autoencoder, find_model
 from aesop.evaluation.pictures import sr_path
-from aesop.evaluation.results import Evaluation, Failure, ModelFile, Note, PairedDifference, Result
+from aesop.evaluation.results import Evaluation, ModelFile, Note
 from aesop.evaluation.sr_folders import SRFolder, find_sr_folder, is_sr_folder
 from aesop.evaluation.values import BenchmarkValues
 from aesop.files import os_errors_explained, printable, require_writable
@@ -25,8 +25,6 @@ from aesop.metrics import METRICS, metric_named
 from aesop.progress import progress
 from aesop.versions import versions
 from aesop.words import first_few
-
-__all__ = ["Evaluation", "Failure", "Note", "PairedDifference", "Result", "evaluate"]
 
 DEFAULT_SCALE = 4
 

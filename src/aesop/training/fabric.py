@@ -29,16 +29,9 @@ except ImportError as error:
     raise MissingExtraError("Training", "train") from error
 
 __all__ = [
-    "CSVLogger",
-    "Fabric",
-    "TensorBoardLogger",
-    "ddp",
-    "fabric_of",
-    "lost_processes_explained",
-    "rank_zero_only",
-    "seed_everything",
-    "shape_of",
-]
+    "CSVLogger", "Fabric", "TensorBoardLogger", "ddp", "fabric_of", "lost_processes_explained", "rank_zero_only",
+    "seed_everything", "shape_of",
+]  # fmt: skip
 
 
 def shape_of(devices: int | None, nodes: int | None) -> tuple[int, int]:

@@ -86,42 +86,42 @@ def numbers_of(line: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-class CSV:
+class Local:
+    """A tracker that writes to the run folder, by one of Fabric's loggers."""
+
+    logger: CSVLogger | TensorBoardLogger
+
+    def numbers(self, iteration: int, values: Mapping[str, float]) -> None:
+        self.logger.log_metrics(dict(values), step=iteration)
+
+    def finish(self, *, finished: bool) -> None:
+        self.logger.finalize("success" if finished else "failed")
+
+
+class CSV(Local):
     """Rows of iteration and numbers, those before the checkpoint written anew."""
 
     def __init__(self, begin: Start) -> None:
         folder = begin.files.board / "csv"
         (folder / "metrics.csv").unlink(missing_ok=True)
-        self.table = CSVLogger(folder.parent, name="", version=folder.name, flush_logs_every_n_steps=1)
+        self.logger = CSVLogger(folder.parent, name="", version=folder.name, flush_logs_every_n_steps=1)
         for line in begin.lines:
             if values := numbers_of(line):
                 self.numbers(line["iteration"], values)
 
-    def numbers(self, iteration: int, values: Mapping[str, float]) -> None:
-        self.table.log_metrics(dict(values), step=iteration)
-
     def picture(self, iteration: int, picture: np.ndarray) -> None:
         """Leave pictures to the files beside the log."""
 
-    def finish(self, *, finished: bool) -> None:
-        self.table.finalize("success" if finished else "failed")
 
-
-class TensorBoard:
+class TensorBoard(Local):
     """Curves and pictures for TensorBoard, which drops those after the checkpoint."""
 
     def __init__(self, begin: Start) -> None:
         board = begin.files.board
-        self.board = TensorBoardLogger(board.parent, name="", version=board.name, purge_step=begin.done + 1)
-
-    def numbers(self, iteration: int, values: Mapping[str, float]) -> None:
-        self.board.log_metrics(dict(values), step=iteration)
+        self.logger = TensorBoardLogger(board.parent, name="", version=board.name, purge_step=begin.done + 1)
 
     def picture(self, iteration: int, picture: np.ndarray) -> None:
-        self.board.experiment.add_image(PICTURES, picture, iteration, dataformats="HWC")
-
-    def finish(self, *, finished: bool) -> None:
-        self.board.finalize("success" if finished else "failed")
+        self.logger.experiment.add_image(PICTURES, picture, iteration, dataformats="HWC")
 
 
 class Remote:
