@@ -50,7 +50,7 @@ CHECKED = {
     "known_posterior.md": [],
     "loss.md": ["python"],
     "method.md": [],
-    "plugins.md": ["test_plugins.py"] * 7,
+    "plugins.md": [*["test_plugins.py"] * 4, *["test_plugin_hosts.py"] * 3],
     "scale.md": ["synopsis"],
     "systems.md": ["shell", "shell"],
     "training.md": ["synopsis", "recipe", "run folder", "python"],
