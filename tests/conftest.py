@@ -10,9 +10,9 @@ import torch
 
 from helpers import synthetic_pictures
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core: one thread in each is faster than many in one
-    os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests call
-    torch.set_num_threads(1)
+# Tensors are small here, and other processes keep the cores busy: threads that wait for one another take minutes.
+os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests call
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
