@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -19,6 +20,10 @@ from aesop.networks.generators import SRVGGConfig
 from aesop.networks.state_dicts import write_state
 
 Network = TypeVar("Network", bound=nn.Module)
+
+#: Where a process must be started that imports `large.held`: `getrusage` tells it its parent's peak for its own.
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+memory_is_told = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read as Linux tells it")
 
 
 def synthetic_picture(height: int, width: int, seed: int) -> np.ndarray:
