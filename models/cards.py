@@ -20,6 +20,7 @@ from aesop.networks.state_dicts import WeightsFile
 KNOWN = {
     "clean-x4": {"date": "2026-11-30", "tags": ["general-upscaler", "photo", "faithful"]},
     "clean-x4-aesop": {"date": "2026-11-30", "tags": ["general-upscaler", "photo"]},
+    "photo-x2": {"date": "2026-11-30", "tags": ["general-upscaler", "photo", "faithful", "jpeg"]},
     "photo-x4": {"date": "2026-11-30", "tags": ["general-upscaler", "photo", "faithful", "jpeg"]},
 }
 DATASET = {

@@ -46,6 +46,14 @@ def test_lossy_formats_get_the_model_for_photographs(pictures: Path, tmp_path: P
     assert (len(again.skipped), again.failed) == (5, {})
 
 
+@pytest.mark.parametrize("size", [{"scale": 2}, {"scale": 1.5}, {"width": 2 * SIZE[0]}])
+def test_up_to_twice_the_size_they_get_the_one_of_scale_2(pictures: Path, tmp_path: Path, size: dict[str, float]):
+    upscale(pictures, "auto", tmp_path / "out", engine="torch", **size)  # pyright: ignore[reportArgumentType]
+    assert set(models_of(tmp_path / "out").values()) == {"photo-x2", "clean-x4"}
+    upscale(pictures / "a.jpg", "auto", tmp_path / "larger", engine="torch", width=2 * SIZE[0] + 1)
+    assert models_of(tmp_path / "larger") == {"a.jpg": "photo-x4"}
+
+
 def test_names_and_bad_pictures(pictures: Path, tmp_path: Path):
     (pictures / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
     report = upscale(pictures, "auto", tmp_path / "out", name="{stem}_{model}", engine="torch")

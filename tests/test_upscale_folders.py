@@ -66,7 +66,7 @@ def test_the_network_runs_one_picture_at_a_time(tmp_path: Path) -> None:
 
 def test_small_pictures_of_one_size_share_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forced onto the CPU; the first picture of all waits until others are there."""
-    monkeypatch.setattr("aesop.upscaling.upscale.pays", lambda device: True)
+    monkeypatch.setattr("aesop.upscaling.groups.pays", lambda device: True)
     originals = {f"{seed:02}.png": picture(20 + 4 * (seed > 12), 30, seed) for seed in range(20)}
     for name, pixels in originals.items():
         write_picture(tmp_path / "in" / name, pixels)

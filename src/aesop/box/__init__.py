@@ -21,9 +21,11 @@ def models() -> dict[str, Path]:
     return {file.stem: file for file in sorted(Path(__file__).parent.glob("*.safetensors"), key=lambda file: file.stem)}
 
 
-def chosen(*, compressed: bool) -> str:
-    """The name of the model for pictures of lossy formats, or of others."""
-    return "photo-x4" if compressed else "clean-x4"
+def chosen(*, compressed: bool = False, factor: float = 4) -> str:
+    """The name of the model for pictures of lossy formats, or of others, that are to be `factor` times as large."""
+    if not compressed:
+        return "clean-x4"
+    return "photo-x2" if factor <= 2 else "photo-x4"
 
 
 def twins(model: Path | str) -> tuple[Path, Path] | None:

@@ -11,28 +11,28 @@ from aesop import box
 from aesop.errors import AesopError
 from aesop.networks.interpolate import load_between
 from aesop.networks.loading import LoadedGenerator, load_generator
-from aesop.upscaling.source import is_compressed
-
-#: What `auto` is where a dial is asked for.
-_TWIN = "clean-x4"
+from aesop.upscaling.source import is_compressed, picture_size
+from aesop.upscaling.targets import Target
 
 
-def generators_for(model: Path | str | LoadedGenerator, fidelity: float | None) -> Callable[[Path], LoadedGenerator]:
-    """Tell which generator upscales a picture: `model`, or of `auto` the one in the box that fits its file.
+def generators_for(
+    model: Path | str | LoadedGenerator, fidelity: float | None, target: Target
+) -> Callable[[Path], LoadedGenerator]:
+    """Tell which generator upscales a picture: `model`, or of `auto` the one in the box that fits its file and target.
 
     Raises AesopError for a model that cannot be loaded, or a `fidelity` that it cannot have.
     """
     auto = not isinstance(model, LoadedGenerator) and str(model) == box.AUTO and not Path(model).exists()
     if not auto or fidelity is not None:
-        generator = _loaded(_TWIN if auto else model, fidelity)
+        generator = _loaded(box.chosen() if auto else model, fidelity)
         return lambda _: generator
     load = functools.cache(load_generator)
 
     @functools.cache
     def name_of(picture: Path) -> str:
         with suppress(AesopError, OSError):  # told when its turn comes
-            return box.chosen(compressed=is_compressed(picture))
-        return box.chosen(compressed=False)
+            return box.chosen(compressed=is_compressed(picture), factor=target.factor(*picture_size(picture), 4))
+        return box.chosen()
 
     return lambda picture: load(name_of(picture))
 

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from aesop.data.pictures import to_planes
 from aesop.device import choose_device
 from aesop.errors import AesopError
 from aesop.files import os_errors_explained, remove_leftovers, require_writable
 from aesop.heap import kept_heap
 from aesop.networks.loading import LoadedGenerator
 from aesop.progress import Advance, progress
-from aesop.upscaling.batches import Batches, pays
-from aesop.upscaling.engines.choose import LIMITS, choose_engine
+from aesop.upscaling.engines.choose import LIMITS
 from aesop.upscaling.engines.kinds import find_kind
-from aesop.upscaling.ensemble import Ensemble
 from aesop.upscaling.fitting import generators_for
-from aesop.upscaling.flight import IN_BATCHES, IN_FLIGHT, Flight, PictureJob
+from aesop.upscaling.flight import Flight
 from aesop.upscaling.formats import FORMATS
-from aesop.upscaling.plan import Name, UpscaleReport, plan, sentence
-from aesop.upscaling.source import open_source, picture_size, read_xmp
-from aesop.upscaling.targets import Target, steps_to
+from aesop.upscaling.groups import Group, left_to_do
+from aesop.upscaling.plan import Name, UpscaleReport, plan
+from aesop.upscaling.targets import Target
 from aesop.upscaling.tiles import Upscaler
-from aesop.upscaling.xmp import Tag, tag_of
 
 #: Takes pixels done, pixels in all, and the name of the picture at work.
 Watch = Callable[[int, int, str], None]
@@ -64,7 +58,8 @@ def upscale(
     Args:
         inputs: pictures and folders.
         model: a model file, a run folder or a generator that is loaded already; `auto` is the one in the box that fits
-            each picture: `photo-x4` those of lossy formats, `clean-x4` others and with `fidelity`.
+            each picture: `photo-x4` those of lossy formats (up to twice the size, `photo-x2`), `clean-x4` others and
+            with `fidelity`.
         output: the folder for the results. They keep grey, 16 bits, alpha (upscaled by bicubic), profile, EXIF, XMP
             and resolution.
         scale, width, height, megapixels: how large results are to be, by one of them (see `Target`); unset, the model's
@@ -90,15 +85,9 @@ def upscale(
     """
     inputs = [Path(given) for given in ([inputs] if isinstance(inputs, Path | str) else inputs)]
     output, report, target = Path(output), UpscaleReport(), Target(scale, width, height, megapixels)
-    if format is not None and not (format in FORMATS and FORMATS[format].written):
-        raise AesopError(f"--format {format}: choose one of {', '.join(k for k, f in FORMATS.items() if f.written)}.")
-    if quality is not None and not 1 <= quality <= 100:
-        raise AesopError(f"--quality must be from 1 to 100, not {quality}.")
-    Name(name, scale=1)
     hardware = choose_device(device)
-    if engine not in LIMITS:
-        find_kind(engine, hardware)
-    generator_of = generators_for(model, fidelity)
+    _check(format, quality, name, engine, hardware)
+    generator_of = generators_for(model, fidelity, target)
 
     def called(source: Path) -> Name:
         generator = generator_of(source)
@@ -110,40 +99,59 @@ def upscale(
     for folder in {result.parent for result in jobs.values()}:
         remove_leftovers(folder)
     how = (f" fidelity {fidelity:g}" if fidelity is not None else "") + (" ensemble" if ensemble else "")
-    groups: list[_Group] = []
+    groups: list[Group] = []
     for generator in {id(found): found for found in map(generator_of, jobs)}.values():
         made_by = f"{generator.path.stem} {generator.sha256[:12]}".strip() + how
         own = {source: result for source, result in jobs.items() if generator_of(source) is generator}
-        if to_do := list(_left_to_do(own, target, generator.scale, made_by, report, overwrite=overwrite)):
+        if to_do := list(left_to_do(own, target, generator.scale, made_by, report, overwrite=overwrite)):
             groups.append(
-                _Group(generator, Upscaler(generator.model.to(hardware), generator.scale, tile), made_by, to_do)
+                Group(generator, Upscaler(generator.model.to(hardware), generator.scale, tile), made_by, to_do)
             )
-    if not groups:
-        return report
-    start, work = time.monotonic(), sum(group.pixels for group in groups)
-    with kept_heap(), ThreadPoolExecutor(1) as network:
-        engines = [group.choose_engine(engine, hardware, network, ensemble=ensemble) for group in groups]
-        names = [group.generator.path.stem for group in groups]
-        told = engines if len(groups) == 1 else map(": ".join, zip(names, engines, strict=True))
-        report.engine = "; ".join(told)
-        to_do = [job for group in groups for job in group.jobs]
-        done = sum(job.steps.height * job.steps.width for job in to_do if job.steps)
-        count = "1 picture" if len(to_do) == 1 else f"{len(to_do)} pictures"
-        size = f"{max(done / 1e6, 0.1):,.1f} megapixels"
-        print(f"upscale: {count} to {size} by {', '.join(names)}; {report.engine}", file=sys.stderr)
-        with progress("upscale", max(work, 1), unit="MP", per=1_000_000) as bar:
-            advance = bar if watch is None else _watched(bar, watch, max(work, 1))
+    if groups:
+        start = time.monotonic()
+        with kept_heap(), ThreadPoolExecutor(1) as network:
             for group in groups:
-                options = {"quality": quality, "strip": strip}
-                flight = Flight(group.upscaler, target, group.made_by, advance, options)
-                for job, outcome in flight.run(group.jobs, IN_BATCHES if pays(hardware) else IN_FLIGHT):
-                    if isinstance(outcome, str):
-                        report.failed[job.source] = outcome
-                    else:
-                        report.written.append(job.result)
-                        report.megapixels += outcome.height * outcome.width / 1e6
-    report.seams, report.seconds = any(group.upscaler.seams for group in groups), time.monotonic() - start
+                group.choose_engine(engine, hardware, network, ensemble=ensemble)
+            _run(groups, target, report, watch, {"quality": quality, "strip": strip})
+        report.seconds = time.monotonic() - start
     return report
+
+
+def _check(format: str | None, quality: int | None, name: str, engine: str, hardware: torch.device) -> None:
+    """Raise AesopError for an option that nothing can be done with."""
+    if format is not None and not (format in FORMATS and FORMATS[format].written):
+        raise AesopError(f"--format {format}: choose one of {', '.join(k for k, f in FORMATS.items() if f.written)}.")
+    if quality is not None and not 1 <= quality <= 100:
+        raise AesopError(f"--quality must be from 1 to 100, not {quality}.")
+    Name(name, scale=1)
+    if engine not in LIMITS:
+        find_kind(engine, hardware)
+
+
+def _run(
+    groups: list[Group], target: Target, report: UpscaleReport, watch: Watch | None, options: dict[str, Any]
+) -> None:
+    """Upscale the pictures of all groups, told before and noted in the report."""
+    names = [group.generator.path.stem for group in groups]
+    engines = [group.engine for group in groups]
+    report.engine = "; ".join(engines if len(groups) == 1 else map(": ".join, zip(names, engines, strict=True)))
+    to_do = [job for group in groups for job in group.jobs]
+    result_pixels = sum(job.steps.height * job.steps.width for job in to_do if job.steps)
+    count = "1 picture" if len(to_do) == 1 else f"{len(to_do)} pictures"
+    size = f"{max(result_pixels / 1e6, 0.1):,.1f} megapixels"
+    print(f"upscale: {count} to {size} by {', '.join(names)}; {report.engine}", file=sys.stderr)
+    work = max(sum(group.pixels for group in groups), 1)
+    with progress("upscale", work, unit="MP", per=1_000_000) as bar:
+        advance = bar if watch is None else _watched(bar, watch, work)
+        for group in groups:
+            flight = Flight(group.upscaler, target, group.made_by, advance, options)
+            for job, outcome in flight.run(group.jobs, group.at_once):
+                if isinstance(outcome, str):
+                    report.failed[job.source] = outcome
+                else:
+                    report.written.append(job.result)
+                    report.megapixels += outcome.height * outcome.width / 1e6
+    report.seams = any(group.upscaler.seams for group in groups)
 
 
 def _watched(bar: Advance, watch: Watch, work: int) -> Advance:
@@ -157,62 +165,3 @@ def _watched(bar: Advance, watch: Watch, work: int) -> Advance:
         watch(done, work, note)
 
     return advance
-
-
-def _left_to_do(
-    jobs: dict[Path, Path], target: Target, scale: int, made_by: str, report: UpscaleReport, *, overwrite: bool
-) -> Iterator[PictureJob]:
-    """What is not done yet; the rest is noted in the report."""
-    for source, result in jobs.items():
-        size = None
-        with suppress(AesopError, OSError):  # told when its turn comes
-            size = picture_size(source)
-        try:
-            steps = steps_to(target, *size, scale) if size else None
-            if overwrite or not result.exists():
-                require_writable(result)
-                yield PictureJob(source, result, steps)
-                continue
-            found = tag_of(read_xmp(result))
-            tag = Tag(made_by, steps.factor if steps else found.scale if found else 0)
-            if found in (None, Tag(made_by, float(f"{tag.scale:g}"))):
-                report.skipped.append(result)
-            else:
-                other = f"{found.model}, scale {found.scale:g}"
-                mend = "--overwrite replaces it, or choose another --output."
-                report.failed[source] = f"{result}: is of {other}; {mend}"
-        except (AesopError, OSError) as error:
-            report.failed[source] = sentence(error, result)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Pictures of one generator."""
-
-    generator: LoadedGenerator
-    upscaler: Upscaler
-    made_by: str
-    jobs: list[PictureJob]
-
-    @property
-    def pixels(self) -> int:
-        return sum(job.pixels for job in self.jobs)
-
-    def choose_engine(self, wanted: str, device: torch.device, network: ThreadPoolExecutor, *, ensemble: bool) -> str:
-        """Choose what runs the model, by the first picture that can be read, in the thread `network`; tell what."""
-        tile = torch.zeros(3, 32, 32, dtype=torch.uint8)
-        for job in self.jobs:
-            with suppress(AesopError, OSError):
-                planes = to_planes(next(open_source(job.source).strips()))
-                tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
-                break
-        given = self.generator.model, self.generator.sha256, tile
-        options: dict[str, Any] = {"pixels": self.pixels * (8 if ensemble else 1), "device": device}
-        try:
-            found = choose_engine(*given, wanted=wanted, **options)
-        except RuntimeError:  # which each picture will tell
-            found = choose_engine(*given, wanted="torch", **options)
-        run = Ensemble(found.engine) if ensemble else found.engine
-        batched = pays(device)
-        self.upscaler.engine = Batches(run, network) if batched else lambda images: network.submit(run, images).result()
-        return str(found)
