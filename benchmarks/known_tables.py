@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aesop.analysis.drawing import drawn, line, look
+from aesop.analysis.drawing import curve_style, drawn, style_axes
 from marked import fill
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -85,12 +85,12 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
                 for seed, found in enumerate(seeds):
                     x, y = ([one[part] for one in found] for part in ("band", measure))
                     style = {"linestyle": ("-", "--", ":")[seed % 3], "linewidth": 1, "markersize": 3}
-                    axes.plot(x, y, label="_" if seed else name, **look(number), **style)
+                    axes.plot(x, y, label="_" if seed else name, **curve_style(number), **style)
             axes.axvline(1, color="grey", linewidth=0.6)
             axes.set_xlim(0.5, 2)
             axes.set_xlabel("texture by HR's")
             axes.set_title(f"{title}, levels", fontsize=8)
-            line(axes)
+            style_axes(axes)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aesop.data.benchmarks import look_at, open_benchmark, open_sets
+from aesop.data.benchmarks import notes_on, open_benchmark, open_sets
 from aesop.data.known_benchmarks import KNOWN, recognise
 from aesop.data.layouts import named_folders
 from aesop.data.pictures import write_picture
@@ -77,7 +77,7 @@ def test_basicsr_folder_at_every_scale(tmp_path: Path, scale: int, hr: str, lr: 
     assert pair.hr.parent.name == hr
     assert (pair.lr.parent.name if pair.lr else "") == lr
     made = MADE[:-1] + " for this scale; LRbicx2, LRbicx3, LRbicx4 not taken)"
-    assert [text for _, text in look_at(opened) if "LR pictures" in text] == ([] if lr else [made])
+    assert [text for _, text in notes_on(opened) if "LR pictures" in text] == ([] if lr else [made])
 
 
 @pytest.mark.parametrize("folder", ["RealSR(V3)", "RealSR(V3)/Canon", "RealSR(V3)/Canon/Test/4"])
@@ -175,7 +175,7 @@ def test_by_name_in_a_folder_of_benchmarks(tmp_path: Path):
     write(every / "Set5/a.png", every / "b100/HR/a.png", every / "mine/GT/a.png", every / "photos/a.png")
     opened = open_sets([every, every, every / "mine"], 4)
     assert [found.name for found in opened] == ["Set5", "BSD100", "mine"]
-    assert look_at(opened[1])[1] == (None, "mine, photos beside it left out: no known benchmark; name it by itself")
+    assert notes_on(opened[1])[1] == (None, "mine, photos beside it left out: no known benchmark; name it by itself")
     assert [found.name for found in open_sets(["BSD100"], 4, every)] == ["BSD100"]
     with pytest.raises(DataError, match=r"Urban100: is not in .*all; get it from https:.* folder called Urban100 "):
         open_sets(["Urban100"], 4, every)
@@ -195,7 +195,7 @@ def test_what_a_reader_must_know_of_the_pictures(tmp_path: Path):
     Image.new("RGBA", (300, 256)).save(folder / "alpha.png")
     Image.fromarray(np.full((256, 256), 999, np.uint16)).save(folder / "deep.png")
     (folder / "broken.png").write_bytes(b"nothing")
-    found = set(look_at(open_benchmark(folder, 4)))
+    found = set(notes_on(open_benchmark(folder, 4)))
     assert found == {
         (None, MADE),
         (None, "6 pictures instead of 5; not comparable with others"),
@@ -207,7 +207,7 @@ def test_what_a_reader_must_know_of_the_pictures(tmp_path: Path):
     }
     (tmp_path / "all grey").mkdir()
     Image.new("L", (64, 64), 80).save(tmp_path / "all grey/a.png")
-    assert look_at(open_benchmark(tmp_path / "all grey", 4)) == [(None, MADE)]
+    assert notes_on(open_benchmark(tmp_path / "all grey", 4)) == [(None, MADE)]
 
 
 def test_lr_pictures_are_looked_at_too(tmp_path: Path):
@@ -219,7 +219,7 @@ def test_lr_pictures_are_looked_at_too(tmp_path: Path):
     Image.new("RGBA", (8, 8)).save(folder / "LR/alpha.png")
     Image.fromarray(np.full((8, 8), 999, np.uint16)).save(folder / "LR/deep.png")
     (folder / "LR/broken.png").write_bytes(b"nothing")
-    assert set(look_at(open_benchmark(folder, 4))) == {
+    assert set(notes_on(open_benchmark(folder, 4))) == {
         ("grey", "is greyscale among colour; measured as RGB"),
         ("alpha", "its LR picture has an alpha channel, which is dropped"),
         ("deep", "its LR picture is greyscale among colour; measured as RGB"),
@@ -231,7 +231,7 @@ def test_a_set_without_ground_truth_is_not_compared_with_hr_sizes(tmp_path: Path
     write(*(tmp_path / f"Set5/LRx4/{name}.png" for name in "abcde"))
     opened = open_benchmark(tmp_path / "Set5", 4)
     assert (opened.pairs, len(opened.pictures)) == ([], 5)
-    assert look_at(opened) == []
+    assert notes_on(opened) == []
 
 
 def test_the_sets_that_are_here_are_whole(shared_data: Path):
@@ -239,8 +239,8 @@ def test_the_sets_that_are_here_are_whole(shared_data: Path):
         for scale in scales:
             opened = open_benchmark(shared_data / "benchmarks" / name, scale)
             assert all(pair.lr is not None for pair in opened.pairs)
-            assert len(look_at(opened)) == noted, look_at(opened)  # Set14 has a greyscale picture
-    assert look_at(open_benchmark(shared_data / "RealSRSet", 4)) == []
+            assert len(notes_on(opened)) == noted, notes_on(opened)  # Set14 has a greyscale picture
+    assert notes_on(open_benchmark(shared_data / "RealSRSet", 4)) == []
 
 
 @pytest.mark.parametrize("place", ["RealSRSet", "mine/LR"])

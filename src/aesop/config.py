@@ -1,4 +1,4 @@
-"""What all typed configuration shares: unknown keys are refused, values are checked and do not change."""
+"""The base of all typed configuration: unknown keys are refused, values are checked and immutable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Class = TypeVar("Class")
 
 
 class Config(BaseModel):
-    """Base of every section of a recipe; a section stands in the file of what it configures."""
+    """Base of every section of a recipe; each section is in the file of what it configures."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -115,7 +115,7 @@ def named_class(text: str, base: type[Class]) -> type[Class]:
 
 
 def import_here(module: str) -> ModuleType:
-    """Import a user's module, from the present folder or wherever Python looks; raises ValueError if that fails."""
+    """Import a user's module, from the current folder or wherever Python looks; raises ValueError if that fails."""
     if ("ignore", None, Warning, None, 0) in warnings.filters:  # commands silence libraries, not the user's own code
         warnings.filterwarnings("default", module=rf"{re.escape(module)}(\.|$)")
     here = str(Path.cwd())

@@ -67,7 +67,7 @@ sr = model(lr)  # (N, 3, h, w) in [0, 1]
 
 @dataclass(frozen=True)
 class Upload:
-    """What goes to the repository OWNER/NAME: a file, its name there, and the card, README.md."""
+    """An upload to the repository OWNER/NAME: a file, its name there, and the card, README.md."""
 
     repo: str
     file: Path
@@ -156,7 +156,7 @@ def _card(file: WeightsFile, address: Address, name: str, license: str | None) -
 
 
 def _origin(metadata: dict[str, Any], recipe: dict[str, Any]) -> dict[str, str]:
-    """What a file records of its training: recipe, iterations, values at its last validation, versions."""
+    """Return a file's records of its training: recipe, iterations, values at its last validation, versions."""
     told = {}
     if "name" in recipe:
         told["Recipe"] = f"{recipe['name']} ({recipe.get('about')})"

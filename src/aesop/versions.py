@@ -1,4 +1,4 @@
-"""What a number came from: the versions that a run and an evaluation record."""
+"""The versions of packages that a run and an evaluation record."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from aesop.analysis.drawing import drawn, line, look
+from aesop.analysis.drawing import curve_style, drawn, style_axes
 from aesop.analysis.labels import Label, place_labels
 from aesop.errors import AesopError
 from aesop.evaluation.curves import ALPHAS, Curve, find_curves
@@ -44,7 +44,7 @@ class PlottedCurve:
 
     @property
     def coordinates(self) -> dict[str, tuple[float, float]]:
-        """Where the points are that could be measured, by their notes."""
+        """The coordinates of the measured points, by their notes."""
         return {p.note: (p.x, p.y) for p in self.points if p.x is not None and p.y is not None}
 
 
@@ -160,7 +160,7 @@ def _draw_panel(axes: Any, found: PerceptionDistortion, curves: Mapping[int, Plo
     shown = [xy for curve in curves.values() if len(curve.points) > 1 for xy in curve.coordinates.values()]
     title, ends = [next(iter(curves.values())).benchmark], []
     for number, curve in curves.items():
-        style, notes, coordinates = look(number), list(curve.coordinates), list(curve.coordinates.values())
+        style, notes, coordinates = curve_style(number), list(curve.coordinates), list(curve.coordinates.values())
         xs, ys = ([xy[axis] for xy in coordinates] for axis in (0, 1))
         if len(curve.points) > 1:
             axes.plot(xs, ys, markersize=4, linewidth=1.3, label=curve.method, **style)
@@ -172,7 +172,7 @@ def _draw_panel(axes: Any, found: PerceptionDistortion, curves: Mapping[int, Plo
             axes.plot(xs[:1], ys[:1], "o", markersize=6, color="#444444", markerfacecolor="white", zorder=3)
             for end, beside in ((0, 1), (-1, -2)):
                 ends.append(Label(notes[end], coordinates[end], coordinates[beside], style["color"]))
-    line(axes)
+    style_axes(axes)
     axes.margins(0.14)
     axes.locator_params(nbins=6)
     axes.set(xlabel=_axis(found.x), ylabel=_axis(found.y))

@@ -104,12 +104,12 @@ def brightest(image: Tensor) -> float:
     return float(image.flatten().kthvalue(max(1, round(0.995 * image.numel()))).values)
 
 
-def line(axes: Any) -> None:
+def style_axes(axes: Any) -> None:
     """Give axes of a curve their look: a light grid and no frame above and to the right."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(linewidth=0.5, alpha=0.4)
 
 
-def look(number: int) -> dict[str, Any]:
+def curve_style(number: int) -> dict[str, Any]:
     """Colour and marker of the curve of this number."""
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}

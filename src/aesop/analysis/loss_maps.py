@@ -99,7 +99,7 @@ def measure_loss_maps(
 
 
 def generated(model: Path | str, lr: Tensor, scale: int, device: torch.device | str = "cpu") -> Tensor:
-    """What a loss sees of a model, or `bicubic`: uint8 (3, h, w) to float32, neither rounded nor clamped."""
+    """Upscale uint8 (3, h, w) by a model or `bicubic` to what a loss sees: float32, neither rounded nor clamped."""
     if model == BICUBIC:
         return resize(to_float(lr), scale)
     loaded = load_generator(model)

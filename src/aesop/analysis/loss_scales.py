@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aesop.analysis.curves import common_pictures, failures_of
-from aesop.analysis.drawing import COLOURS, drawn, line
+from aesop.analysis.drawing import COLOURS, drawn, style_axes
 from aesop.errors import AesopError, RunError
 from aesop.evaluation.curves import checkpoints
 from aesop.evaluation.evaluate import evaluate
@@ -132,7 +132,7 @@ def draw_loss_scales(found: LossScales, path: Path | str) -> None:
                     weighted = [curve.weight * value for value in curve.values]
                     label = f"{curve.weight:g} x {titles[curve.loss]}"
                     axes.plot(curve.iterations, weighted, label=label, linestyle="--", **style)
-            line(axes)
+            style_axes(axes)
             axes.set(title=title, xlabel="iteration", yscale="log")
         recorded = any(curve.recorded for curves in found.runs.values() for curve in curves)
         panels[0].set_ylabel(f"loss ({'training crops' if recorded else 'snapshots, given pictures'})")

@@ -29,7 +29,7 @@ from aesop.metrics.spectrum import hann_window
 
 @dataclass(frozen=True)
 class View:
-    """What is left of a picture y: an image, (3, H, W) in [0, 1], with its `log_spectrum`.
+    """An image made from a picture y, (3, H, W) in [0, 1], with its `log_spectrum`.
 
     `reproduced` is the part of y's energy beyond LR's band that it has, `psnr` its PSNR against y in dB.
     """
@@ -59,7 +59,7 @@ class Spectra:
         return self.autoencoded.spectrum - self.low_passed.spectrum
 
     def summary(self) -> list[str]:
-        """What AE and filter keep, in words."""
+        """Say in words what AE and filter keep."""
         text = "of what the picture has beyond LR's band, the {} keeps {:.1%} (PSNR {:.2f} dB)"
         views = {"auto-encoder": self.autoencoded, "low-pass filter": self.low_passed}
         lines = [text.format(title, view.reproduced, view.psnr) for title, view in views.items()]

@@ -47,7 +47,7 @@ class _Commands(TyperGroup):
 
             from aesop.config import complaint
 
-            if not (isinstance(error.__cause__, ValidationError) and error.param):  # of an older typer
+            if not (isinstance(error.__cause__, ValidationError) and error.param):  # an older typer
                 raise
             raise AesopError(f"{complaint(error.__cause__.errors()[0], error.param.opts[0])}.") from error
 

@@ -54,7 +54,7 @@ def share_cores() -> None:
 
 
 def examples(*commands: str) -> str:
-    """What stands under a command's help: commands to copy."""
+    """Return the examples below a command's help."""
     return "\n".join(("\b", "Examples:" if len(commands) > 1 else "Example:", *(f"  {line}" for line in commands)))
 
 

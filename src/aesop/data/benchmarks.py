@@ -159,7 +159,7 @@ def _with_pairs(
     return Benchmark(name, scale, [pairs[stem] for stem in sorted(pairs)], known, tuple(remarks))
 
 
-def look_at(benchmark: Benchmark) -> list[tuple[str | None, str]]:
+def notes_on(benchmark: Benchmark) -> list[tuple[str | None, str]]:
     """Read the pictures' headers; return notes for a reader of the means: (picture, or None for the set; note).
 
     The set's remarks; another number of pictures or other sizes than published; greyscale among colour, 16 bit, alpha.
@@ -203,7 +203,7 @@ def _header(path: Path | None) -> Header | None:
 
 
 def _recognise(folder: Path) -> KnownBenchmark | None:
-    """The known benchmark of a folder's name, or of the name that a link leads to."""
+    """Return the known benchmark of a folder's name, or of its link's target."""
     return recognise(_own_name(folder)) or recognise(folder.resolve().name)
 
 

@@ -43,7 +43,7 @@ class KnownBenchmark:
         )
 
     def instructions(self) -> str:
-        """Where to get it and which layout it needs."""
+        """Return where to get it and which layout it needs."""
         how = "pictures in one folder" if self.unreferenced else "pictures in HRx4 (or HR) and LRx4, or as it comes"
         return f"get it from {self.source} and put it into a folder called {self.name} ({how})"
 

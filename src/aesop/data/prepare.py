@@ -119,7 +119,7 @@ class _Job:
 
     @property
     def path(self) -> Path:
-        """Where the outcome goes, by all that it depends on."""
+        """The file of the outcome, named by a hash of everything that it depends on."""
         key = hash_of(FORMAT, f"{self.pair.name} {self.pair.stamp}", self.scale, self.shrink)
         return self.store / f"{key}.safetensors"
 
@@ -179,7 +179,7 @@ def read_pair(pair: Pair, scale: int, shrink: int = 1) -> tuple[np.ndarray, np.n
 
 
 def reason_of(pair: Pair, error: DataError) -> str:
-    """What is wrong with a pair, without the name of its file."""
+    """Return an error on a pair without the name of its file."""
     return str(error).removeprefix(f"{printable(pair.hr)}: ")
 
 

@@ -50,7 +50,7 @@ class PreparedData:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the scale and the names and pixels of all pictures: the same wherever the folder stands."""
+        """SHA-256 over the scale and the names and pixels of all pictures, wherever the folder is."""
         lines = [f"x{self.scale}", *(f"{entry.name} {entry.digest}" for entry in self.entries)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

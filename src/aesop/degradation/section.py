@@ -1,4 +1,4 @@
-"""What all degradations share: HR pictures in, aligned training pairs out, each a function of a seed."""
+"""The base of all degradations: HR pictures in, aligned training pairs out, each a function of a seed."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Degradation(ABC):
         return sharpen(hr) if self.config.sharpen else hr
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What the next call depends on besides its seed."""
+        """Return the state that the next call depends on besides its seed."""
         return self.pool.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:

@@ -1,7 +1,7 @@
-"""What earlier evaluations measured: one SQLite file of numbers, and of features of pictures, by key.
+"""The cache of evaluations: one SQLite file of numbers, and of features of pictures, by key.
 
-A key is a digest of everything that a value depends on, so nothing here goes out of date, and the file may be deleted
-at any time. Several evaluations may share it; a value is safe as soon as it is put.
+A key is a digest of everything that a value depends on, so entries never go out of date, and the file may be deleted
+at any time. Safe to share between processes; a value is on disk once `put` returns.
 """
 
 from __future__ import annotations

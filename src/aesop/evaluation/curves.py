@@ -20,7 +20,7 @@ ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 @dataclass(frozen=True)
 class Curve:
-    """The models that a curve joins, in its order, by what tells one from the others: its iteration or its alpha.
+    """The models of a curve, in order, by their note: the iteration or the alpha.
 
     A single model is a curve of one point, without a note.
     """
@@ -29,7 +29,7 @@ class Curve:
     models: Mapping[str, str]
 
     def names(self) -> dict[str, str]:
-        """What each model is called outside the curve: the curve's title and its note."""
+        """The name of each model outside the curve: the curve's title and its note."""
         return {model: ", ".join(filter(None, (self.title, note))) for note, model in self.models.items()}
 
 
@@ -40,7 +40,7 @@ class MeasuredCurve(Curve):
     evaluation: Evaluation = field(repr=False)
 
     def notes(self) -> list[Note]:
-        """What could not be measured of its points."""
+        """Return the failures of its points, as notes."""
         names = self.names()
         return [
             Note(failure.benchmark, failure.picture, f"{names.get(failure.model or '', self.title)}: {failure.reason}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from aesop.data.benchmarks import Benchmark, look_at, open_sets
+from aesop.data.benchmarks import Benchmark, notes_on, open_sets
 from aesop.data.layouts import Folders
 from aesop.device import choose_device
 from aesop.errors import AesopError, ModelError, RunError
@@ -48,8 +48,8 @@ def evaluate(
     """Measure every model on every benchmark; what an earlier call has measured is not measured again.
 
     SR pictures are rounded to 8 bit before they are measured; LR pictures of more than a quarter of a megapixel are
-    upscaled in tiles. A picture that cannot be read, upscaled or measured is marked and the rest goes on, and so is a
-    metric that is not available here.
+    upscaled in tiles. A picture that cannot be read, upscaled or measured is marked, as is a metric that is not
+    available here, and the rest continues.
 
     Args:
         models: `bicubic`, run folders, model files or folders of SR pictures that another program made, also as
@@ -123,7 +123,7 @@ def evaluate(
         notes=[
             Note(benchmark.name, *found)
             for benchmark in sets
-            for found in (*look_at(benchmark), *((None, text) for text in _extras(given, benchmark.name)))
+            for found in (*notes_on(benchmark), *((None, text) for text in _extras(given, benchmark.name)))
         ],
         against=compared,
         files={
@@ -139,7 +139,7 @@ def evaluate(
 
 
 def _extras(given: Mapping[str, SRFolder], benchmark: str) -> Iterator[str]:
-    """What a reader must know of pictures that are not measured."""
+    """Yield a note on pictures that are not measured."""
     for label, folder in given.items():
         if names := folder.extras.get(benchmark):
             yield f"{label}: {first_few(names)} left out: {benchmark} has no such pictures"
@@ -180,7 +180,7 @@ def _one_scale(scales: dict[str, int], asked: int | None) -> int:
 
 
 def _label_of(against: str | Path | None, labels: Mapping[str, str]) -> str | None:
-    """The title of the model that was named by it or by its path."""
+    """Return the title of the model that `against` names by title or path."""
     if against is None or str(against) in labels:
         return None if against is None else str(against)
     title, path = split_title(str(against))

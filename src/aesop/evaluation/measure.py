@@ -37,7 +37,7 @@ WORTH_A_PROCESS = 4
 
 @dataclass(frozen=True)
 class Setup:
-    """What every process needs: models by title, the auto-encoder of AE-PSNR, and modules of the user's."""
+    """What every process needs: models by title, the auto-encoder of AE-PSNR, and the user's modules."""
 
     models: Mapping[str, Network | SRFolder]
     autoencoder: Network | None
@@ -100,7 +100,7 @@ class Measurer:
     def __call__(self, job: Job) -> Job:
         """Upscale and measure a picture; if one model or metric fails, the others continue.
 
-        Raises RunError where nothing can go on: the disk is full, or the like.
+        Raises RunError where nothing can continue, such as for a full disk.
         """
         try:
             hr, lr = job.picture.read(self.setup.scale)
@@ -142,7 +142,7 @@ class Measurer:
         values[model, metric] = value
 
     def _sr(self, model: str, lr: Tensor, job: Job) -> Tensor:
-        """What a model makes, or another program has made, of uint8 (3, h, w): uint8 as a picture file holds it."""
+        """Upscale LR, uint8 (3, h, w), by a model, or read what another program made of it: uint8 (3, H, W)."""
         network = self.setup.models[model]
         if isinstance(network, SRFolder):
             return network.read(job.benchmark, job.picture.name, lr, self.setup.scale)
@@ -193,7 +193,7 @@ _measurer: Measurer | None = None
 
 
 def _do(job: Job, setup: Setup) -> Job:
-    """Do a job in a process of joblib's; the first one there loads what all need."""
+    """Do a job in a process of joblib's; the first job there loads what all need."""
     global _measurer
     try:
         if _measurer is None:

@@ -48,7 +48,7 @@ def short_names(models: Sequence[str | Path]) -> dict[str, str]:
 
 
 def same_model(first: str, second: str) -> bool:
-    """Whether both name one model, though perhaps by two paths."""
+    """Whether both name the same model, perhaps by different paths."""
     return _parts(first) == _parts(second)
 
 

@@ -32,7 +32,7 @@ class Network:
 
     @cached_property
     def loaded(self) -> Any:
-        """What `load` returns, loaded once a process; ModelError if the file is no longer the one that was found."""
+        """The network, loaded once per process by `load`; ModelError if the file has changed since it was found."""
         if self.file is None:
             return None
         file, self.read = self.read or WeightsFile.read(self.file), None
@@ -41,7 +41,7 @@ class Network:
         return self.load(file)
 
     def key_of(self, _benchmark: str, _picture: str) -> str | None:
-        """What values of a picture depend on beside the picture: the network."""
+        """The network's part of the key of a picture's values."""
         return self.key
 
     def scale(self, cache: Cache) -> int | None:

@@ -32,7 +32,7 @@ def published() -> tuple[Published, ...]:
 
 
 def published_rows(benchmark: str, scale: int, metrics: Iterable[str]) -> dict[str, dict[str, str]]:
-    """What the paper prints for a benchmark in some metrics: numbers by metric, by method; none at another scale.
+    """Return the paper's numbers for a benchmark, by method, then metric; none at another scale.
 
     A method's title is such as `AESOP RRDB-128, tables 1, 7`.
     """

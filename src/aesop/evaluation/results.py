@@ -1,4 +1,4 @@
-"""What an evaluation finds: values of every picture, means with intervals, differences between models, JSON."""
+"""The results of an evaluation: values of every picture, means with intervals, differences between models, JSON."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Note:
-    """What a reader must know of a benchmark, or of one picture of it, though it was measured."""
+    """A caution for the reader about a benchmark, or one of its pictures, that was measured."""
 
     benchmark: str
     picture: str | None

@@ -46,7 +46,7 @@ class SRFolder:
         return digest(*sorted(filter(None, self.hashes.values()))) or ""
 
     def key_of(self, benchmark: str, picture: str) -> str | None:
-        """What values of a picture depend on; None where it is missing or cannot be read."""
+        """The key of a picture's values; None where it is missing or cannot be read."""
         return self.hashes.get((benchmark, picture))
 
     def read(self, benchmark: str, picture: str, lr: Tensor, scale: int) -> Tensor:
@@ -103,7 +103,7 @@ def find_sr_folder(folder: Path, sets: Sequence[Benchmark]) -> SRFolder:
 
 
 def _place(folder: Path, benchmark: Benchmark, *, alone: bool) -> Path | None:
-    """Where a benchmark's pictures are in a folder, if anywhere."""
+    """Find the folder of a benchmark's pictures in a folder; None if there is none."""
     for sub in subfolders(folder):
         known = benchmark.known is not None and recognise(sub.name) == benchmark.known
         if known or printable(sub.name).casefold() == benchmark.name.casefold():

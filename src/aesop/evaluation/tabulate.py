@@ -58,7 +58,7 @@ class BenchmarkTable:
 
     @property
     def difference_title(self) -> str:
-        """What the table of differences shows."""
+        """The title of the table of differences."""
         return f"{self.benchmark}: difference from {self.against} (* its 95 % interval excludes 0)"
 
 
@@ -108,7 +108,7 @@ def heading(metric: str) -> str:
 
 
 def notes(evaluation: Evaluation, *, published: bool = False) -> list[str]:
-    """What a reader must know beside the tables (and beside what the paper prints), and all that went wrong."""
+    """Return the notes below the tables (and the paper's numbers): cautions, and everything that went wrong."""
     lines: list[str] = []
     for result in evaluation.results:
         if result.unavailable and not result.no_ground_truth:
@@ -128,7 +128,7 @@ def notes(evaluation: Evaluation, *, published: bool = False) -> list[str]:
 
 
 def _beside_the_paper(evaluation: Evaluation) -> list[str]:
-    """Where the paper has no numbers, and where they are not made as ours are."""
+    """Note where the paper has no numbers, and where it makes them differently."""
     scales = {result.benchmark: result.scale for result in evaluation.results}
     rows = {name: published_rows(name, scale, evaluation.metrics) for name, scale in scales.items()}
     lines = [f"{benchmark}: the paper prints nothing for it" for benchmark, found in rows.items() if not found]
@@ -138,7 +138,7 @@ def _beside_the_paper(evaluation: Evaluation) -> list[str]:
 
 
 def _of_pictures(evaluation: Evaluation) -> list[str]:
-    """Infinite values, notes and failures, those that say the same of several pictures in one line."""
+    """Infinite values, notes and failures; the same note on several pictures is one line."""
     infinite = "equal and so infinite; left out of the mean and of differences"
     found = [(r.benchmark, r.model, r.metric, infinite, r.infinite) for r in evaluation.results if r.finite]
     found += [(n.benchmark, None, None, n.text, [n.picture]) for n in evaluation.notes]

@@ -132,7 +132,7 @@ class BenchmarkValues:
         sides = [np.concatenate([self.features[side, metric, name] for name in there]) for side in (model, None)]
         try:
             result.set_value, result.set_pictures = float(measure.distance(*sides)), tuple(there)
-        except Exception as error:  # too few pictures, say; other metrics go on
+        except Exception as error:  # too few pictures, for instance; other metrics continue
             result.unavailable = str(error) or type(error).__name__
         else:
             if len(there) == len(self.names):
@@ -146,7 +146,7 @@ class BenchmarkValues:
         return None if None in keys else digest(self._metric[metric], *sorted(filter(None, keys)))
 
     def _metric_key(self, name: str) -> str | None:
-        if ":" in name:  # of the user's own code, which may change
+        if ":" in name:  # the user's own code, which may change
             return None
         metric = METRICS[name]
         encoder = self.setup.autoencoder if metric.needs_autoencoder else None

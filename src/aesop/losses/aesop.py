@@ -95,7 +95,7 @@ class AESOPLoss(nn.Module):
             return self.loss_weight * (l1(self.autoencoder(seen), target) + l1(sr, seen.detach()))
 
     def _weight(self, images: Tensor) -> Tensor:
-        """Return a parameter of the auto-encoder (float32 unless the user has changed it), or what stands for one."""
+        """Return a parameter of the auto-encoder (float32 unless the user has changed it), or a stand-in for one."""
         return next(self.autoencoder.parameters(), images.new_empty(0, dtype=torch.get_default_dtype()))
 
     def _check(self, sr: Tensor, hr: Tensor) -> None:

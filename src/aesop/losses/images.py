@@ -1,4 +1,4 @@
-"""What a loss asks of the images that a trainer hands it."""
+"""Checks of the images that a trainer passes to a loss."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from aesop.config import Config
 
 
 class Batch(NamedTuple):
-    """What SR images (N, 3, H, W) are compared with."""
+    """The images that SR images (N, 3, H, W) are compared with."""
 
     lr: Tensor
     hr: Tensor

@@ -54,7 +54,7 @@ def grid(images: Tensor, scale: int) -> Tensor:
 
 
 def _beside_grid(energy: Tensor, dy: int, dx: int) -> Tensor:
-    """Of (N, squares, side, side) what lies (dy, dx) from each of the grid's frequencies, the mean's first."""
+    """Return entries of (N, squares, side, side) that lie (dy, dx) from the grid's frequencies, the mean's first."""
     side = energy.shape[-1]
     multiples = torch.arange(0, side, PERIODS, device=energy.device)
     return energy[..., ((multiples + dy) % side)[:, None], (multiples + dx) % side]

@@ -1,4 +1,4 @@
-"""What every metric is: a class described by its attributes, so that tables and "best" need no switch."""
+"""The base of all metrics: a class described by its attributes, so that tables and "best" need no switch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Settings:
-    """What metrics need beside the pictures: where networks run, and the auto-encoder of AE-PSNR, SE and VE."""
+    """What metrics need beside the pictures: the device of networks, and the auto-encoder of AE-PSNR, SE and VE."""
 
     device: torch.device
     autoencoder: nn.Module | None = None
@@ -69,7 +69,7 @@ Measure = Callable[[Sample], float]
 
 @dataclass(frozen=True)
 class SetMeasure:
-    """What a metric of a whole set is computed from.
+    """The functions that a metric of a whole set is computed with.
 
     `features` are those of an image (1, 3, H, W) in [0, 1]: (n, d) float64, n is 1 or the number of its patches.
     `distance` is that of two sets of features, (n, d) and (m, d).

@@ -28,7 +28,7 @@ SHAPES = torch.arange(200, 10_001, dtype=torch.float64) / 1000
 RATIOS = (2 * torch.lgamma(2 * (1 / SHAPES)) - torch.lgamma(1 / SHAPES) - torch.lgamma(3 * (1 / SHAPES))).exp()
 #: Far above float64's rounding error on 0..255, far below what one level in the window's corner changes.
 NOISE = 1e-10
-#: The authors' model of pristine photographs; its origin and licence stand in the file beside it.
+#: The authors' model of pristine photographs; its origin and licence are in the file beside it.
 PRISTINE = Path(__file__).with_name("niqe_pristine.npz")
 
 

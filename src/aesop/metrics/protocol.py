@@ -1,4 +1,4 @@
-"""What the metrics see of a picture: 8-bit RGB, its BT.601 luma, without the border, of equal sizes."""
+"""The metrics' view of a picture: 8-bit RGB, its BT.601 luma, without the border, of equal sizes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import torch
 
 from aesop.errors import ModelError
 
-#: Seconds within which a server must answer, and go on answering.
+#: Seconds after which a silent server is given up.
 TIMEOUT = 10.0
 
 

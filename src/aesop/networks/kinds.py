@@ -48,7 +48,7 @@ def kind_of_archive(names: list[str]) -> str | None:
 
 
 def kind_of_object(loaded: object) -> str:
-    """Say what a torch file holds that is no dictionary of tensors."""
+    """Say what a torch file holds that is not a dictionary of tensors."""
     if isinstance(loaded, dict):
         training = any(key == "rng" or "optimizer" in str(key) for key in loaded)
         return "a training checkpoint without a network's parameters" if training else "a dictionary of other things"
@@ -56,7 +56,7 @@ def kind_of_object(loaded: object) -> str:
 
 
 def kind_of_network(state: Mapping[str, Tensor]) -> str:
-    """Say what these are the parameters of, as it stands in a sentence: `an auto-encoder`, `a generator (DAT)`, ..."""
+    """Name the network that parameters belong to, for a sentence: `an auto-encoder`, `a generator (DAT)`, ..."""
     keys = state.keys()
     encoder = "conv_first.0.weight" in keys or "encoder.conv_first.0.weight" in keys
     if encoder and any(key.startswith("decoder.") for key in keys):

@@ -55,7 +55,7 @@ def find_cards(text: str = "", scale: int | None = None) -> list[Card]:
         ) from error
     except OSError as error:
         raise RunError(explained(error, folder)) from error
-    except Exception as error:  # a list of another form raises all sorts of things
+    except Exception as error:  # a list of another form may raise anything
         raise ModelError(f"OpenModelDB: its list of models is damaged ({one_line(error)}); try again later.") from error
     words = text.casefold().split()
     return [card for card in cards if scale in (None, card.entry.scale) and all(w in _words(card.entry) for w in words)]

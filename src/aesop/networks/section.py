@@ -20,7 +20,7 @@ class GeneratorSection(Config):
 
     @property
     def multiple(self) -> int:
-        """What the sides of an LR crop must be a multiple of: the window's side, where attention works in windows."""
+        """Of what the sides of an LR crop must be a multiple: the window's side, for attention in windows."""
         return 1
 
     def check(self, scale: int) -> None:

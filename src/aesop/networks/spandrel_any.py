@@ -33,7 +33,7 @@ SCALE_NAMES = ("scale", "upscale", "up_scale", "upscale_factor", "upscaling_fact
 
 
 def construct(network: Callable[..., Built], *arguments: Any, **named: Any) -> Built:
-    """Call a constructor of spandrel's without torch's warnings about how it calls meshgrid."""
+    """Call a constructor of spandrel's without torch's warnings about meshgrid."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.meshgrid")
         return network(*arguments, **named)
@@ -79,7 +79,7 @@ def prepare(model: Network, requirements: SizeRequirements, scale: int) -> Netwo
 
 
 def in_windows(model: nn.Module, stated: SizeRequirements) -> SizeRequirements:
-    """Return what a network demands of its input's size, its windows included."""
+    """Return the requirements on a network's input size, those of its windows included."""
     # spandrel leaves these to SwinIR, which cannot reflect more than it is given, and takes those of DRCT to divide 16.
     if not isinstance(model, SwinIR | DRCT):
         return stated
@@ -202,7 +202,7 @@ class SpandrelConfig(GeneratorSection):
 
 
 class _Facts(NamedTuple):
-    """What trying a network out tells; `unused` are parameters that no output depends on."""
+    """Properties of a network, found by running it; `unused` are parameters that no output depends on."""
 
     scale: int
     requirements: SizeRequirements

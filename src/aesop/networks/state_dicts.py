@@ -72,7 +72,7 @@ class WeightsFile:
             _require_plausible(state, len(data))
         except ModelError:
             raise
-        except Exception as error:  # a restricted unpickler raises all sorts of things on a damaged file
+        except Exception as error:  # a restricted unpickler may raise anything on a damaged file
             if "GLOBAL" in str(error):
                 raise ModelError(
                     f"{path}: holds Python objects, which might run code; save the model's state_dict() instead."
@@ -218,7 +218,7 @@ def _torch_state(path: Path, data: bytes) -> dict[str, Tensor]:
             raise ValueError("its parts are larger than the file")
     if kind is None:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # of a damaged file
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # in a damaged file
             loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         state, kind = _unwrap(loaded), kind_of_object(loaded)
     if state is None:

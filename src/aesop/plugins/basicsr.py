@@ -1,4 +1,4 @@
-"""BasicSR: `type: AESOPLoss` in the place of the pixel loss.
+"""BasicSR: `type: AESOPLoss` instead of the pixel loss.
 
 `python -m aesop.plugins.basicsr -opt FILE.yml` trains as BasicSR's own train.py does; `import aesop.plugins.basicsr`
 is enough in a script of one's own.

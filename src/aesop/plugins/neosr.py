@@ -1,4 +1,4 @@
-"""neosr: `type = "aesop_loss"` in the place of the pixel loss."""
+"""neosr: `type = "aesop_loss"` instead of the pixel loss."""
 
 from __future__ import annotations
 

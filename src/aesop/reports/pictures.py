@@ -14,7 +14,7 @@ from aesop.data.pictures import to_picture
 from aesop.evaluation.model_names import BICUBIC
 from aesop.evaluation.pictures import EvaluatedPicture
 
-#: The sides of the squares that stand for a picture that is too large, in HR pixels; each is tried in turn.
+#: The sides of the squares shown of a picture that is too large, in HR pixels, in the order they are tried.
 CROP_SIDES = (384, 256, 192, 128, 96, 64)
 #: The side of the small square that the page shows of all sides at once, in HR pixels.
 PATCH = 36
@@ -140,7 +140,7 @@ def _spot(picture: EvaluatedPicture) -> Region:
 
 
 def _telling_region(picture: EvaluatedPicture, side: int) -> Region:
-    """Where networks differ most; with fewer than two of them, or equal ones, where downscaling loses most."""
+    """Find where networks differ most; with fewer than two, or equal ones, where downscaling loses most."""
     networks = [sr for model, sr in picture.sr.items() if model != BICUBIC]
     region = differing_region(networks, picture.scale, side) if len(networks) > 1 else None
     # Where there is no HR, the last network shows best where there is detail.

@@ -151,7 +151,7 @@ def _curve(evaluation: Evaluation, curve: MeasuredCurve, benchmark: str, index: 
 
 
 def _paper(rows: Sequence[Row]) -> list[Trace]:
-    """What the paper prints, a point a row; it starts hidden."""
+    """Return a trace of the paper's numbers, a point a row, hidden at first."""
     cells = {metric: [row.cells[metric].value for row in rows] for row in rows[:1] for metric in row.cells}
     values = {metric: found for metric, found in cells.items() if any(found)}
     notes = [f"<b>{escape(row.title)}</b>" for row in rows]

@@ -40,7 +40,7 @@ from aesop.reports.training import TrainingSection
 from aesop.run import Run
 from aesop.words import NAMED, listed
 
-#: Megabytes of all pictures together, as they stand in the page: what any browser opens and most mail servers accept.
+#: Megabytes of all pictures together, as encoded in the page: what any browser opens and most mail servers accept.
 MEGABYTES = 25
 
 #: plotly.js-basic-dist-min 4.1.1, MIT (PLOTLY_LICENSE), as published. sha256 of the file:
@@ -176,5 +176,5 @@ def _part(name: str) -> Markup:
 
 
 def _json(data: object) -> Markup:
-    """JSON that cannot end the <script> element it stands in."""
+    """Return JSON that cannot end the <script> element around it."""
     return Markup(json.dumps(data, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"))

@@ -1,4 +1,4 @@
-"""What a report says in words: a network against its twin, and against the network that its training began as."""
+"""A report's summary in words: a network against its twin, and against the network that its training began as."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Comparison:
 
 
 def compare(evaluation: Evaluation, starts: Mapping[str, str]) -> list[Comparison]:
-    """What to say of an evaluation, the most telling comparison first; empty where there is nothing to compare.
+    """Return the comparisons of an evaluation, the most telling first; none if there is nothing to compare.
 
     The last network, or else the last folder of SR pictures, is compared with the model that the caller named
     (`evaluation.against`), with its twin and with its start; with the first model where there is none of these. Other

@@ -17,7 +17,7 @@ def filled(rows: Sequence[Row]) -> list[Row]:
 
 
 def ties(evaluation: Evaluation, table: BenchmarkTable) -> dict[str, set[str]]:
-    """By metric, the models whose difference from the best of a column has an interval, and one that holds 0."""
+    """Return by metric the models whose difference from the best of the column has an interval that holds 0."""
     found: dict[str, set[str]] = {}
     for metric in table.metrics:
         if best := [row.title for row in table.models if row.cells[metric].marked]:

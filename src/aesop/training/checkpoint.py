@@ -73,5 +73,5 @@ def _is_intact(path: Path) -> bool:
             if error.errno not in (errno.EIO, errno.EINVAL):  # a bad sector, a bad offset
                 raise
             return False
-        except Exception:  # zipfile raises all sorts of things on damaged files
+        except Exception:  # zipfile may raise anything on a damaged file
             return False

@@ -25,7 +25,7 @@ FROZEN, TRAINED, AVERAGED = 4, 16, 20
 
 
 class Cost(NamedTuple):
-    """What a network takes: parameters, and for one crop multiply-adds and the bytes kept for its gradient.
+    """The cost of a network: parameters, and for one crop multiply-adds and the bytes kept for its gradient.
 
     None and 0 for a network that cannot be run without values.
     """

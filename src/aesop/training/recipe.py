@@ -1,4 +1,4 @@
-"""What a recipe may say: one typed section a stage, down to the arguments of every network and loss."""
+"""The schema of recipes: one typed section a stage, down to the arguments of every network and loss."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ DegradationConfig = Annotated[
 TrackerName = Literal["csv", "tensorboard", "wandb", "mlflow", "trackio"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 BEST = "number of a validation by which its snapshot is the best"
-#: A model file, or what else stands for one in every command: a name of `aesop models`, an address `hf://OWNER/NAME`.
+#: A model file, a name of `aesop models` or an address `hf://OWNER/NAME`.
 ModelPath = Annotated[Path, PlainSerializer(printable, return_type=str, when_used="json")]
 
 

@@ -48,7 +48,7 @@ def _checked(name: str, values: dict[str, Any]) -> Recipe:
             if not isinstance(section, dict) or part in section or part != section.get("type"):
                 keys.append(str(part))
                 section = section.get(part) if isinstance(section, dict) else None
-        if first["type"] == "union_tag_not_found":  # of an unknown type, pydantic says which there are
+        if first["type"] == "union_tag_not_found":  # for an unknown type, pydantic lists the known ones
             section["type"] = None
             return _checked(name, values)
         raise RecipeError(f"{name}: {complaint(first, '.'.join(keys))}.") from error

@@ -17,7 +17,7 @@ def prune(files: StageFolder, config: StageConfig, done: int) -> None:
     """
     if not config.keep_snapshots or (best := best_of(files.read_log(), config.best)) is None:
         return
-    with suppress(ModelError):  # of a stage whose snapshots the user has removed
+    with suppress(ModelError):  # the user has removed the snapshots
         passed = {iteration: path for iteration, path in files.snapshots().items() if iteration <= done}
         kept = {best["iteration"], *list(passed)[-config.keep_snapshots :]}
         for iteration, path in passed.items():

@@ -1,4 +1,4 @@
-"""What changes an iteration's time and memory and none of its equations: compiled networks, gradient checkpointing."""
+"""Time and memory of an iteration, without changing its equations: compiled networks, gradient checkpointing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compile_networks(stage: Stage, mode: str) -> None:
     """
     try:
         torch.compile(torch.neg)(torch.zeros(1, device=stage.fabric.device))
-    except Exception as error:  # of a compiler, in many ways
+    except Exception as error:  # compilers fail in many ways
         raise RunError(f"compile: torch cannot compile on this machine ({first_line(error)}); leave it out.") from error
     parts = [stage.network]
     if isinstance(stage, PerceptualStage):  # in the others only validations run the average
@@ -71,7 +71,7 @@ def _run_twice(forward: Callable[..., Any], norms: list[_BatchNorm], *inputs: An
 
 @contextmanager
 def _counted_once(norms: list[_BatchNorm]) -> Iterator[None]:
-    """Batch norm's statistics have seen this batch in the first run."""
+    """Keep batch norm's statistics as they are: they have seen this batch in the first run."""
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None

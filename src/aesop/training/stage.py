@@ -29,7 +29,7 @@ Pairs = Sequence[tuple[Tensor, Tensor]]
 #: Receives the messages of a training to its user, line by line.
 Say = Callable[[str], None]
 
-#: Makes of HR crops the targets that a network is drawn to.
+#: Makes the targets of the losses from HR crops.
 Sharpen = Callable[[Tensor], Tensor]
 
 #: Key of an optimizer's group of parameters: how many iterations it waits before it is trained.
@@ -43,7 +43,7 @@ class Stage(Generic[Network]):
 
     #: On the stage's device, where validations are to measure AE-PSNR.
     autoencoder: nn.Module | None = None
-    #: What the last validation has shown, drawn side by side: uint8, H x W x 3.
+    #: The pictures of the last validation side by side: uint8, H x W x 3.
     picture: np.ndarray
 
     def __init__(
@@ -63,11 +63,11 @@ class Stage(Generic[Network]):
         self.result = copy.deepcopy(network).requires_grad_(False).eval()
         optimizer = adam(network.parameters() if parameters is None else parameters, config)
         self.trained, self.optimizer = self.fabric.setup(network, optimizer)
-        #: Those whose learning rate the loop sets.
+        #: The optimizers whose learning rate the loop sets.
         self.optimizers: list[Optimizer] = [self.optimizer]
         #: All that the next step depends on.
         self.parts: dict[str, Any] = {"network": network, "ema": self.result, "optimizer": self.optimizer}
-        #: Whether the last step was: a scalar on the device.
+        #: Whether the last step was skipped: a scalar on the device.
         self.skipped = torch.tensor(False, device=self.fabric.device)
         self._moved: list[Tensor] | None = None
         # Held-out HR pictures are the same ones at every validation.

@@ -1,4 +1,4 @@
-"""What the iterations since the last log line gave: means of losses, and which iterations had to be skipped."""
+"""Means of the losses since the last log line, and the iterations that were skipped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Tally:
-    """Sums of losses, which stay on the device until somebody looks."""
+    """Sums of losses, which stay on the device until they are read."""
 
     def __init__(self, count: int = 0, sums: dict[str, Tensor] | None = None, streak: int = 0) -> None:
         self._count: int | Tensor = count

@@ -1,4 +1,4 @@
-"""Where a stage's numbers and pictures go beside its log: one small class for each tracker that a recipe may name."""
+"""Trackers of a stage's numbers and pictures, beside its log: a small class for each that a recipe may name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands of `aesop analyze` share: options, their beginning and their end."""
+"""The options, first and last steps that the commands of `aesop analyze` share."""
 
 from __future__ import annotations
 
