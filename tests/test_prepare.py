@@ -202,6 +202,16 @@ def test_an_lr_picture_of_something_else_is_named(tmp_path: Path) -> None:
     assert data.left_out == (("1.png", f"its LR picture {lr / '1.png'} shows something else; pair them anew"),)
 
 
+def test_pictures_of_one_name_in_two_folders_are_refused(tmp_path: Path) -> None:
+    """RealSR's layout has a folder for each camera."""
+    for seed, camera in enumerate(("Canon", "Nikon")):
+        picture = synthetic_picture(64, 64, seed=seed)
+        write_picture(tmp_path / "data" / camera / "Test/4/a_HR.png", picture)
+        write_picture(tmp_path / "data" / camera / "Test/4/a_LR4.png", bicubic(picture, 1 / 4))
+    with pytest.raises(DataError, match=r"Canon.*a_HR\.png and .*Nikon.*a_HR\.png have one name"):
+        prepare(tmp_path / "data", tmp_path / "store", 4, minimum=16)
+
+
 def test_too_little_disk_space_is_told_before_anything_is_written(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,7 @@ def prepare(
         shrink: HR pictures are downscaled by this whole number first, which rids photographs of JPEG artefacts.
 
     Raises:
-        DataError: no usable picture, too little free disk space, or `shrink` together with LR pictures.
+        DataError: no usable picture, two of one name, too little free disk space, or `shrink` with LR pictures.
         RunError: the store cannot be written, or the disk is full; what is done is kept.
 
     """
@@ -98,11 +98,15 @@ def prepare(
 def pairs_to_prepare(source: Path, lr: Path | None, scale: int, shrink: int) -> tuple[list[Pair], list[str]]:
     """Return the pairs that `prepare` is to take, and a sentence on each folder that cannot be listed.
 
-    Raises DataError for `shrink` together with LR pictures.
+    Raises DataError for two pictures of one name, and for `shrink` together with LR pictures.
     """
     unreadable: list[str] = []
     folders = find_folders(source, scale) if lr is None else named_folders(source, lr)
     pairs, _ = find_pairs(folders, scale, unreadable)
+    by_name: dict[str, Pair] = {}
+    for pair in pairs:
+        if (first := by_name.setdefault(pair.name, pair)) is not pair:
+            raise DataError(f"{first.hr} and {pair.hr} have one name; rename one of them.")
     if shrink > 1 and folders.lr:
         raise DataError(f"{source}: HR that comes with LR pictures cannot be shrunk; set shrink to 1, or take HR only.")
     return pairs, unreadable
