@@ -7,20 +7,7 @@ from aesop.analysis.loss_scales import LossScales, draw_loss_scales, measure_los
 from aesop.analysis.spectra import Spectra, draw_spectra, measure_spectra
 
 __all__ = [
-    "CropSheet",
-    "LossMaps",
-    "LossScales",
-    "PerceptionDistortion",
-    "Spectra",
-    "draw_crops",
-    "draw_curves",
-    "draw_loss_maps",
-    "draw_loss_scales",
-    "draw_spectra",
-    "measure_crops",
-    "measure_curves",
-    "measure_loss_maps",
-    "measure_loss_scales",
-    "measure_spectra",
-    "parse_box",
-]
+    "CropSheet", "LossMaps", "LossScales", "PerceptionDistortion", "Spectra", "draw_crops", "draw_curves",
+    "draw_loss_maps", "draw_loss_scales", "draw_spectra", "measure_crops", "measure_curves", "measure_loss_maps",
+    "measure_loss_scales", "measure_spectra", "parse_box",
+]  # fmt: skip

@@ -16,19 +16,9 @@ from aesop.versions import versions
 
 #: Keys that may change between two calls on one run: they say how long and how to look, not what is trained.
 _FREE = {
-    "iterations",
-    "steps",
-    "workers",
-    "log_every",
-    "validate_every",
-    "checkpoint_every",
-    "keep_snapshots",
-    "best",
-    "trackers",
-    "about",
-    "checkpointing",
-    "validation_crop",
-}
+    "iterations", "steps", "workers", "log_every", "validate_every", "checkpoint_every", "keep_snapshots", "best",
+    "trackers", "about", "checkpointing", "validation_crop",
+}  # fmt: skip
 
 
 def run_recipe(run: Run) -> Recipe:
