@@ -26,6 +26,8 @@ from aesop.progress import progress
 from aesop.versions import versions
 from aesop.words import first_few
 
+__all__ = ["Evaluation", "evaluate"]
+
 DEFAULT_SCALE = 4
 
 
