@@ -53,7 +53,7 @@ class FakeTime:
 
             return run
 
-        return EngineKind(name, build, lambda device: device.type == "cpu", setup)
+        return EngineKind(name, build, lambda device: device.type == "cpu", lambda _: setup)
 
 
 @pytest.fixture

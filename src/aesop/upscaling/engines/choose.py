@@ -178,7 +178,7 @@ class _Trials:
             return False
         self.run_reference()
         budget = SHARE * self.record.seconds * self.pixels - (self.clock() - self.start)
-        return kind.setup + TRIAL * self.seconds <= budget
+        return kind.setup(self.model) + TRIAL * self.seconds <= budget
 
     def run_reference(self) -> list[Tensor]:
         if not self.references:

@@ -23,13 +23,13 @@ class EngineKind:
     """A way to run generators on some devices.
 
     `build` makes an engine of a model, which it leaves as it is, and a device; it raises ModelError where it cannot.
-    `setup` are the seconds that this may take; `extra` brings `packages`.
+    `setup` tells the seconds that this may take; `extra` brings `packages`.
     """
 
     name: str
     build: Callable[[nn.Module, torch.device], Engine]
     fits: Callable[[torch.device], bool]
-    setup: float = 0.0
+    setup: Callable[[nn.Module], float] = lambda _: 0.0
     extra: str = ""
     packages: tuple[str, ...] = ()
 
@@ -51,17 +51,23 @@ def _on_cpu_bfloat16(device: torch.device) -> bool:
     return _on_cpu(device) and computes_bfloat16(device)
 
 
+def _seconds(seconds: float) -> Callable[[nn.Module], float]:
+    return lambda _: seconds
+
+
 #: All engines: first the network as it is, which the others are measured against, then those that are soon set up.
 KINDS = (
     EngineKind("torch", torch_engines.eager, _everywhere),
     EngineKind("torch-channels-last", torch_engines.channels_last, _everywhere),
     EngineKind("torch-bf16", torch_engines.bfloat16, computes_bfloat16),
     EngineKind("torch-fp16", torch_engines.float16, lambda device: device.type != "cpu"),
-    EngineKind("onnx", onnx.build, _on_cpu, 2, "onnx", ("onnx", "onnxruntime")),
-    EngineKind("openvino-bf16", partial(openvino.build, "bf16"), _on_cpu_bfloat16, 4, "openvino", ("openvino",)),
-    EngineKind("openvino", partial(openvino.build, "f32"), _on_cpu, 4, "openvino", ("openvino",)),
-    EngineKind("ncnn", partial(ncnn.build, False), _on_cpu, ncnn.PATIENCE, "ncnn", ("ncnn", "pnnx")),
-    EngineKind("ncnn-bf16", partial(ncnn.build, True), _on_cpu_bfloat16, ncnn.PATIENCE, "ncnn", ("ncnn", "pnnx")),
+    EngineKind("onnx", onnx.build, _on_cpu, _seconds(2), "onnx", ("onnx", "onnxruntime")),
+    EngineKind(
+        "openvino-bf16", partial(openvino.build, "bf16"), _on_cpu_bfloat16, _seconds(4), "openvino", ("openvino",)
+    ),
+    EngineKind("openvino", partial(openvino.build, "f32"), _on_cpu, _seconds(4), "openvino", ("openvino",)),
+    EngineKind("ncnn", partial(ncnn.build, False), _on_cpu, ncnn.setup, "ncnn", ("ncnn", "pnnx")),
+    EngineKind("ncnn-bf16", partial(ncnn.build, True), _on_cpu_bfloat16, ncnn.setup, "ncnn", ("ncnn", "pnnx")),
 )
 
 
