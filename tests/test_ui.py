@@ -8,10 +8,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from aesop.networks.rrdb import RRDBNet
 from aesop.networks.state_dicts import write_state
 from aesop.ui.serve import serve
 from aesop.ui.work import PREVIEW, Work, preview
+from aesop.upscaling.plan import UpscaleReport
 from aesop.upscaling.upscale import upscale
 from helpers import synthetic_picture, synthetic_pictures
 from picture_files import profile
@@ -117,6 +119,27 @@ def test_cancelled_work_ends_soon_and_leaves_what_was_finished(tmp_path: Path, m
     assert not [path for path in (work.folder / "out").iterdir() if path.name.startswith(".")]
 
 
+def test_work_that_is_cancelled_before_its_turn_touches_no_model(tmp_path: Path, model: Path):
+    model.unlink()
+    work = work_of(tmp_path, photograph(tmp_path / "p.jpg"), model=model)
+    assert work.waits
+    work.stop.set()
+    assert list(work.run()) == []
+    assert work.told() == "Cancelled."
+    assert work.over
+    assert not work.waits
+
+
+def test_dropped_work_leaves_nothing_even_while_it_runs(tmp_path: Path, model: Path):
+    work = work_of(tmp_path, photograph(tmp_path / "large.png", 1500, 1500), model=model)
+    running = work.run()
+    next(running)
+    assert not work.waits
+    work.drop()
+    list(running)
+    assert list((tmp_path / "root").iterdir()) == []
+
+
 def test_mistakes_are_told(tmp_path: Path, model: Path):
     work = work_of(tmp_path, photograph(tmp_path / "p.jpg"), model=model, scale=0.25)
     list(work.run())
@@ -182,20 +205,93 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.mark.long
-@in_a_browser
-def test_a_picture_goes_in_and_its_result_comes_out(address: str, browser: Any, tmp_path: Path):
-    from selenium.webdriver.common.by import By
+@pytest.mark.skipif(not find_spec("gradio"), reason="needs gradio (the extra ui)")
+def test_waiting_work_can_be_cancelled_and_entered_again(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch):
+    from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
+
+    from aesop.ui.page import build
+
+    gate, begun = threading.Event(), []
+
+    def gated(inputs: list[Path], **settings: Any) -> UpscaleReport:
+        begun.append(inputs[0].name)
+        assert gate.wait(120)
+        return upscale(inputs, **settings)
+
+    monkeypatch.setattr("aesop.ui.work.upscale", gated)
+    root = tmp_path / "root"
+    root.mkdir()
+    page = build([str(model)], str(model), str(root), "cpu")
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
+    try:
+        first, second = (Client(address, verbose=False, download_files=False) for _ in range(2))
+
+        def enter(client: Client, name: str) -> str:
+            picture = photograph(tmp_path / name)
+            return client.predict([handle_file(picture)], str(model), "3", "png", 0, api_name="/enter")[0]
+
+        assert enter(first, "first.jpg") == "Waiting for its turn."
+        firsts = first.submit(api_name="/run")
+        while not begun:
+            time.sleep(0.05)
+        assert enter(second, "second.jpg") == "Waiting for its turn."
+        seconds = [second.submit(api_name="/run")]
+        for client in (first, second):  # at work, waiting: neither is destroyed by another click
+            with pytest.raises(AppError, match="are still at work: wait for them, or cancel"):
+                enter(client, "other.jpg")
+        assert second.predict(api_name="/cancel") == "Cancelled."
+        assert enter(second, "third.jpg") == "Waiting for its turn."
+        seconds.append(second.submit(api_name="/run"))
+        assert begun == ["first.jpg"]
+        assert not firsts.done()
+        gate.set()
+        assert firsts.result(60)[0].startswith("1 upscaled; ")
+        # The turn that was the cancelled work's is that of what was entered after it.
+        assert seconds[0].result(60)[0].startswith("1 upscaled; ")
+        assert seconds[1].result(60)[0] == {"__type__": "update"}  # to nothing
+        assert begun == ["first.jpg", "third.jpg"]
+        for name in ("first", "third"):
+            (result,) = root.glob(f"*/out/{name}.png")
+            upscale(tmp_path / f"{name}.jpg", model, tmp_path / "out", scale=3.0, format="png", device="cpu")
+            assert result.read_bytes() == (tmp_path / f"out/{name}.png").read_bytes()
+        assert len(list(root.iterdir())) == 2
+        assert enter(second, "fourth.jpg") == "Waiting for its turn."
+        assert second.predict(api_name="/cancel") == "Cancelled."
+        assert second.predict(api_name="/run")[0] == "Cancelled."
+        assert begun == ["first.jpg", "third.jpg"]
+    finally:
+        gate.set()
+        page.close()
+
+
+def looks(browser: Any) -> tuple[Callable[[str], Any], Callable[[str], str]]:
+    """Return what waits for an element, by its selector, and what waits for a text in the status."""
     from selenium.webdriver.support.wait import WebDriverWait
 
     def find(selector: str) -> Any:
         wait = WebDriverWait(browser, 60)
-        return wait.until(lambda _: next(iter(browser.find_elements(By.CSS_SELECTOR, selector)), None))
+        return wait.until(lambda _: next(iter(browser.find_elements("css selector", selector)), None))
 
     def wait_for(text: str) -> str:
         box = find("#status textarea")
         WebDriverWait(browser, 120).until(lambda _: text in box.get_attribute("value"))
         return box.get_attribute("value")
 
+    return find, wait_for
+
+
+def screenshot(browser: Any, name: str) -> None:
+    """Save what a window shows, where somebody asks for it."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        time.sleep(1)
+        browser.save_screenshot(f"{folder}/{name}.png")
+
+
+@pytest.mark.long
+@in_a_browser
+def test_a_picture_goes_in_and_its_result_comes_out(address: str, browser: Any, tmp_path: Path):
+    find, wait_for = looks(browser)
     picture = photograph(tmp_path / "holiday.jpg", 60, 80)
     browser.get(address)
     assert find("#model input").get_attribute("value").endswith("/run")
@@ -206,7 +302,7 @@ def test_a_picture_goes_in_and_its_result_comes_out(address: str, browser: Any, 
     find("#uploads a, #uploads .file-preview")
     find("#start").click()
     wait_for("1 upscaled; ")
-    before, after = (image for image in browser.find_elements(By.CSS_SELECTOR, "#slider img")[:2])
+    before, after = (image for image in browser.find_elements("css selector", "#slider img")[:2])
     assert before.get_attribute("src") != after.get_attribute("src")
     link = find("#results a[href]").get_attribute("href")
     with urllib.request.urlopen(link) as answer:
@@ -217,15 +313,54 @@ def test_a_picture_goes_in_and_its_result_comes_out(address: str, browser: Any, 
     asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"]
     assert {url.split("/")[2] for url in urls if url.startswith("http")} == {address.split("/")[2]}
-    if folder := os.environ.get("SCREENSHOTS"):
-        for width in (1280, 500):
-            browser.set_window_size(width, 1000)
-            time.sleep(1)
-            browser.save_screenshot(f"{folder}/ui-{width}.png")
-        browser.set_window_size(1280, 1000)
+    for width in (1280, 500):
+        browser.set_window_size(width, 1000)
+        screenshot(browser, f"ui-{width}")
+    browser.set_window_size(1280, 1000)
     for outside in ("/etc/passwd", str(picture), str(run / "run.json")):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(f"{address}gradio_api/file={outside}")
+
+
+@pytest.mark.long
+@in_a_browser
+def test_of_two_windows_one_works_and_the_other_waits(address: str, browser: Any, tmp_path: Path):
+    find, wait_for = looks(browser)
+    browser.switch_to.new_window("tab")
+    windows = browser.window_handles[-1:]
+    browser.switch_to.new_window("tab")
+    windows.append(browser.window_handles[-1])
+    Image.new("RGB", (10_000, 10_000)).save(tmp_path / "slow.jpg")
+    for window, picture in zip(windows, (tmp_path / "slow.jpg", photograph(tmp_path / "soon.jpg")), strict=True):
+        browser.switch_to.window(window)
+        browser.get(address)
+        find("#uploads input[type=file]").send_keys(str(picture))
+        find("#uploads a, #uploads .file-preview")
+        find("#start").click()
+        wait_for("% slow.jpg" if picture.name == "slow.jpg" else "Waiting for its turn.")
+    screenshot(browser, "ui-waiting")
+    find("#stop").click()
+    wait_for("Cancelled.")
+    screenshot(browser, "ui-cancelled")
+    find("#start").click()
+    wait_for("Waiting for its turn.")
+    browser.switch_to.window(windows[0])
+    find("#start").click()
+    find(".toast-body")
+    screenshot(browser, "ui-at-work")
+    wait_for("% slow.jpg")
+    find("#stop").click()
+    find("#start").click()
+    browser.switch_to.window(windows[1])
+    wait_for("1 upscaled; ")
+    browser.switch_to.window(windows[0])
+    wait_for("% slow.jpg")
+    find("#stop").click()
+    wait_for("Cancelled.")
+    for window in windows:
+        browser.switch_to.window(window)
+        browser.close()
+    browser.switch_to.window(browser.window_handles[0])
 
 
 def test_a_taken_port_is_told():

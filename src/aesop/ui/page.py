@@ -1,7 +1,7 @@
 """The page of `aesop ui`: pictures in, a slider between before and after, results to download."""
 
 # Gradio evaluates annotations, so that they are not put off here.
-import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from gradio.themes import Default
 from aesop.box import resolved
 from aesop.errors import AesopError
 from aesop.networks.interpolate import ends_of_dial
-from aesop.ui.work import Work, preview
+from aesop.ui.work import CANCELLED, Work, preview
 from aesop.upscaling.formats import FORMATS, SUFFIXES
 
 #: How many pictures are taken at once.
@@ -31,14 +31,20 @@ def has_dial(model: str) -> bool:
 def build(offered: list[str], preselected: str, folder: str, device: str) -> gr.Blocks:
     """Build the page, which offers models by name or path; `folder` takes its files."""
     at_work: dict[str, Work] = {}
+    nothing = (gr.skip(),) * 4
 
-    def upscale(
+    def work_of(request: gr.Request) -> Work | None:
+        return at_work.get(str(request.session_hash))
+
+    def enter(
         uploads: list[str] | None, model: str, scale: str, format: str, fidelity: float, request: gr.Request
-    ) -> Iterator[tuple[Any, ...]]:
-        nothing = (gr.skip(),) * 4
+    ) -> tuple[Any, ...]:
+        """Make the session's work, which then waits for its turn."""
+        work = work_of(request)
+        if work is not None and not (work.over or work.stop.is_set()):
+            raise gr.Error("Your pictures are still at work: wait for them, or cancel.", print_exception=False)
         if not uploads or len(uploads) > MOST:
-            yield ("Choose a picture first." if not uploads else f"At most {MOST} pictures at once.", *nothing)
-            return
+            return ("Choose a picture first." if not uploads else f"At most {MOST} pictures at once.", *nothing)
         try:
             settings = {
                 "model": model,
@@ -48,12 +54,22 @@ def build(offered: list[str], preselected: str, folder: str, device: str) -> gr.
                 "device": device,
             }
         except ValueError:
-            yield (f"Scale: a number is expected, not {scale}.", *nothing)
-            return
+            return (f"Scale: a number is expected, not {scale}.", *nothing)
         forget(request)
-        work = at_work[str(request.session_hash)] = Work.of(uploads, Path(folder), **settings)
+        at_work[str(request.session_hash)] = Work.of(uploads, Path(folder), **settings)
+        return ("Waiting for its turn.", None, gr.update(choices=[], value=None, visible=False), None, [])
+
+    def run(request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Do the session's work, unless an earlier turn did or does."""
+        work = work_of(request)
+        if work is None or not work.waits:
+            yield (gr.skip(), *nothing)  # without any, what is shown would go
+            return
         for part, name in work.run():
-            yield (f"{part:.0%} {name}", *nothing)
+            # Once it is cancelled, the session may have entered other work, which says how that is.
+            yield (f"{part:.0%} {name}" if work is work_of(request) else gr.skip(), *nothing)
+        if work is not work_of(request):
+            return
         results = work.results
         names = [source.name for source, _ in results]
         yield (
@@ -64,17 +80,19 @@ def build(offered: list[str], preselected: str, folder: str, device: str) -> gr.
             [(str(source), str(result)) for source, result in results],
         )
 
-    def cancel(request: gr.Request) -> None:
-        if (work := at_work.get(str(request.session_hash))) is not None:
-            work.stop.set()
+    def cancel(request: gr.Request) -> Any:
+        work = work_of(request)
+        if work is None or work.over:
+            return gr.skip()
+        work.stop.set()
+        return CANCELLED if work.waits else gr.skip()
 
     def show(name: str | None, results: list[tuple[str, str]]) -> Any:
         return _shown([(Path(source), Path(result)) for source, result in results], name)
 
     def forget(request: gr.Request) -> None:
         if (work := at_work.pop(str(request.session_hash), None)) is not None:
-            work.stop.set()
-            shutil.rmtree(work.folder, ignore_errors=True)
+            threading.Thread(target=work.drop, daemon=True).start()
 
     with gr.Blocks(title="AESOP", analytics_enabled=False, delete_cache=(600, 86_400)) as page:
         gr.Markdown("# AESOP\nUpscales pictures on the computer that serves this page, and sends them nowhere else.")
@@ -104,13 +122,12 @@ def build(offered: list[str], preselected: str, folder: str, device: str) -> gr.
                 shown = gr.Dropdown([], label="Shown", visible=False, elem_id="shown")
         pairs = gr.State([])
         model.change(lambda name: gr.update(visible=has_dial(name)), model, dial)
-        start.click(
-            upscale,
-            [uploads, model, scale, format, dial],
-            [status, slider, shown, results, pairs],
-            show_progress="hidden",
-        )
-        stop.click(cancel, queue=False)
+        told = [status, slider, shown, results, pairs]
+        settings = [uploads, model, scale, format, dial]
+        entered = start.click(enter, settings, told, show_progress="hidden", concurrency_limit=None)  # at once
+        # Several turns of one session may wait: the first one takes what was entered last.
+        entered.success(run, None, told, show_progress="hidden", trigger_mode="multiple")
+        stop.click(cancel, None, status, show_progress="hidden", queue=False)
         shown.change(show, [shown, pairs], slider)
         page.unload(forget)
     return page.queue(default_concurrency_limit=1)

@@ -28,6 +28,7 @@ PREVIEW = 1600
 SHOWN = 60_000_000
 #: Seconds between two looks at the work.
 LOOK = 0.2
+CANCELLED = "Cancelled."
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error
@@ -36,12 +37,13 @@ class Cancelled(Exception):  # noqa: N818 - not an error
 
 @dataclass
 class Work:
-    """Pictures being upscaled in a thread; `stop` may be set at any time."""
+    """Pictures that wait for their turn, or are being upscaled in a thread; `stop` may be set at any time."""
 
     folder: Path
     inputs: list[Path]
     settings: dict[str, Any]
     stop: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
     report: UpscaleReport | None = None
     error: str = ""
 
@@ -60,6 +62,9 @@ class Work:
 
     def run(self) -> Iterator[tuple[float, str]]:
         """Work, and yield now and then the part that is done and the name of the picture at work."""
+        if self.stop.is_set():  # while it waited for its turn
+            self.error = CANCELLED
+            return
         told: queue.Queue[tuple[float, str]] = queue.Queue()
 
         def watch(done: int, work: int, name: str) -> None:
@@ -71,7 +76,7 @@ class Work:
             try:
                 self.report = upscale(self.inputs, output=self.folder / "out", watch=watch, **self.settings)
             except Cancelled:
-                self.error = "Cancelled."
+                self.error = CANCELLED
             except AesopError as error:
                 self.error = str(error)
             except OSError as error:
@@ -79,14 +84,31 @@ class Work:
             except Exception as error:  # or else nobody would hear of it
                 self.error = one_line(error) or type(error).__name__
 
-        thread = threading.Thread(target=upscale_all, daemon=True)
-        thread.start()
+        self.thread = threading.Thread(target=upscale_all, daemon=True)
+        self.thread.start()
         last = (0.0, "")
-        while thread.is_alive():
-            thread.join(LOOK)
+        while self.thread.is_alive():
+            self.thread.join(LOOK)
             while not told.empty():
                 last = told.get()
             yield last
+
+    @property
+    def waits(self) -> bool:
+        """Whether its turn is still to come."""
+        return self.thread is None and not self.error
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.report is not None or bool(self.error)
+
+    def drop(self) -> None:
+        """Give the work up, and remove its files as soon as nobody writes any."""
+        self.stop.set()
+        if self.thread is not None:
+            self.thread.join()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def results(self) -> list[tuple[Path, Path]]:
