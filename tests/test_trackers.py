@@ -12,6 +12,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from aesop.errors import MissingExtraError, RecipeError, RunError
+from aesop.networks.state_dicts import read_metadata
 from aesop.run import Run, StageFolder
 from aesop.training import trackers
 from aesop.training.recipe_files import load_recipe
@@ -129,8 +130,8 @@ def test_a_tracker_that_is_not_installed_is_named_before_training(
         load_recipe("laptop", [*TINY, "trackers=[wandbee]"])
 
 
-def test_trackers_are_told_no_folders(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Servers are shared: where a file lies on this machine is nobody's business."""
+def test_trackers_and_model_files_are_told_no_folders(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Servers and files are shared: where a file lies on this machine is nobody's business."""
     told = []
 
     class Curious(trackers.CSV):
@@ -145,6 +146,9 @@ def test_trackers_are_told_no_folders(photos: Path, tmp_path: Path, monkeypatch:
     run_tiny(photos, tmp_path / "run", *settings, "trackers=[csv]", f"fidelity.start_weights={start}")
     assert f'"start_weights": "{start.name}"' in told[0]
     assert str(tmp_path) not in told[0]
+    made = Run(tmp_path / "run").stage("fidelity").network
+    assert read_metadata(made)["recipe"]["fidelity"]["start_weights"] == start.name
+    assert str(tmp_path).encode() not in made.read_bytes()
 
 
 class Broken(trackers.CSV):

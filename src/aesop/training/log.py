@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aesop.data.pictures import write_picture
-from aesop.files import without_folders, write_atomically
+from aesop.files import write_atomically
 from aesop.run import StageFolder
 from aesop.training.stage import Say
 from aesop.training.trackers import Start, Tracker, numbers_of, start
@@ -65,8 +65,7 @@ def logging(
     kept = [line for line in lines if line["iteration"] <= done]
     logged = max((line["iteration"] for line in lines), default=0)
     write_atomically(files.log, "".join(f"{json.dumps(line)}\n" for line in kept))
-    told = json.loads(without_folders(json.dumps(about)))  # a tracker's readers may be anyone
-    log = Log(files, start(trackers, Start(files, done, kept, logged, told)), say)
+    log = Log(files, start(trackers, Start(files, done, kept, logged, about)), say)
     finished = False
     try:
         yield log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -20,7 +21,7 @@ from aesop.data.prepared import PreparedData
 from aesop.data.tiles import LIMIT, open_tiles
 from aesop.device import computes_bfloat16
 from aesop.errors import DataError, RunError
-from aesop.files import os_errors_explained, printable
+from aesop.files import os_errors_explained, printable, without_folders
 from aesop.heap import kept_heap
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
@@ -252,7 +253,7 @@ def _train_one(
 
     metadata: dict[str, object] = {
         "stage": name,
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": json.loads(without_folders(recipe.model_dump_json())),  # files and trackers' pages are passed on
         "data": pictures.fingerprint,
         "versions": versions(),
     }
