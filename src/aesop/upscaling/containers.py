@@ -88,7 +88,7 @@ def _riff(kind: bytes, data: bytes) -> bytes:
 
 
 def add_to_tiff(file: BinaryIO, metadata: Metadata) -> None:
-    """Give a TIFF, open for reading and writing, `metadata` in the place of what its directory says of resolution."""
+    """Give a TIFF, open for reading and writing, `metadata` in place of what its directory says of resolution."""
     file.seek(0)
     order = "<" if file.read(2) == b"II" else ">"
     big = struct.unpack(order + "H", file.read(2))[0] == 43

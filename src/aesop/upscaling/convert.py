@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from aesop.errors import MissingExtraError, ModelError
+from aesop.words import first_line
 
 #: The size of what networks are traced with: odd, so that those which pad are seen padding.
 EXAMPLE = (41, 51)
@@ -104,5 +105,4 @@ def _conversion(format: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # converters raise all sorts of things on operations that they do not know
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        raise ModelError(f"this network cannot be converted to {format} ({reason[:200]}).") from error
+        raise ModelError(f"this network cannot be converted to {format} ({first_line(error)[:200]}).") from error

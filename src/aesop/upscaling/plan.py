@@ -13,6 +13,7 @@ from aesop.data.pictures import PictureAccessError, find_pictures
 from aesop.errors import AesopError, DataError
 from aesop.files import explained
 from aesop.upscaling.formats import FORMATS, SUFFIXES, default_format
+from aesop.words import first_line
 
 
 @dataclass
@@ -125,4 +126,4 @@ def sentence(error: Exception, path: Path) -> str:
     """One sentence on what became of `path`."""
     if isinstance(error, OSError):
         return explained(error, path)
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return first_line(error)

@@ -25,7 +25,7 @@ class Tag:
 
 
 def corrected_xmp(xmp: bytes | None, height: int, width: int, tag: Tag | None) -> bytes | None:
-    """Return XMP of an upright picture of that size, without thumbnails, with `tag` in the place of any older one."""
+    """Return XMP of an upright picture of that size, without thumbnails, with `tag` in place of any older one."""
     if xmp is not None:
         xmp = _THUMBNAILS.sub(b"", _TAG.sub(b"", xmp))
         for names, value in (
