@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from aesop.box import models
+from aesop.box import models, resolved
 from aesop.data.pictures import find_pictures, read_picture, write_picture
 from aesop.demos.demo import METRICS as MEASURED
 from aesop.demos.demo import PACKAGES, PIXEL, QUICK, demo
@@ -159,7 +159,7 @@ def test_from_pictures_to_a_report(tmp_path: Path, from_scratch: bool):
     assert all(any(not torch.equal(a[key], b[key]) for key in a) for a, b in ((fidelity, aesop), (aesop, pixel)))
     assert "more of HR than LR allows" in page or "learned nothing beyond LR" in page
     record = load_recipe(str(run / "pixel/recipe.yaml"))
-    assert record.fidelity.weights == start
+    assert resolved(str(record.fidelity.weights)) == start
     assert perceptual_of(record).fidelity_loss.type == PIXEL
 
     # A second call trains nothing.

@@ -55,7 +55,7 @@ OVERHEAD = 45.0
 #: Overrides that make the demo a trial of a minute; what it then measures means nothing.
 QUICK = ("steps=4", *(f"{stage}.{change}" for stage in STAGES for change in ("batch=2", "log_every=1")))
 
-METRICS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "lpips-proxy", "grid", "grid-hr")
+METRICS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "lpips-proxy", "niqe", "grid", "grid-hr")
 
 #: The models in tables, bicubic aside.
 FIDELITY, PIXEL, AESOP = "fidelity", "pixel", "aesop"
@@ -87,7 +87,7 @@ def demo(
     smallest = max(PERIODS * recipe.scale, *(recipe.stage(name).crop for name in stages))
     found = gather(run, None if photos is None else Path(photos), smallest, say)
     ours, twin = Run(run / "aesop"), Run(run / "pixel")
-    fidelity = str(_network(ours, recipe, "fidelity"))
+    fidelity = recipe.weights("fidelity") or str(ours.stage("fidelity").network)
     # JSON is YAML, and quotes whatever a path may contain.
     start = f"fidelity.weights={json.dumps(fidelity, ensure_ascii=False)}"
     common = [override for override in overrides if not override.startswith("autoencoder.")]
