@@ -61,11 +61,16 @@ AUTOENCODERS = {
     "ae-judge": ("autoencoder.lr_weight=0.1", "seed=1"),
 }  # fmt: skip
 
-#: What the preset `box` need not train.
+#: What a preset need not train: the judge on a CPU, and what comes from the box.
+JUDGE = {"ae-judge": ("autoencoder", HERE / "judge-box.safetensors")}
 GIVEN = {
-    "start": ("fidelity", box.models()["clean-x4"]),
-    "ae-lr0.1": ("autoencoder", box.models()["auto-encoder-x4"]),
-    "ae-judge": ("autoencoder", HERE / "judge-box.safetensors"),
+    "box": JUDGE
+    | {
+        "start": ("fidelity", box.models()["clean-x4"]),
+        "ae-lr0.1": ("autoencoder", box.models()["auto-encoder-x4"]),
+    },
+    "dat": JUDGE,
+    "gpu": {},
 }
 
 
@@ -139,7 +144,7 @@ def train_all(asked: argparse.Namespace) -> None:
             loaded = load_recipe(str(HERE / f"{recipe}-{asked.preset}.yaml"), [*overrides, *steps])
             train(loaded, asked.data, work / name, store=work / "store", device=device)
 
-    given = GIVEN if asked.preset == "box" else {}
+    given = GIVEN[asked.preset]
     for name, (stage, file) in given.items():
         target = Run(work / name).stage(stage).network
         target.parent.mkdir(parents=True, exist_ok=True)

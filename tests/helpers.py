@@ -18,11 +18,27 @@ from aesop.data.pictures import write_picture
 from aesop.metrics import METRICS
 from aesop.networks.generators import SRVGGConfig
 from aesop.networks.state_dicts import write_state
+from large import held
 
 Network = TypeVar("Network", bound=nn.Module)
 
 #: Where a process must be started that imports `large.held`: `getrusage` tells it its parent's peak for its own.
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@contextmanager
+def memory_grows_by_at_most(megabytes: float) -> Iterator[None]:
+    """Fail if this process held so much more in between than before; off Linux nothing is measured."""
+    peak_reset = Path("/proc/self/clear_refs")
+    if not peak_reset.exists():
+        yield
+        return
+    peak_reset.write_text("5")
+    before = held(os.getpid())
+    yield
+    assert held(os.getpid()) - before < megabytes
+
+
 memory_is_told = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read as Linux tells it")
 
 
