@@ -114,11 +114,14 @@ def test_the_fastest_engine_that_agrees_is_chosen(fake: FakeTime, tmp_path: Path
     chosen = choose(fake, kinds, memory=tmp_path / "m.json")
     assert chosen.name == "near"
     assert str(chosen) == "engine: near, 3.3 x float32, 55 dB"
+    assert chosen.seconds == pytest.approx(0.3e-3)
     chosen = choose(fake, kinds, "exact", memory=tmp_path / "m.json")
     assert chosen.name == "good"
     assert chosen.engine(torch.zeros(1, 3, 2, 2)).shape == (1, 3, 4, 4)
     # None is better than the network as it is.
-    assert str(choose(fake, kinds[:1], memory=tmp_path / "n.json")) == "engine: torch"
+    chosen = choose(fake, kinds[:1], memory=tmp_path / "n.json")
+    assert str(chosen) == "engine: torch"
+    assert chosen.seconds == pytest.approx(1e-3)
 
 
 def test_trials_take_a_small_part_of_the_work(fake: FakeTime, tmp_path: Path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from aesop.data.pictures import read_picture, write_picture
-from aesop.errors import RunError
+from aesop.errors import AesopError, RunError
 from aesop.networks.loading import LoadedGenerator
 from aesop.progress import progress
 from aesop.upscaling.batches import Batches
+from aesop.upscaling.engines.choose import Chosen
 from aesop.upscaling.upscale import upscale
 
 
@@ -113,10 +116,33 @@ def test_a_full_disk_stops_the_folder(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(RunError, match="disk is full"):
+    with pytest.raises(
+        RunError, match=r"disk is full.* 0 of 30 pictures are written; the same command does the others"
+    ):
         upscale(tmp_path / "in", model(), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     assert threading.active_count() < 30
+
+
+def test_the_time_of_long_work_is_told_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "in/a.png", picture(20, 30))
+    generator = model()
+    for seconds, told in ((0.01, False), (12.0, True)):
+        chosen = Chosen("torch", generator.model, seconds=seconds)
+        monkeypatch.setattr("aesop.upscaling.groups.choose_engine", lambda *_, found=chosen, **__: found)
+        upscale(tmp_path / "in", generator, tmp_path / "out", overwrite=True)
+        assert ("; about 2h00m" in capsys.readouterr().err) == told
+
+
+def test_pictures_in_memory_and_what_is_no_file_are_refused(tmp_path: Path) -> None:
+    wrong: Any = picture(20, 30)
+    with pytest.raises(AesopError, match=r"in memory call aesop\.upscale_picture"):
+        upscale(wrong, model(), tmp_path / "out")
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(AesopError, match=r"pipe\.png: is neither a file nor a folder"):
+        upscale(tmp_path / "pipe.png", model(), tmp_path / "out")
 
 
 def test_one_large_picture_shows_how_far_it_is(

@@ -79,6 +79,11 @@ def test_hidden_colours_do_not_bleed(dtype: type[np.generic]) -> None:
     assert np.abs(result[mask == 1] - pixels[mask == 1].astype(float)).max() <= max(peak / 255, 1 / 255)
 
 
+def test_without_a_model_it_is_that_of_the_box_for_clean_pictures() -> None:
+    pixels = noise(9, 7, 3)
+    assert np.array_equal(upscale_picture(pixels), upscale_picture(pixels, "clean-x4"))
+
+
 def test_what_is_no_picture_is_refused() -> None:
     wrong: Any
     for wrong, message in (
@@ -87,6 +92,7 @@ def test_what_is_no_picture_is_refused() -> None:
         (np.zeros((9, 9, 3), np.int32), "not torch.int32"),
         (Image.new("CMYK", (9, 9)), "mode CMYK"),
         (torch.zeros(9, 9), r"shape \(9, 9\)"),
+        ("photo.png", "not str; aesop.upscale takes files"),
     ):
         with pytest.raises(ValueError, match=message):
             upscale_picture(wrong, TWICE)

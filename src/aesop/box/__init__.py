@@ -10,7 +10,7 @@ from pathlib import Path
 from aesop.box.hub import SUFFIXES, address_of, fetch
 from aesop.files import cache_folder
 
-__all__ = ["AUTO", "SUFFIXES", "chosen", "fetched", "fetched_folder", "models", "resolved", "twins"]
+__all__ = ["AUTO", "SUFFIXES", "chosen", "fetched", "fetched_folder", "is_auto", "models", "resolved", "twins"]
 
 #: The name of whichever model in the box fits a picture.
 AUTO = "auto"
@@ -19,6 +19,11 @@ AUTO = "auto"
 def models() -> dict[str, Path]:
     """The models' files by name."""
     return {file.stem: file for file in sorted(Path(__file__).parent.glob("*.safetensors"), key=lambda file: file.stem)}
+
+
+def is_auto(model: object) -> bool:
+    """Whether a model is asked for as whichever in the box fits; a file or folder of that name goes before."""
+    return isinstance(model, Path | str) and str(model) == AUTO and not Path(model).exists()
 
 
 def chosen(*, compressed: bool = False, factor: float = 4) -> str:

@@ -22,7 +22,7 @@ def generators_for(
 
     Raises AesopError for a model that cannot be loaded, or a `fidelity` that it cannot have.
     """
-    auto = not isinstance(model, LoadedGenerator) and str(model) == box.AUTO and not Path(model).exists()
+    auto = box.is_auto(model)
     if not auto or fidelity is not None:
         generator = _loaded(box.chosen() if auto else model, fidelity)
         return lambda _: generator

@@ -54,13 +54,18 @@ def left_to_do(
 
 @dataclass
 class Group:
-    """Pictures of one generator; `engine` tells what runs it, `at_once` how many pictures may be in flight."""
+    """Pictures of one generator.
+
+    `engine` tells what runs it, `seconds` about how long that will take (0: not known), `at_once` how many pictures may
+    be in flight.
+    """
 
     generator: LoadedGenerator
     upscaler: Upscaler
     made_by: str
     jobs: list[PictureJob]
     engine: str = ""
+    seconds: float = 0.0
     at_once: int = IN_FLIGHT
 
     @property
@@ -77,7 +82,8 @@ class Group:
                 tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
                 break
         given = self.generator.model, self.generator.sha256, tile
-        options: dict[str, Any] = {"pixels": self.pixels * (8 if ensemble else 1), "device": device}
+        pixels = self.pixels * (8 if ensemble else 1)
+        options: dict[str, Any] = {"pixels": pixels, "device": device}
         try:
             found = choose_engine(*given, wanted=wanted, **options)
         except RuntimeError:  # which each picture will tell
@@ -87,4 +93,4 @@ class Group:
             self.upscaler.engine, self.at_once = Batches(run, network), IN_BATCHES
         else:
             self.upscaler.engine = lambda images: network.submit(run, images).result()
-        self.engine = str(found)
+        self.engine, self.seconds = str(found), found.seconds * pixels

@@ -90,6 +90,8 @@ def plan(
                         names[path] = path.relative_to(given)
             elif given.is_file():
                 names[given] = Path(given.name)
+            elif given.exists():
+                raise DataError(f"{given}: is neither a file nor a folder; name a picture or a folder.")
             else:
                 raise DataError(f"{given}: no such picture or folder; check the path.")
         except (PictureAccessError, PermissionError) as error:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from aesop import box
 from aesop.data.bicubic import PEAKS, resize_strips
 from aesop.data.pictures import libvips
 from aesop.data.strips import windows
@@ -100,7 +101,7 @@ def _ranges(strips: Iterable[Tensor]) -> Iterator[tuple[int, int]]:
 
 def upscale_picture(
     picture: Picture,
-    model: Upscaler | LoadedGenerator | Path | str,
+    model: Upscaler | LoadedGenerator | Path | str = box.AUTO,
     *,
     scale: float | None = None,
     width: int | None = None,
@@ -113,15 +114,20 @@ def upscale_picture(
         picture: an array, H x W or H x W x C, or a tensor, C x H x W or N x C x H x W, of uint8, uint16 or floating
             point in [0, 1], C as of `upscale_planes`; or a PIL image of mode L, LA, RGB, RGBA or I;16, or one of mode
             1 or P, which becomes one of these. Colours that alpha hides have no influence.
-        model: a model file, a run folder, a generator that is loaded already, or an `Upscaler` of one.
+        model: a model file, a run folder, a generator that is loaded already, or an `Upscaler` of one; `auto` is
+            `clean-x4` of the box.
         scale, width, height, megapixels: how large the result is to be, by one of them; unset, the model's scale.
 
     Raises ValueError for other types, shapes and modes; AesopError for a size below the picture's, or a model that
     cannot be loaded.
 
     """
+    if not isinstance(picture, np.ndarray | Tensor | Image.Image):
+        kind = type(picture).__name__
+        raise ValueError(f"a picture is an array, a tensor or a PIL image, not {kind}; aesop.upscale takes files")
     if not isinstance(model, Upscaler):
-        loaded = model if isinstance(model, LoadedGenerator) else load_generator(model)
+        named = box.chosen() if box.is_auto(model) else model
+        loaded = named if isinstance(named, LoadedGenerator) else load_generator(named)
         model = Upscaler(loaded.model, loaded.scale)
     return _upscaled(picture, model, Target(scale, width, height, megapixels))
 

@@ -9,14 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from aesop.device import choose_device
-from aesop.errors import AesopError
+from aesop.errors import AesopError, RunError
 from aesop.files import os_errors_explained, remove_leftovers, require_writable
 from aesop.heap import kept_heap
 from aesop.networks.loading import LoadedGenerator
-from aesop.progress import Advance, progress
+from aesop.progress import Advance, duration, progress
 from aesop.upscaling.engines.choose import LIMITS
 from aesop.upscaling.engines.kinds import find_kind
 from aesop.upscaling.fitting import generators_for
@@ -27,6 +29,8 @@ from aesop.upscaling.plan import Name, UpscaleReport, plan
 from aesop.upscaling.targets import Target
 from aesop.upscaling.tiles import Upscaler
 
+#: Seconds from which on the time that work will take is told before it.
+LONG = 60
 #: Takes pixels done, pixels in all, and the name of the picture at work.
 Watch = Callable[[int, int, str], None]
 
@@ -83,6 +87,8 @@ def upscale(
         RunError: where the disk is full.
 
     """
+    if isinstance(inputs, Image.Image | np.ndarray | torch.Tensor):
+        raise AesopError("aesop.upscale takes files and folders; for pictures in memory call aesop.upscale_picture.")
     inputs = [Path(given) for given in ([inputs] if isinstance(inputs, Path | str) else inputs)]
     output, report, target = Path(output), UpscaleReport(), Target(scale, width, height, megapixels)
     hardware = choose_device(device)
@@ -139,18 +145,24 @@ def _run(
     result_pixels = sum(job.steps.height * job.steps.width for job in to_do if job.steps)
     count = "1 picture" if len(to_do) == 1 else f"{len(to_do)} pictures"
     size = f"{max(result_pixels / 1e6, 0.1):,.1f} megapixels"
-    print(f"upscale: {count} to {size} by {', '.join(names)}; {report.engine}", file=sys.stderr)
+    seconds = sum(group.seconds for group in groups)
+    time_needed = f"; about {duration(seconds)}" if seconds >= LONG else ""
+    print(f"upscale: {count} to {size} by {', '.join(names)}; {report.engine}{time_needed}", file=sys.stderr)
     work = max(sum(group.pixels for group in groups), 1)
     with progress("upscale", work, unit="MP", per=1_000_000) as bar:
         advance = bar if watch is None else _watched(bar, watch, work)
-        for group in groups:
-            flight = Flight(group.upscaler, target, group.made_by, advance, options)
-            for job, outcome in flight.run(group.jobs, group.at_once):
-                if isinstance(outcome, str):
-                    report.failed[job.source] = outcome
-                else:
-                    report.written.append(job.result)
-                    report.megapixels += outcome.height * outcome.width / 1e6
+        try:
+            for group in groups:
+                flight = Flight(group.upscaler, target, group.made_by, advance, options)
+                for job, outcome in flight.run(group.jobs, group.at_once):
+                    if isinstance(outcome, str):
+                        report.failed[job.source] = outcome
+                    else:
+                        report.written.append(job.result)
+                        report.megapixels += outcome.height * outcome.width / 1e6
+        except RunError as error:
+            done = f"{len(report.written)} of {len(to_do)} pictures are written; the same command does the others."
+            raise RunError(f"{error} {done}") from error
     report.seams = any(group.upscaler.seams for group in groups)
 
 

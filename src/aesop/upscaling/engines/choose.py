@@ -38,11 +38,15 @@ FLAT = 0.02
 
 @dataclass(frozen=True)
 class Chosen:
-    """An engine, ready to run, and what it was found to be (None: nothing was tried)."""
+    """An engine, ready to run, and what it was found to be (None: nothing was tried).
+
+    `seconds` is what an LR pixel takes, 0 where that is not known.
+    """
 
     name: str
     engine: Engine
     measured: Measured | None = None
+    seconds: float = 0.0
 
     def __str__(self) -> str:
         """Tell the choice in one line."""
@@ -93,10 +97,11 @@ def choose_engine(
     while True:
         best = fastest(record, usable, limit, pixels)
         if best is None:
-            chosen = Chosen(eager.name, trials.eager)
+            chosen = Chosen(eager.name, trials.eager, seconds=record.seconds)
             break
         try:
-            chosen = Chosen(best, trials.guarded(usable[best]), record.engines[best])
+            found = record.engines[best]
+            chosen = Chosen(best, trials.guarded(usable[best]), found, record.seconds / found.speed)
             break
         except FAILURES:  # it was fine when it was measured
             record.engines[best] = Measured(0.0, 0.0, 0.0)
@@ -127,11 +132,11 @@ def agreement(output: Tensor, reference: Tensor) -> float:
 
 def _by_name(trials: _Trials, kind: EngineKind) -> Chosen:
     if kind is trials.eager_kind:
-        return Chosen(kind.name, trials.eager)
+        return Chosen(kind.name, trials.eager, seconds=trials.record.seconds)
     found = trials.measure(kind)
     if found.agreement < LEAST:
         raise ModelError(f"--engine {kind.name}: cannot run this network as float32 does; take auto or exact.")
-    return Chosen(kind.name, trials.guarded(kind), found)
+    return Chosen(kind.name, trials.guarded(kind), found, trials.record.seconds / found.speed)
 
 
 class _Trials:
