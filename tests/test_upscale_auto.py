@@ -67,3 +67,9 @@ def test_the_dial_without_a_model_is_that_of_clean_x4(pictures: Path, tmp_path: 
     )
     assert said.exit_code == 0, said.output
     assert models_of(tmp_path / "out") == {"a.jpg": "clean-x4-aesop"}
+
+
+@pytest.mark.parametrize(("fidelity", "end"), [(0.0, "clean-x4-aesop"), (1.0, "clean-x4")])
+def test_the_ends_of_the_dial_are_the_two_networks(pictures: Path, tmp_path: Path, fidelity: float, end: str):
+    upscale(pictures / "b.png", "auto", tmp_path / "out", fidelity=fidelity, engine="torch")
+    assert upscale(pictures / "b.png", end, tmp_path / "out", engine="torch").skipped == [tmp_path / "out/b.png"]

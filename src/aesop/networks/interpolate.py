@@ -72,6 +72,8 @@ def load_between(model: Path | str, alpha: float) -> LoadedGenerator:
         mixed = interpolate(first.state, second.state, alpha)
     except ValueError as error:
         raise ModelError(f"{model}: its networks are of two architectures, {error}; name another run.") from error
+    if alpha in (0, 1):
+        return load_generator((first, second)[int(alpha)])
     sha256 = hashlib.sha256(f"{first.sha256} {second.sha256} {alpha:.6f}".encode()).hexdigest()
     return load_generator(replace(second, state=mixed, sha256=sha256))
 

@@ -104,7 +104,7 @@ def upscale(
     require_writable(output / "result.png")
     for folder in {result.parent for result in jobs.values()}:
         remove_leftovers(folder)
-    how = (f" fidelity {fidelity:g}" if fidelity is not None else "") + (" ensemble" if ensemble else "")
+    how = (f" fidelity {fidelity:g}" if fidelity not in (None, 0, 1) else "") + (" ensemble" if ensemble else "")
     groups: list[Group] = []
     for generator in {id(found): found for found in map(generator_of, jobs)}.values():
         made_by = f"{generator.path.stem} {generator.sha256[:12]}".strip() + how
