@@ -54,7 +54,7 @@ def upscale(
     strip: Annotated[bool, Option("--strip", help="Leave metadata out, in sRGB.")] = False,
     engine: Annotated[
         str,
-        Option(metavar="ENGINE", help="auto (near float32), exact (equal but for rounding) or a name, such as torch."),
+        Option(metavar="ENGINE", help="auto: fastest that looks the same; exact: same but for rounding; or torch, ..."),
     ] = "auto",
     overwrite: Annotated[bool, Option("--overwrite", help="Replace results that exist.")] = False,
     imports: Imports = None,
@@ -98,7 +98,8 @@ def upscale(
     if report.seams:
         print("This model looks at more of a picture than tiles can overlap: look for seams, or take a larger --tile.")
     if report.renamed:
-        print(f"{len(report.renamed)} keep their input's suffix, since another result has the name:", end=" ")
+        keep = "1 keeps its" if len(report.renamed) == 1 else f"{len(report.renamed)} keep their"
+        print(f"{keep} input's suffix, since another result has the name:", end=" ")
         print(printable(report.renamed[0].name) + (", ..." if len(report.renamed) > 1 else ""))
     for folder in report.unreadable:
         print(folder, file=sys.stderr)
