@@ -31,7 +31,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 
 #: How the blocks of each document are checked, in their order.
 CHECKED = {
-    "README.md": ["shell", "shell", "python", "shell"],
+    "README.md": ["shell", "shell", "shell", "python", "shell"],
     "CONTRIBUTING.md": [],
     "analysis.md": ["synopsis", "python"],
     "evaluation.md": [
@@ -39,8 +39,6 @@ CHECKED = {
         "test_evaluate_folders.py",
         "python",
         "test_evaluate_output.py",
-        "synopsis",
-        "python",
     ],
     "evidence.md": [],
     "extending.md": ["test_extending.py"] * 8,
@@ -54,7 +52,7 @@ CHECKED = {
     "scale.md": ["synopsis"],
     "systems.md": ["shell", "shell"],
     "training.md": ["synopsis", "recipe", "run folder", "python"],
-    "upscaling.md": ["synopsis"] * 4,
+    "upscaling.md": ["shell", "synopsis", "shell", "python", *["synopsis"] * 4],
 }
 
 
