@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import struct
 import xml.etree.ElementTree as ET
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+import pyvips
+from PIL import Image, ImageCms, IptcImagePlugin
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from aesop.upscaling.exif import corrected_exif
+from aesop.upscaling.notes import stored_notes
 from aesop.upscaling.sink import open_sink
 from aesop.upscaling.source import PictureInfo, open_source, read_xmp
 from aesop.upscaling.xmp import Tag, corrected_xmp, tag_of
@@ -28,6 +33,7 @@ XMP = (
     b"<xmp:Thumbnails><rdf:Alt><rdf:li>x</rdf:li></rdf:Alt></xmp:Thumbnails></rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 RELATIVE: dict[str, Any] = {"renderingIntent": ImageCms.Intent.RELATIVE_COLORIMETRIC}
+IPTC = b"\x1c\x02\x05\0\x05Title\x1c\x02\x50\0\x04Name"
 MAKER = b"Maker's own\0" + bytes(range(200))
 
 
@@ -118,8 +124,6 @@ def test_resolutions_are_those_of_the_file(suffix: str, tmp_path: Path) -> None:
 
 
 def test_a_tiffs_own_words_are_kept(tmp_path: Path) -> None:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
     words = ImageFileDirectory_v2()
     words[270], words[315], words[33432] = "A description", "An artist", "A copyright"
     Image.fromarray(noise(9, 9, 3)).save(tmp_path / "a.tif", tiffinfo=words)
@@ -138,6 +142,130 @@ def test_large_tiffs_have_metadata_too(photo: Path, tmp_path: Path, monkeypatch:
         assert image.info["icc_profile"] == profile("p3")
         assert np.array_equal(np.asarray(image), repeated(open_source(photo).read()))
     assert tag_of(read_xmp(result)) == TAG
+
+
+def resource(number: int, data: bytes, name: bytes = b"\0\0") -> bytes:
+    """One of Photoshop's, as in a JPEG's APP13 segment."""
+    return b"8BIM" + struct.pack(">H", number) + name + struct.pack(">I", len(data)) + data + bytes(len(data) % 2)
+
+
+def with_segments(path: Path, *segments: tuple[int, bytes]) -> Path:
+    """Put segments into a JPEG behind its first."""
+    data = path.read_bytes()
+    place = 4 + int.from_bytes(data[4:6], "big")
+    added = b"".join(struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body for kind, body in segments)
+    path.write_bytes(data[:place] + added + data[place:])
+    return path
+
+
+def with_chunk(path: Path, kind: bytes, body: bytes, crc: int | None = None) -> Path:
+    """Put a chunk into a PNG behind its first, with a false checksum if asked for."""
+    data = path.read_bytes()
+    crc = zlib.crc32(kind + body) if crc is None else crc
+    path.write_bytes(data[:33] + struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", crc) + data[33:])
+    return path
+
+
+@pytest.fixture
+def worded(tmp_path: Path) -> dict[str, Path]:
+    """A PNG, a JPEG and a TIFF with words of every kind that is kept."""
+    image = Image.fromarray(noise(9, 9, 3))
+    texts = PngInfo()
+    texts.add_text("parameters", "a prompt, Steps: 20")
+    texts.add_text("Comment", "packed " * 50, zip=True)
+    texts.add_itxt("Title", "\u00e9t\u00e9", "fr", "Titre")
+    texts.add_itxt("Description", "packed too " * 50, zip=True)
+    texts.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    texts.add(b"tEXt", b"Author\0after the pixels", after_idat=True)
+    image.save(tmp_path / "a.png", pnginfo=texts)
+    image.save(tmp_path / "a.jpg", comment=b"a comment \xff\xd9")
+    parts = resource(0x040C, b"thumbnail"), resource(0x0404, IPTC, b"\3abc"), resource(0x040B, b"https://a.org")
+    app13 = b"".join(parts)
+    halves = (b"Photoshop 3.0\0" + half for half in (app13[:50], app13[50:]))
+    with_segments(tmp_path / "a.jpg", *((0xED, half) for half in halves))
+    tags = ImageFileDirectory_v2()
+    tags[33723] = IPTC
+    tags.tagtype[33723] = 7
+    image.save(tmp_path / "a.tif", tiffinfo=tags)
+    return {"png": tmp_path / "a.png", "jpeg": tmp_path / "a.jpg", "tiff": tmp_path / "a.tif"}
+
+
+def chunks_of(path: Path) -> list[bytes]:
+    """A PNG's text chunks but XMP, sorted."""
+    data, place, found = path.read_bytes(), 8, []
+    while place < len(data):
+        size = 12 + int.from_bytes(data[place : place + 4], "big")
+        chunk = data[place : place + size]
+        if chunk[5:8] in (b"EXt", b"TXt") and b"XML:com" not in chunk:
+            found.append(chunk)
+        place += size
+    return sorted(found)
+
+
+def texts_of(path: Path) -> dict[str, Any]:
+    """Texts but XMP that Pillow reads of a PNG, those behind the pixels too."""
+    image: Any = Image.open(path)
+    with image:
+        return {key: value for key, value in image.text.items() if key != "XML:com.adobe.xmp"}
+
+
+def test_words_are_kept_in_files_of_their_format(worded: dict[str, Path], tmp_path: Path) -> None:
+    png = through(worded["png"], tmp_path, tag=TAG)
+    before, after = texts_of(worded["png"]), texts_of(png)
+    assert before.keys() == {"parameters", "Comment", "Title", "Description", "Author"}
+    assert before == after
+    assert after["Title"].tkey == "Titre"
+    assert chunks_of(png) == chunks_of(worded["png"])
+    assert png.read_bytes().count(b"XML:com.adobe.xmp") == 1
+    assert tag_of(read_xmp(png)) == TAG
+    jpeg = through(worded["jpeg"], tmp_path, tag=TAG)
+    with Image.open(jpeg) as image:
+        assert image.info["comment"] == b"a comment \xff\xd9"
+        assert image.info["photoshop"] == {0x0404: IPTC, 0x040B: b"https://a.org"}
+        assert IptcImagePlugin.getiptcinfo(image) == {(2, 5): b"Title", (2, 80): b"Name"}
+        assert np.asarray(image).shape == (18, 18, 3)
+    tiff = through(worded["tiff"], tmp_path, tag=TAG)
+    for path in (tiff, through(tiff, tmp_path / "again", tag=TAG)):
+        with Image.open(path) as image:
+            assert IptcImagePlugin.getiptcinfo(image) == {(2, 5): b"Title", (2, 80): b"Name"}
+    image: Any = pyvips.Image.new_from_file(str(tiff))
+    assert image.get("iptc-data").rstrip(b"\0") == IPTC
+
+
+@pytest.mark.parametrize("key", [*KEYS, "bmp"])
+def test_words_go_into_no_other_format_and_not_by_strip(key: str, worded: dict[str, Path], tmp_path: Path) -> None:
+    for own, path in worded.items():
+        result = through(path, tmp_path / "out", key=key, strip=own == key)
+        with Image.open(result) as image:
+            image.load()
+            assert not getattr(image, "text", {}).keys() - {"XML:com.adobe.xmp"}
+            assert {"comment", "photoshop"}.isdisjoint(image.info)
+            assert IptcImagePlugin.getiptcinfo(image) is None
+        assert (read_xmp(result) is None) == (own != "png" or key in ("png", "bmp"))
+
+
+def test_huge_and_damaged_words_are_left_out_and_harm_nothing(worded: dict[str, Path], tmp_path: Path) -> None:
+    whole = chunks_of(worded["png"])
+    with_chunk(worded["png"], b"tEXt", b"huge\0" + b"x" * (1 << 20))
+    with_chunk(worded["png"], b"tEXt", b"false sum\0", crc=1)
+    for kind, body in ((b"tEXt", b"no end"), (b"tEXt", b"\0no key"), (b"zTXt", b"method\0\7abc"), (b"iTXt", b"")):
+        with_chunk(worded["png"], kind, body)
+    with_chunk(worded["png"], b"tEXt", b"Raw profile type exif\0\nexif\n 4\n45786966\n")
+    assert chunks_of(through(worded["png"], tmp_path)) == whole
+    with_segments(worded["jpeg"], *[(0xFE, b"c" * 65_000)] * 40)
+    result = through(worded["jpeg"], tmp_path)
+    assert result.stat().st_size < 1_100_000
+    Image.fromarray(noise(9, 9, 3)).save(tmp_path / "b.jpg")
+    body = b"Photoshop 3.0\0" + resource(0x0404, IPTC)
+    for damaged in (body[:-3], body[:20], b"Photoshop 3.0\0", b"Photoshop 3.0\0" + b"\xff" * 99, b"", b"Adobe_CM\0"):
+        plain = tmp_path / "c.jpg"
+        plain.write_bytes((tmp_path / "b.jpg").read_bytes())
+        with Image.open(through(with_segments(plain, (0xED, damaged)), tmp_path)) as image:
+            assert "photoshop" not in image.info
+    data = worded["jpeg"].read_bytes()
+    for end in range(2, 200):
+        (tmp_path / "d.jpg").write_bytes(data[:end])
+        stored_notes(tmp_path / "d.jpg", "jpeg")
 
 
 def test_exif_in_place() -> None:

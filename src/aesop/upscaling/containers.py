@@ -26,6 +26,7 @@ class Metadata:
     exif: bytes | None = None
     xmp: bytes | None = None
     resolution: Resolution | None = None
+    notes: bytes | None = None  # blocks of the file's format
 
 
 def jpeg_head(head: bytes, metadata: Metadata) -> bytes | None:
@@ -44,6 +45,7 @@ def jpeg_head(head: bytes, metadata: Metadata) -> bytes | None:
     parts = [profile[start : start + size] for start in range(0, len(profile), size)]
     segments += [(0xE2, b"ICC_PROFILE\0" + bytes((n, len(parts))) + part) for n, part in enumerate(parts, 1)]
     written = b"".join(struct.pack(">BBH", 0xFF, kind, len(data) + 2) + data for kind, data in segments)
+    written += metadata.notes or b""
     rest = 4 + int.from_bytes(head[4:6], "big") if head[2:4] == b"\xff\xe0" else 2  # without another JFIF segment
     return head[:2] + written + head[rest:]
 
@@ -63,6 +65,7 @@ def png_head(head: bytes, metadata: Metadata) -> bytes | None:
         chunks.append(png_chunk(b"eXIf", metadata.exif))
     if metadata.xmp:
         chunks.append(png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
+    chunks.append(metadata.notes or b"")
     return head[:33] + b"".join(chunks) + head[pixels:]
 
 
@@ -122,6 +125,9 @@ def add_to_tiff(file: BinaryIO, metadata: Metadata) -> None:
         add(296, 3, 1, struct.pack(order + "H", 2))
     if metadata.xmp:
         add(700, 1, len(metadata.xmp), metadata.xmp)
+    if metadata.notes:  # IPTC, in whole words of 32 bits, as libtiff expects it
+        size = -(-len(metadata.notes) // 4)
+        add(33723, 4, size, metadata.notes.ljust(4 * size, b"\0"))
     if metadata.profile:
         add(34675, 7, len(metadata.profile), metadata.profile)
     entries |= _exif_tags(metadata.exif, order, append, big=big)

@@ -37,7 +37,7 @@ def resolution(path: Path, key: str) -> Resolution | None:
                 across, down = struct.unpack_from("<ii", head, 38)
                 return _positive(across * 0.0254, down * 0.0254)
         elif key == "tiff":
-            tags = _tiff_directory(file)
+            tags = tiff_directory(file)
             factor = {2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0)
             return _positive(float(tags.get(282, 0)) * factor, float(tags.get(283, 0)) * factor)
     return None
@@ -110,7 +110,8 @@ def _tiff_reader(file: BinaryIO) -> Any:
     return ImageFileDirectory_v2(head)
 
 
-def _tiff_directory(file: BinaryIO) -> Any:
+def tiff_directory(file: BinaryIO) -> Any:
+    """The first directory of a TIFF, Pillow's."""
     directory = _tiff_reader(file)
     file.seek(directory.next)
     directory.load(file)

@@ -68,7 +68,8 @@ def open_sink(
     """
     require_holdable(path, info, key)
     profile = None if strip or key == "bmp" else info.profile
-    metadata = Metadata() if strip else _metadata(replace(info, profile=profile), tag)
+    notes = info.notes if info.format == key else None  # other formats have no room for them as they are
+    metadata = Metadata() if strip else _metadata(replace(info, profile=profile, notes=notes), tag)
     if lossless is None:
         lossless = quality is None and info.lossless and info.format == key == "webp"
 
@@ -88,7 +89,7 @@ def open_sink(
 def _metadata(info: PictureInfo, tag: Tag | None) -> Metadata:
     exif = corrected_exif(info.exif, info.height, info.width) if info.exif else None
     xmp = corrected_xmp(info.xmp, info.height, info.width, tag)
-    return Metadata(info.profile, exif, xmp, info.resolution)
+    return Metadata(info.profile, exif, xmp, info.resolution, info.notes)
 
 
 def _in_space(image: Any, info: PictureInfo, profile: bytes | None) -> Any:

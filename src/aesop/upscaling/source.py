@@ -30,6 +30,7 @@ from aesop.upscaling.headers import (
     tiff_exif,
     tiff_pages,
 )
+from aesop.upscaling.notes import stored_notes
 
 #: A file that claims more pixels is refused. Memory would not be in the way, but hours and disks are: 4 times larger
 #: than this a side is 64 gigapixels. libvips reads files of this size in strips; a bomb costs time only.
@@ -46,7 +47,8 @@ class PictureInfo:
 
     `channels` is 1 (grey) or 3 and does not count alpha; `depth` is 8 or 16 bits a channel in the file. `profile` is
     the ICC profile that the result is stored with, `working_profile` that of the strips (None: sRGB); strips are
-    uint16 where the two differ. `exif` and `xmp` are as stored, `resolution` is pixels per inch.
+    uint16 where the two differ. `exif` and `xmp` are as stored, `notes` blocks of `format` with other words,
+    `resolution` is pixels per inch.
     """
 
     format: str
@@ -59,6 +61,7 @@ class PictureInfo:
     working_profile: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    notes: bytes | None = None
     resolution: Resolution | None = None
     lossless: bool = True
 
@@ -201,6 +204,7 @@ def _load_by_vips(path: Path, key: str) -> tuple[Any, PictureInfo]:
         profile=_blob(image, "icc-profile-data"),
         exif=exif.removeprefix(b"Exif\0\0") if exif else None,
         xmp=_blob(image, "xmp-data"),
+        notes=stored_notes(path, key),
         resolution=resolution(path, key),
         lossless=lossless,
     )
