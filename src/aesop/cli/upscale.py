@@ -94,7 +94,7 @@ def upscale(
         speed = report.megapixels / max(report.seconds, 1e-3)
         print(f"{max(report.megapixels, 0.1):.1f} megapixels in {duration(report.seconds)}, {speed:.2f} a second")
     if report.skipped:
-        print(f"{len(report.skipped)} skipped: they exist; --overwrite replaces them")
+        print(f"{len(report.skipped)} skipped: already there; --overwrite writes anew")
     if report.seams:
         print("This model looks at more of a picture than tiles can overlap: look for seams, or take a larger --tile.")
     if report.renamed:

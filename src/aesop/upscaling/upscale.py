@@ -62,8 +62,8 @@ def upscale(
     Args:
         inputs: pictures and folders.
         model: a model file, a run folder or a generator that is loaded already; `auto` is the one in the box that fits
-            each picture: `photo-x4` those of lossy formats (up to twice the size, `photo-x2`), `clean-x4` others and
-            with `fidelity`.
+            each picture: `photo-x4` those of lossy formats (up to twice the size, `photo-x2`), `clean-x4` others; with
+            `fidelity`, the dial of `clean-x4-aesop`.
         output: the folder for the results. They keep grey, 16 bits, alpha (upscaled by bicubic), profile, EXIF, XMP
             and resolution.
         scale, width, height, megapixels: how large results are to be, by one of them (see `Target`); unset, the model's
