@@ -87,7 +87,7 @@ def demo(
     smallest = max(PERIODS * recipe.scale, *(recipe.stage(name).crop for name in stages))
     found = gather(run, None if photos is None else Path(photos), smallest, say)
     ours, twin = Run(run / "aesop"), Run(run / "pixel")
-    fidelity = recipe.weights("fidelity") or str(ours.stage("fidelity").network)
+    fidelity = str(recipe.weights("fidelity") or ours.stage("fidelity").network)
     # JSON is YAML, and quotes whatever a path may contain.
     start = f"fidelity.weights={json.dumps(fidelity, ensure_ascii=False)}"
     common = [override for override in overrides if not override.startswith("autoencoder.")]
