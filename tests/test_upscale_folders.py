@@ -140,6 +140,9 @@ def test_pictures_in_memory_and_what_is_no_file_are_refused(tmp_path: Path) -> N
     wrong: Any = picture(20, 30)
     with pytest.raises(AesopError, match=r"in memory call aesop\.upscale_picture"):
         upscale(wrong, model(), tmp_path / "out")
+    write_picture(tmp_path / "a.png", picture(20, 30))
+    with pytest.raises(AesopError, match=r"a\.png/out: "):
+        upscale(tmp_path / "a.png", model(), tmp_path / "a.png/out")
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(AesopError, match=r"pipe\.png: is neither a file nor a folder"):
         upscale(tmp_path / "pipe.png", model(), tmp_path / "out")

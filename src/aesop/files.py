@@ -188,8 +188,11 @@ def _lock(handle: int) -> bool:
     return True
 
 
-def require_writable(path: Path) -> None:
-    """Raise RunError where no file could be written to `path`; call it before the work whose result goes there."""
+def require_writable(path: Path, told: Path | None = None) -> None:
+    """Raise RunError where no file could be written to `path`; call it before the work whose result goes there.
+
+    The error names `told`, unset the path.
+    """
     existing = Path(os.path.realpath(path))
     missing = []
     try:
@@ -206,7 +209,7 @@ def require_writable(path: Path) -> None:
         with TemporaryFile(dir=existing if missing else existing.parent):
             pass
     except OSError as error:
-        raise RunError(explained(error, path)) from error
+        raise RunError(explained(error, told or path)) from error
 
 
 def cache_folder() -> Path:

@@ -101,7 +101,7 @@ def upscale(
         return Name(name, generator.path.stem, known)
 
     jobs = plan(inputs, output, format, report, called)
-    require_writable(output / "result.png")
+    require_writable(output / "result.png", told=output)
     for folder in {result.parent for result in jobs.values()}:
         remove_leftovers(folder)
     how = (f" fidelity {fidelity:g}" if fidelity not in (None, 0, 1) else "") + (" ensemble" if ensemble else "")
