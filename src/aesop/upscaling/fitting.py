@@ -31,7 +31,9 @@ def generators_for(
     @functools.cache
     def name_of(picture: Path) -> str:
         with suppress(AesopError, OSError):  # told when its turn comes
-            return box.chosen(compressed=is_compressed(picture), factor=target.factor(*picture_size(picture), 4))
+            if is_compressed(picture):
+                height, width = picture_size(picture) if target.by_size else (1, 1)
+                return box.chosen(compressed=True, factor=target.factor(height, width, 4))
         return box.chosen()
 
     return lambda picture: load(name_of(picture))

@@ -32,6 +32,11 @@ class Target:
             if not (math.isfinite(value) and value >= least and value > 0):
                 raise AesopError(f"--{name} must be {'at least 1' if least else 'more than 0'}, not {value:g}.")
 
+    @property
+    def by_size(self) -> bool:
+        """Whether the factor differs from picture to picture."""
+        return (self.width, self.height, self.megapixels) != (None, None, None)
+
     def factor(self, height: int, width: int, scale: int) -> float:
         """Return how many times as high and wide as a picture its result is; `scale` is the model's."""
         if self.width is not None:

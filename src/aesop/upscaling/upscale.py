@@ -97,7 +97,7 @@ def upscale(
 
     def called(source: Path) -> Name:
         generator = generator_of(source)
-        known = target.factor(1, 1, generator.scale) if target in (Target(), Target(scale)) else None
+        known = None if target.by_size else target.factor(1, 1, generator.scale)
         return Name(name, generator.path.stem, known)
 
     jobs = plan(inputs, output, format, report, called)
