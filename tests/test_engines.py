@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,30 @@ def test_the_fastest_engine_that_agrees_is_chosen(fake: FakeTime, tmp_path: Path
     chosen = choose(fake, kinds[:1], memory=tmp_path / "n.json")
     assert str(chosen) == "engine: torch"
     assert chosen.seconds == pytest.approx(1e-3)
+
+
+def test_a_machine_that_was_busy_for_a_while_does_not_decide(fake: FakeTime, tmp_path: Path):
+    """Eager float32 had to wait in its first five runs; what was tried beside them is weighed by the later ones."""
+    kinds = [fake.kind("first", 0.5e-3), fake.kind("second", 0.25e-3)]
+    eager = fake.kind("torch", 1e-3)
+
+    def build(model: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
+        run = eager.build(model, device)
+
+        def waiting(images: Tensor) -> Tensor:
+            if fake.runs.count("torch") < 5:
+                fake.now += 0.03 * images[:, 0].numel()
+            return run(images)
+
+        return waiting
+
+    kinds.insert(0, replace(eager, build=build))
+    memory = tmp_path / "memory.json"
+    given = {"wanted": "auto", "pixels": 10_000_000, "kinds": kinds, "memory": memory, "clock": fake}
+    chosen = choose_engine(Repeat(), "sha", torch.rand(3, 300, 200), **given)
+    assert str(chosen) == "engine: second, 4.0 x float32, equal"
+    (remembered,) = json.loads(memory.read_text()).values()
+    assert remembered["engines"]["first"]["speed"] == pytest.approx(2)
 
 
 def test_trials_take_a_small_part_of_the_work(fake: FakeTime, tmp_path: Path):
