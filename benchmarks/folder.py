@@ -22,9 +22,9 @@ import torch
 
 from aesop.data.pictures import to_picture, write_picture
 from aesop.networks.loading import load_generator
+from aesop.upscaling.pictures.sink import open_sink
+from aesop.upscaling.pictures.source import open_source
 from aesop.upscaling.planes import upscale_picture
-from aesop.upscaling.sink import open_sink
-from aesop.upscaling.source import open_source
 from aesop.upscaling.tiles import Upscaler, made_up_picture
 from aesop.upscaling.upscale import upscale
 from large import written_model

@@ -9,9 +9,9 @@ import numpy as np
 import pyvips
 from PIL import ImageCms
 
-from aesop.upscaling.formats import FORMATS, default_format
-from aesop.upscaling.sink import open_sink
-from aesop.upscaling.source import open_source
+from aesop.upscaling.pictures.formats import FORMATS, default_format
+from aesop.upscaling.pictures.sink import open_sink
+from aesop.upscaling.pictures.source import open_source
 
 
 def through(path: Path, folder: Path, factor: int = 2, *, key: str | None = None, **how: Any) -> Path:

@@ -10,9 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from aesop.cli import app
-from aesop.upscaling.source import picture_size, read_xmp
+from aesop.upscaling.pictures.source import picture_size, read_xmp
+from aesop.upscaling.pictures.xmp import tag_of
 from aesop.upscaling.upscale import upscale
-from aesop.upscaling.xmp import tag_of
 
 SIZE = (20, 12)
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from aesop.data.pictures import PictureAccessError, read_picture
 from aesop.errors import DataError, MissingExtraError, RunError
-from aesop.upscaling.sink import open_sink, require_holdable
-from aesop.upscaling.source import PictureInfo, open_source
+from aesop.upscaling.pictures.sink import open_sink, require_holdable
+from aesop.upscaling.pictures.source import PictureInfo, open_source
 from picture_files import noise, repeated, smooth, through
 
 NOISE: Any = pyvips.Image.new_from_array(noise(21, 34, 3))
@@ -257,7 +257,7 @@ def test_heic(tmp_path: Path) -> None:
 
 def test_jpeg_xl(tmp_path: Path) -> None:
     pytest.importorskip("pillow_jxl")
-    from aesop.upscaling.headers import jxl_header
+    from aesop.upscaling.pictures.headers import jxl_header
 
     for size in ((40, 64), (41, 1000), (9, 9), (300, 200)):
         Image.fromarray(noise(*size, 3)).save(tmp_path / "a.jxl", lossless=True)

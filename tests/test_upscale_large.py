@@ -15,8 +15,8 @@ from large import upscaled, written_model, written_picture
 SCRIPT = """
 import os, pathlib, sys
 import pyvips, torch
-from aesop.upscaling.sink import open_sink
-from aesop.upscaling.source import open_source
+from aesop.upscaling.pictures.sink import open_sink
+from aesop.upscaling.pictures.source import open_source
 from large import held
 
 source = open_source(pathlib.Path(sys.argv[1]))

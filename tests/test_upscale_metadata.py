@@ -16,11 +16,11 @@ from PIL import Image, ImageCms, IptcImagePlugin
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from aesop.upscaling.exif import corrected_exif
-from aesop.upscaling.notes import stored_notes
-from aesop.upscaling.sink import open_sink
-from aesop.upscaling.source import PictureInfo, open_source, read_xmp
-from aesop.upscaling.xmp import Tag, corrected_xmp, tag_of
+from aesop.upscaling.pictures.exif import corrected_exif
+from aesop.upscaling.pictures.notes import stored_notes
+from aesop.upscaling.pictures.sink import open_sink
+from aesop.upscaling.pictures.source import PictureInfo, open_source, read_xmp
+from aesop.upscaling.pictures.xmp import Tag, corrected_xmp, tag_of
 from picture_files import noise, profile, repeated, smooth, through
 
 KEYS = ("png", "jpeg", "webp", "tiff", "avif")
@@ -134,7 +134,7 @@ def test_a_tiffs_own_words_are_kept(tmp_path: Path) -> None:
 
 
 def test_large_tiffs_have_metadata_too(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aesop.upscaling.encoders._CLASSIC_TIFF", 0)
+    monkeypatch.setattr("aesop.upscaling.pictures.encoders._CLASSIC_TIFF", 0)
     result = through(photo, tmp_path, key="tiff", tag=TAG)
     assert result.read_bytes()[2] == 43
     with Image.open(result) as image:

@@ -13,7 +13,7 @@ from aesop.box import resolved
 from aesop.errors import AesopError
 from aesop.networks.interpolate import ends_of_dial
 from aesop.ui.work import CANCELLED, Work, preview
-from aesop.upscaling.formats import FORMATS, SUFFIXES
+from aesop.upscaling.pictures.formats import FORMATS, SUFFIXES
 
 #: How many pictures are taken at once.
 MOST = 100

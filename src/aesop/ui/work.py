@@ -17,8 +17,8 @@ from PIL import Image
 from aesop.data.pictures import read_picture
 from aesop.errors import AesopError
 from aesop.files import explained, printable
+from aesop.upscaling.pictures.source import picture_size
 from aesop.upscaling.plan import UpscaleReport, plan
-from aesop.upscaling.source import picture_size
 from aesop.upscaling.upscale import upscale
 from aesop.words import one_line
 

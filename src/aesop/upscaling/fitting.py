@@ -11,7 +11,7 @@ from aesop import box
 from aesop.errors import AesopError
 from aesop.networks.interpolate import load_between
 from aesop.networks.loading import LoadedGenerator, load_generator
-from aesop.upscaling.source import is_compressed, picture_size
+from aesop.upscaling.pictures.source import is_compressed, picture_size
 from aesop.upscaling.targets import Target
 
 

@@ -17,14 +17,14 @@ from aesop.data.pictures import to_picture, to_planes
 from aesop.data.strips import ahead
 from aesop.errors import AesopError, RunError
 from aesop.progress import Advance
-from aesop.upscaling.formats import SUFFIXES
+from aesop.upscaling.pictures.formats import SUFFIXES
+from aesop.upscaling.pictures.sink import open_sink, require_holdable
+from aesop.upscaling.pictures.source import open_source
+from aesop.upscaling.pictures.xmp import Tag
 from aesop.upscaling.plan import sentence
 from aesop.upscaling.planes import upscale_to
-from aesop.upscaling.sink import open_sink, require_holdable
-from aesop.upscaling.source import open_source
 from aesop.upscaling.targets import Steps, Target, steps_to
 from aesop.upscaling.tiles import WHOLE_PIXELS, Upscaler
-from aesop.upscaling.xmp import Tag
 
 #: Pictures that are read, run or written at one time: the network runs one of them, or some in a batch.
 IN_FLIGHT, IN_BATCHES = 3, 12

@@ -19,11 +19,11 @@ from aesop.upscaling.batches import Batches, pays
 from aesop.upscaling.engines.choose import choose_engine
 from aesop.upscaling.ensemble import Ensemble
 from aesop.upscaling.flight import IN_BATCHES, IN_FLIGHT, PictureJob
+from aesop.upscaling.pictures.source import open_source, picture_size, read_xmp
+from aesop.upscaling.pictures.xmp import Tag, tag_of
 from aesop.upscaling.plan import UpscaleReport, sentence
-from aesop.upscaling.source import open_source, picture_size, read_xmp
 from aesop.upscaling.targets import Target, steps_to
 from aesop.upscaling.tiles import Upscaler
-from aesop.upscaling.xmp import Tag, tag_of
 
 
 def left_to_do(

@@ -12,7 +12,7 @@ from string import Formatter
 from aesop.data.pictures import PictureAccessError, find_pictures
 from aesop.errors import AesopError, DataError
 from aesop.files import explained
-from aesop.upscaling.formats import FORMATS, SUFFIXES, default_format
+from aesop.upscaling.pictures.formats import FORMATS, SUFFIXES, default_format
 from aesop.words import first_line
 
 

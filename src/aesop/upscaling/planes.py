@@ -17,7 +17,7 @@ from aesop.data.bicubic import PEAKS, resize_strips
 from aesop.data.pictures import libvips
 from aesop.data.strips import windows
 from aesop.networks.loading import LoadedGenerator, load_generator
-from aesop.upscaling.colour import fill_hidden
+from aesop.upscaling.pictures.colour import fill_hidden
 from aesop.upscaling.targets import Steps, Target, steps_to
 from aesop.upscaling.tiles import Upscaler
 

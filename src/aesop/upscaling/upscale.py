@@ -23,8 +23,8 @@ from aesop.upscaling.engines.choose import LIMITS
 from aesop.upscaling.engines.kinds import find_kind
 from aesop.upscaling.fitting import generators_for
 from aesop.upscaling.flight import Flight
-from aesop.upscaling.formats import FORMATS
 from aesop.upscaling.groups import Group, left_to_do
+from aesop.upscaling.pictures.formats import FORMATS
 from aesop.upscaling.plan import Name, UpscaleReport, plan
 from aesop.upscaling.targets import Target
 from aesop.upscaling.tiles import Upscaler

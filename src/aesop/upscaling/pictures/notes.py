@@ -10,8 +10,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from aesop.upscaling.headers import tiff_directory
-from aesop.upscaling.strip_stream import png_chunk
+from aesop.upscaling.pictures.headers import tiff_directory
+from aesop.upscaling.pictures.strip_stream import png_chunk
 
 _LIMIT = 1 << 20
 #: Where the search ends in files of countless small chunks; pixels in chunks of 8 kB pass this at 8 GB.

@@ -20,17 +20,17 @@ import numpy as np
 
 from aesop.data.pictures import PIXEL_LIMIT, libvips, refusals
 from aesop.errors import DataError
-from aesop.upscaling.colour import converted, fill_hidden, shows_greys_as_srgb
-from aesop.upscaling.decoders import WHOLE_DECODERS, check_size, whole_size
-from aesop.upscaling.formats import FORMATS, sniff
-from aesop.upscaling.headers import (
+from aesop.upscaling.pictures.colour import converted, fill_hidden, shows_greys_as_srgb
+from aesop.upscaling.pictures.decoders import WHOLE_DECODERS, check_size, whole_size
+from aesop.upscaling.pictures.formats import FORMATS, sniff
+from aesop.upscaling.pictures.headers import (
     Resolution,
     is_animated,
     resolution,
     tiff_exif,
     tiff_pages,
 )
-from aesop.upscaling.notes import stored_notes
+from aesop.upscaling.pictures.notes import stored_notes
 
 #: A file that claims more pixels is refused. Memory would not be in the way, but hours and disks are: 4 times larger
 #: than this a side is 64 gigapixels. libvips reads files of this size in strips; a bomb costs time only.

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from aesop.upscaling.headers import Resolution, describe
-from aesop.upscaling.strip_stream import png_chunk
+from aesop.upscaling.pictures.headers import Resolution, describe
+from aesop.upscaling.pictures.strip_stream import png_chunk
 
 _SEGMENT = 65_533  # bytes that one segment of a JPEG can hold
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"

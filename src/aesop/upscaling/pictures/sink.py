@@ -15,14 +15,14 @@ from typing import Any
 from aesop.data.pictures import libvips, reason, to_8_bit
 from aesop.errors import DataError
 from aesop.files import atomic_path
-from aesop.upscaling.colour import converted, named
-from aesop.upscaling.containers import Metadata
-from aesop.upscaling.encoders import ENCODERS, Encoding
-from aesop.upscaling.exif import corrected_exif
-from aesop.upscaling.formats import FORMATS
-from aesop.upscaling.source import PictureInfo
-from aesop.upscaling.strip_stream import Write, strip_stream
-from aesop.upscaling.xmp import Tag, corrected_xmp
+from aesop.upscaling.pictures.colour import converted, named
+from aesop.upscaling.pictures.containers import Metadata
+from aesop.upscaling.pictures.encoders import ENCODERS, Encoding
+from aesop.upscaling.pictures.exif import corrected_exif
+from aesop.upscaling.pictures.formats import FORMATS
+from aesop.upscaling.pictures.source import PictureInfo
+from aesop.upscaling.pictures.strip_stream import Write, strip_stream
+from aesop.upscaling.pictures.xmp import Tag, corrected_xmp
 
 #: Quality where none is asked for: no loss that anybody sees.
 _QUALITY = 95

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from aesop.data.pictures import libvips
-from aesop.upscaling.containers import Metadata, add_to_tiff, jpeg_head, png_head, webp_with
+from aesop.upscaling.pictures.containers import Metadata, add_to_tiff, jpeg_head, png_head, webp_with
 
 #: A TIFF of more bytes is written with offsets of 64 bits; compression may add a little to the worst of pictures.
 _CLASSIC_TIFF = 3_500_000_000

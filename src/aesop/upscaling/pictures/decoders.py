@@ -10,7 +10,7 @@ import numpy as np
 
 from aesop.data.pictures import PIXEL_LIMIT, read_header
 from aesop.errors import DataError, MissingExtraError
-from aesop.upscaling.headers import is_animated, jxl_header
+from aesop.upscaling.pictures.headers import is_animated, jxl_header
 
 
 def check_size(path: Path, height: int, width: int, limit: int = PIXEL_LIMIT) -> None:

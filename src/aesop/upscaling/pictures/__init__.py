@@ -1,0 +1,1 @@
+"""Picture files in and out, strip by strip, with all that they hold."""
