@@ -33,8 +33,13 @@ def kept_heap() -> Iterator[None]:
         yield
     finally:
         _set({_TRIM_THRESHOLD: _TRIMMED_FROM, _MMAP_THRESHOLD: _MAPPED_FROM, _MMAP_MAX: _MAPPED_BLOCKS})
-        if _LIBRARY is not None:
-            _LIBRARY.malloc_trim(0)
+        give_back()
+
+
+def give_back() -> None:
+    """Give the system what is free now, the gaps between blocks too."""
+    if _LIBRARY is not None:
+        _LIBRARY.malloc_trim(0)
 
 
 def _set(values: dict[int, int]) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from aesop.data.bicubic import PEAKS, resize
 from aesop.data.strips import windows
 from aesop.errors import AesopError, ModelError
+from aesop.heap import give_back
 from aesop.upscaling.room import free_bytes, is_out_of_memory, needed_bytes
 
 #: Tiles begin and end at multiples of this many pixels (or at the picture's border), so that networks with windows of
@@ -34,9 +35,9 @@ WORTHWHILE = 8
 SMALL_PIXELS = 128 * 128
 #: The part of free memory that a tile may take.
 SHARE = 0.5
-#: What a row of tiles takes as SR at the most, in values: rows are lower where a picture is wide, but not of less than
-#: WORTHWHILE overlaps. Some rows are held at a time.
-ROW_VALUES = 1 << 25
+#: Bytes that a row of tiles takes as SR at the most: rows are lower where a picture is wide, and tiles wider for that,
+#: but not of less than WORTHWHILE overlaps. Some rows are held at a time.
+ROW_BYTES = 5 << 23
 #: Rows of a tile that are rounded at once.
 _ROWS = 32
 #: The widest overlap that `measure_overlap` tries.
@@ -203,19 +204,21 @@ def upscale_strips(
     """Run `model`, or an engine of one, on a picture tile by tile; yields the result a row of tiles at a time.
 
     Strips are (3, rows, width) on the CPU, floating point in [0, 1], or uint8 or uint16, which become floating point
-    one tile at a time. Only a tile (`tile` pixels a side and `overlap` more all around, both rounded up to multiples of
-    STEP) is ever on the model's device; where memory does not suffice, tiles are halved. The result, (3, rows,
-    scale*width), is float32, not clamped; with `dtype` uint8 or uint16 it is clamped and rounded to levels, which takes
-    less memory. Where `overlap` reaches as far as the model sees, it is the whole picture's result, since tiles end
-    where the picture does. `advance(pixels)` is called after every tile with its LR pixels.
+    one tile at a time. Only a tile is ever on the model's device: `tile` pixels a side (where rows are lower, as many
+    in all) and `overlap` more all around, both rounded up to multiples of STEP; where memory does not suffice, tiles
+    are halved. The result, (3, rows, scale*width), is float32, not clamped; with `dtype` uint8 or uint16 it is clamped
+    and rounded to levels, which takes less memory. Where `overlap` reaches as far as the model sees, it is the whole
+    picture's result, since tiles end where the picture does. `advance(pixels)` is called after every tile with its LR
+    pixels.
 
     Raises ModelError where the model's output has another size than its scale promises, or is not a number;
     torch.OutOfMemoryError where the smallest tile is too large.
     """
     weight = _weight(model)
-    few = max(ROW_VALUES // (3 * width * scale * scale), WORTHWHILE * overlap, STEP)
-    rows, columns = spans(height, min(tile, few), overlap), spans(width, tile, overlap)
-    side = tile
+    few = max(ROW_BYTES // (3 * width * scale * scale * dtype.itemsize), WORTHWHILE * overlap, STEP)
+    low = min(tile, few)
+    side = max(tile, (tile + 2 * overlap) ** 2 // (low + 2 * overlap) - 2 * overlap)  # of low tiles, the width
+    rows, columns = spans(height, low, overlap), spans(width, side, overlap)
     for row, window in zip(rows, windows(strips, ((row.left, row.right) for row in rows)), strict=True):
         result = torch.empty(3, len(row) * scale, width * scale, dtype=dtype)
         tiles = [(row, column) for column in reversed(columns)]
@@ -240,6 +243,7 @@ def upscale_strips(
             _write(core, result[:, (down.start - row.start) * scale :, left : left + core.shape[2]])
             if advance is not None:
                 advance(len(down) * len(across))
+        give_back()  # blocks of many sizes and threads leave gaps, more with every row
         yield result
 
 
