@@ -4,7 +4,8 @@
 
 Of every picture the middle 128 pixels are taken; SR is what the box's `clean-x4` makes of them, each of its weights a
 hundredth off (else it would be its own moving average), and the auto-encoder is the box's, where files are named others
-beside it. Features are EfficientNet-lite0's and those of a VGG19 of random weights, the discriminator a fresh one.
+beside it. Features are EfficientNet-lite0's and those of a VGG19 of random weights, the discriminator a fresh one of 16
+features.
 
 tf32 and float16 are what an accelerator's tensor cores make of convolutions: operands rounded, sums in float32. Of the
 crops' cosines the median is printed, the least and the most. docs/training.md quotes its output.
@@ -55,14 +56,19 @@ def main() -> None:
     batches = list(batches_of(folders))
     print(f"{sum(len(hr) for _, hr in batches)} crops; cosine with the gradient of float32: median (least to most)")
     print("bf16-mixed, of the loss alone | and SR made in bf16, too")
-    discriminator = VGGDiscriminator(CROP)
+    discriminator = VGGDiscriminator(CROP, 16)
+
+    def adversarial(sr: Tensor, hr: Tensor, _: Tensor) -> Tensor:
+        return RelativisticGANConfig().generator(discriminator(hr), discriminator(sr))
+
     losses: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
         "AESOP": _without_average(AESOPLoss.pretrained("x4")),
         "perceptual, EfficientNet-lite0": _without_average(
             PerceptualLoss(EfficientNetFeatures([0, 2, 4, 10]), [1.0] * 4)
         ),
         "perceptual, VGG19": _without_average(PerceptualLoss(RandomVGG19(list(VGG19)), list(VGG19.values()))),
-        "adversarial": lambda sr, hr, _: RelativisticGANConfig().generator(discriminator(hr), discriminator(sr)),
+        "adversarial": adversarial,
+        "adversarial, D in float32": torch.autocast("cpu", enabled=False)(adversarial),
         "artifact": artifact_loss,
     }
     exact = [images(generator, average, lr, mixed=False) for lr, _ in batches]
