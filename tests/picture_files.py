@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyvips
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
 from aesop.upscaling.pictures.formats import FORMATS, default_format
 from aesop.upscaling.pictures.sink import open_sink
 from aesop.upscaling.pictures.source import open_source
+from helpers import synthetic_picture
 
 
 def through(path: Path, folder: Path, factor: int = 2, *, key: str | None = None, **how: Any) -> Path:
@@ -46,3 +47,12 @@ def profile(name: str) -> bytes:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     start = srgb.index(b"para\0\0\0\0")
     return srgb[: start + 8] + bytes(4) + (1 << 16).to_bytes(4, "big") + srgb[start + 16 :]
+
+
+def photograph(path: Path, height: int = 24, width: int = 32) -> Path:
+    """A JPEG with what phones write beside the pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    exif[0x10F] = "Maker"
+    Image.fromarray(synthetic_picture(height, width, seed=0)).save(path, exif=exif, icc_profile=profile("p3"))
+    return path

@@ -6,10 +6,8 @@ import base64
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +19,10 @@ from aesop.evaluation.curves import MeasuredCurve
 from aesop.evaluation.pictures import EvaluatedPicture
 from aesop.evaluation.results import Evaluation, Result
 from aesop.reports.report import report
+from chromium import chromium, needs_chromium
 from report_samples import HOSTILE, evaluated, training
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER and find_spec("selenium")),
-    reason="needs Debian's chromium and chromium-driver, and selenium (the extra dev)",
-)
-
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--window-size=1200,900",
-)  # fmt: skip
+pytestmark = needs_chromium
 
 VALUES = {
     "psnr": ([20.0, 21.0, 22.0, 23.0, 24.0], [25.0, 26.0, 27.0, 28.0, 29.5], [25.1, 26.0, 27.2, 28.1, 29.0]),
@@ -69,19 +59,11 @@ def page(tmp_path_factory: pytest.TempPathFactory, pictures: list[EvaluatedPictu
 
 @pytest.fixture(scope="module")
 def browser(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.get("about:blank")
-    driver.get_log("performance")
-    driver.get(page.as_uri())
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("profile"), "1200,900") as driver:
+        driver.get("about:blank")
+        driver.get_log("performance")
+        driver.get(page.as_uri())
+        yield driver
 
 
 def all_of(browser: Any, selector: str) -> list[Any]:
