@@ -51,9 +51,10 @@ def build_stage(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sh
 def _build(fabric: Fabric, run: Run, recipe: Recipe, name: str, sharpen: Sharpen | None) -> Stage:
     config = recipe.stage(name)
     if name == "fidelity":
-        generator = recipe.generator.build(recipe.scale)
-        if recipe.fidelity.start_weights is not None:
-            start = recipe.fidelity.start_weights
+        start = recipe.fidelity.start_weights
+        if start is None:
+            generator = recipe.generator.build(recipe.scale)
+        else:
             generator = starting_network(recipe.generator, recipe.scale, start, "fidelity.start_weights")
         _keep_body(generator, recipe)
         return FidelityStage(generator, recipe.fidelity, sharpen=sharpen, fabric=fabric)
