@@ -1,13 +1,13 @@
-"""The paper's fidelity losses and baselines side by side at laptop size: one start, one set of pictures, one length.
+"""Compares the paper's fidelity losses and baselines at laptop size: same start, same pictures, same iterations.
 
     python benchmarks/comparison.py --data DIR --benchmark DIR [--benchmark DIR] --work DIR [--seeds 3] [--quick]
 
-Trains the fidelity network and two auto-encoders, (b) and (c) of table 3, and from them every system below, once for
-each seed; measures all on the benchmarks and prints tables of means over the seeds, each with half the range of the
-seeds. What was trained before is not trained again. `--quick` takes a few iterations of each, to try the script.
+Trains the fidelity network and two auto-encoders, (b) and (c) of table 3. From these it trains every system below, once
+per seed, measures all of them on the benchmarks and prints tables: the mean over the seeds and half their range.
+Finished trainings are not repeated. `--quick` runs a few iterations of each, to try the script.
 
-All systems have the `laptop` recipe's generator, so that nothing but the losses and the discriminator
-differs. SPSR is therefore its gradient losses without the generator's gradient branch.
+All systems use the `laptop` recipe's generator, so only the losses and the discriminator differ. SPSR is therefore
+represented by its gradient losses, without the generator's gradient branch.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from aesop.metrics.psnr import psnr
 from aesop.networks.loading import load_generator
 from aesop.training.recipe_files import load_recipe
 from aesop.training.train import train
+from markdown_tables import table
 
-#: The network and auto-encoders that all start from: four times the laptop recipe's iterations of the auto-encoder.
+#: The networks that every system starts from. The auto-encoder trains for four times the laptop recipe's iterations.
 HELD_OUT = "data.held_out=8"
 START = ("fidelity.iterations=4000", "autoencoder.iterations=8000", "perceptual=null", HELD_OUT)
 WITHOUT_LR_TERM = "autoencoder.lr_weight=0"
 
-#: Title, recipe and what is set in it. The weights are the papers' where the laptop recipe keeps them; the adversarial
-#: loss on gradient maps is scaled down as the laptop recipe scales the other one.
+#: Title, recipe and overrides. The weights are the papers' where the laptop recipe keeps them; the adversarial loss on
+#: gradient maps is scaled down in the same way as the laptop recipe scales the other adversarial loss.
 FROM_B, FROM_C = "autoencoder.weights=<b>", "autoencoder.weights=<c>"
 CONV5_4 = "perceptual.perceptual_loss.features.blocks={0: 0.0, 2: 0.0, 4: 0.0, 10: 1.0}"
 NO_ARTIFACT = "perceptual.artifact_loss.weight=0"
@@ -71,7 +72,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three iterations of everything")
     asked = parser.parse_args()
     quick = ("steps=3",) if asked.quick else ()
-    # One thread a process: two of them beat two threads in one.
+    # One thread per process: two processes are faster than one process with two threads.
     with ProcessPoolExecutor(asked.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         # Both auto-encoders start from one fidelity network.
         pool.submit(trained, "laptop", (*START, *quick), asked.data, asked.work, "c").result()
@@ -94,7 +95,7 @@ def main() -> None:
         print(f"\n{benchmark}: what the auto-encoders keep of HR\n")
         print(autoencoders(asked.work, folder))
         print(f"\n{benchmark}\n")
-        print(table(evaluations, benchmark))
+        print(systems(evaluations, benchmark))
 
 
 def run_name(title: str, seed: int) -> str:
@@ -103,11 +104,7 @@ def run_name(title: str, seed: int) -> str:
 
 
 def trained(recipe: str, overrides: Sequence[str], data: Path, work: Path, name: str) -> None:
-    train(load_recipe(recipe, overrides), data, work / name, store=work / "store", device="cpu", say=silent)
-
-
-def silent(_: str) -> None:
-    """Say nothing."""
+    train(load_recipe(recipe, overrides), data, work / name, store=work / "store", device="cpu", say=lambda _: None)
 
 
 def measured(seed: int, work: Path, benchmarks: list[Path]) -> Evaluation:
@@ -118,8 +115,8 @@ def measured(seed: int, work: Path, benchmarks: list[Path]) -> Evaluation:
 
 @torch.inference_mode()
 def autoencoders(work: Path, folder: Path) -> str:
-    """A Markdown table: PSNR of AE(HR), of the fidelity network's G(LR), and of the bottleneck E(HR) against LR."""
-    lines = ["| | AE(HR) against HR | G(LR) against HR | E(HR) against LR |", "|---|---|---|---|"]
+    """A Markdown table of PSNR: of AE(HR), the fidelity network's G(LR) and the bottleneck E(HR)."""
+    rows = []
     generator = load_generator(work / "c/fidelity/generator.safetensors").model
     pairs = [pair.read(4) for pair in open_benchmark(folder, 4).pairs]
     for name in "bc":
@@ -131,15 +128,14 @@ def autoencoders(work: Path, folder: Path) -> str:
                 ((output, hr), 4), ((generator(lr), hr), 4), ((bottleneck, lr), 1),
             )])  # fmt: skip
         means = torch.tensor(values).mean(dim=0).tolist()
-        lines.append(f"| ({name}) | {' | '.join(f'{mean:.2f}' for mean in means)} |")
-    return "\n".join(lines)
+        rows.append([f"({name})", *(f"{mean:.2f}" for mean in means)])
+    return table(["", "AE(HR) against HR", "G(LR) against HR", "E(HR) against LR"], rows)
 
 
-def table(evaluations: Sequence[Evaluation], benchmark: str) -> str:
-    """A Markdown table: a row a system, the mean over seeds and half their range."""
+def systems(evaluations: Sequence[Evaluation], benchmark: str) -> str:
+    """A Markdown table with one row per system: the mean over the seeds and half their range."""
     heads = [METRICS[name] for name in METRIC_NAMES]
-    columns = [f"{head.title} {head.arrow}" for head in heads]
-    lines = [f"| | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    rows = []
     for row, title in enumerate(["bicubic", "fidelity network", *SYSTEMS]):
         cells = []
         for metric in METRIC_NAMES:
@@ -149,8 +145,8 @@ def table(evaluations: Sequence[Evaluation], benchmark: str) -> str:
             spread = (max(values) - min(values)) / 2 if values else 0.0
             mean = sum(values) / len(values) if values else float("nan")
             cells.append(f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread else ""))
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([title, *cells])
+    return table(["", *(f"{head.title} {head.arrow}" for head in heads)], rows)
 
 
 if __name__ == "__main__":

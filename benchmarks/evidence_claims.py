@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aesop.metrics import METRICS
-from evidence_tables import FIDELITY, SCORES, Study, difference, gaps_at_score, leaning, sign, table
+from evidence_tables import FIDELITY, SCORES, Study, difference, gaps_at_score, leaning, sign
+from markdown_tables import table
 
-#: Claims of better fidelity at an equal perceptual score: what the paper says with its numbers, and who against whom.
+#: Claims of better fidelity at an equal perceptual score: the paper's words and numbers, the method and its control.
 BETTER = (
     ("More fidelity than 0.01 pixel at no perceptual loss (table 3, DIV2K: PSNR 29.079 against 28.819, DISTS 0.0518 "
      "against 0.0526)", "aesop", "ldl"),

@@ -11,8 +11,8 @@ import numpy as np
 from aesop.files import atomic_path
 from aesop.metrics import METRICS
 from evidence_claims import claims
-from evidence_tables import ALPHAS, SCORES, Study, at_equal_score, differences, means, table
-from marked import fill
+from evidence_tables import ALPHAS, SCORES, Study, at_equal_score, differences, means
+from markdown_tables import fill, table
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, FIGURES = DOCS / "evidence.md", DOCS / "images"

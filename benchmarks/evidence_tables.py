@@ -13,8 +13,9 @@ import yaml
 from aesop.errors import AesopError
 from aesop.evaluation.intervals import mean_interval
 from aesop.metrics import METRICS
+from markdown_tables import table
 
-#: Columns of the main table, and scores at which fidelity is compared.
+#: Columns of the main table, and the scores at which fidelity is compared.
 COLUMNS = ("psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "lpips-proxy", "niqe", "spectrum", "grid")
 SCORES = ("lpips-proxy", "niqe", "spectrum")
 FIDELITY = ("psnr", "ssim")
@@ -141,11 +142,6 @@ def _interval(gaps: Gaps) -> tuple[float, float] | None:
 
 def _disagree(gaps: Gaps) -> bool:
     return len({np.sign(np.nanmean(gap)) for gap in gaps}) > 1
-
-
-def table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def means(study: Study) -> str:

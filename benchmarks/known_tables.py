@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from aesop.analysis.drawing import curve_style, drawn, style_axes
-from marked import fill
+from markdown_tables import fill, table
 
 DOCS = Path(__file__).parents[1] / "docs"
-#: Titles and digits of each table's measures.
+#: Columns of each table: a measure, its title and its number of digits.
 ERRORS = {"lr": ("LR sees", 1), "edges": ("edges", 1), "stripes": ("stripes", 1)}
 SIGHT = {"texture": ("texture redrawn", 3), "edges": ("edges moved 1 pixel", 3)}
 SIGHT |= {"stripes": ("stripes of the wrong sign", 3), "lr": ("wrong LR", 3)}
@@ -30,13 +30,16 @@ CURVES = {"se": "SE (fidelity bias)", "lr": "what LR sees", "edges": "edges", "s
 Summary = Mapping[str, Mapping[str, Any]]
 
 
-def table(first: str, rows: Mapping[str, Summary], columns: Mapping[str, tuple[str, int]], sign: bool = False) -> str:
-    """A Markdown table: means, half their intervals and each seed's mean; `sign`: bold where these agree on a sign."""
-    lines = [f"| {first} | {' | '.join(title for title, _ in columns.values())} |", "|---" * (1 + len(columns)) + "|"]
-    for name, measured in rows.items():
-        cells = (_cell(measured[column], digits, sign) for column, (_, digits) in columns.items())
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def summary(first: str, rows: Mapping[str, Summary], columns: Mapping[str, tuple[str, int]], sign: bool = False) -> str:
+    """A Markdown table of means, half their intervals and each seed's mean.
+
+    With `sign`, numbers carry their sign, and a mean is bold where its interval and all seeds agree on it.
+    """
+    cells = [
+        [name, *(_cell(measured[column], digits, sign) for column, (_, digits) in columns.items())]
+        for name, measured in rows.items()
+    ]
+    return table([first, *(title for title, _ in columns.values())], cells)
 
 
 def _cell(measured: Mapping[str, Any], digits: int, sign: bool) -> str:
@@ -48,26 +51,29 @@ def _cell(measured: Mapping[str, Any], digits: int, sign: bool) -> str:
     if len(seeds) == 1:
         return text
     agree = sign and half is not None and abs(mean) > half and min(seeds) * max(seeds) > 0
-    return (
-        f"**{text}**"[0 if agree else 2 : None if agree else -2] + f" ({', '.join(f'{one:{form}}' for one in seeds)})"
-    )
+    return (f"**{text}**" if agree else text) + f" ({', '.join(f'{one:{form}}' for one in seeds)})"
 
 
 def tables(results: Mapping[str, Any]) -> dict[str, str]:
-    """All tables of the page, by the names of their marks."""
+    """All tables of the page, keyed by the names of their marks."""
     rows = {_titled(name, results["curves"].get(name, [])): found for name, found in results["images"].items()}
     beside = {name: found for name, found in results["minus"]["AESOP (a), long"].items() if name.startswith("AESOP LR")}
     return {
-        "sight": table("", results["sight"], SIGHT),
-        "auto-encoders": table("", results["auto-encoders"], ENCODERS),
-        "at HR's texture": table("", rows, IMAGES),
-        "less LR consistency": table("less LR consistency", results["minus"]["LR consistency"], DIFFERENCES, sign=True),
-        "less AESOP (a), long": table("less AESOP (a), long", beside, DIFFERENCES, sign=True),
+        "sight": summary("", results["sight"], SIGHT),
+        "auto-encoders": summary("", results["auto-encoders"], ENCODERS),
+        "at HR's texture": summary("", rows, IMAGES),
+        "less LR consistency": summary(
+            "less LR consistency", results["minus"]["LR consistency"], DIFFERENCES, sign=True
+        ),
+        "less AESOP (a), long": summary("less AESOP (a), long", beside, DIFFERENCES, sign=True),
     }
 
 
 def _titled(name: str, seeds: list[list[dict[str, Any]]]) -> str:
-    """Add the seeds and the weights that enclose HR's texture, and a star where there are not two of them."""
+    """Add to a loss's name the weights that enclose HR's texture and the number of seeds.
+
+    A star marks losses where some seed has no two such weights.
+    """
     places = [[one["weight"] for one in found if one["encloses"]] for found in seeds]
     if not places:
         return name
@@ -77,7 +83,7 @@ def _titled(name: str, seeds: list[list[dict[str, Any]]]) -> str:
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
-    """Draw each error against the texture, a curve for each loss and seed, a point for each weight."""
+    """Plot each error against the texture: one curve per loss and seed, one point per adversary's weight."""
     with drawn(path, 7.5, 5.6) as figure:
         panels = figure.subplots(2, 2).flatten()
         for (measure, title), axes in zip(CURVES.items(), panels, strict=True):

@@ -21,7 +21,7 @@ from known_measures import TestSet, measure_images, measure_sight, summaries
 from known_posterior import WEIGHTS, Tried, at_hr_texture, enclosing, search
 from known_tables import tables
 from known_world import GRAIN, RANGES, SCALE, Pictures, Scene, deviation, draw, picture, pictures, seen, unseen, upscale
-from marked import fill
+from markdown_tables import fill
 
 ROOT = Path(__file__).resolve().parents[1]
 

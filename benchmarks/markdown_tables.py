@@ -1,16 +1,26 @@
-"""Tables between marks in a page of docs: a second call changes nothing."""
+"""Markdown tables, and where they stand in a page of docs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from aesop.errors import AesopError
 from aesop.files import write_atomically
 
 
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
 def fill(page: Path, tables: Mapping[str, str]) -> None:
-    """Put each table between `<!-- its name -->` and `<!-- end -->`. Raises AesopError where the marks are missing."""
+    """Replace what stands between `<!-- NAME -->` and `<!-- end -->` by the table of that name; repeatable.
+
+    Raises:
+        AesopError: if the page lacks the marks of a table.
+
+    """
     text = page.read_text(encoding="utf-8")
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->", "<!-- end -->"
