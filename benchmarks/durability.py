@@ -1,11 +1,12 @@
-"""Kill a tiny training of all three stages again and again, damage its files in between, and compare what it leaves.
+"""Kill a tiny training of all three stages over and over, damage its files in between, and compare the results.
 
     nice python benchmarks/durability.py [--kills 100] [--seed 0]
 
-Every attempt is a process of its own, forked from this one, that trains in the same run folder: it is killed at a
-random moment, or just before or after a file takes its name, or may write no file beyond a random size. Between two
-attempts a checkpoint or a finished network may be cut short or have bytes flipped; what a refusal asks for is done.
-Each training must end with the networks, snapshots and logs of one that nothing happened to, bit for bit. POSIX only.
+Every attempt is a forked process that trains in the same run folder. It is killed at a random moment, or just before or
+after a file is renamed to its final name, or it cannot write files larger than a random size. Between two attempts, a
+checkpoint or a finished network may be truncated or have bytes flipped; if an attempt refuses to train, the script does
+what the message asks for. Each training must end with the same networks, snapshots and logs as an undisturbed one, bit
+for bit. POSIX only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import random
 import re
 import resource
 import signal
-import sys
 import tempfile
 import time
 import traceback
@@ -46,7 +46,7 @@ SIZES = [
     )),
 ]  # fmt: skip
 
-#: Exit statuses of an attempt: done, a bug, refused in a sentence.
+#: Exit statuses of an attempt: finished, an unexpected exception, an `AesopError`.
 DONE, BUG, REFUSED = 0, 1, 2
 
 
@@ -60,18 +60,23 @@ def main() -> None:
         counts = torment(Path(folder), arguments.kills, arguments.seed)
     for what, count in sorted(counts.items()):
         print(f"{count:5d}  {what}")
-    print(f"every end equal to the uninterrupted run's, bit for bit; {time.monotonic() - started:.0f} s")
+    print(f"every result equals the uninterrupted run's, bit for bit; {time.monotonic() - started:.0f} s")
 
 
 def torment(folder: Path, kills: int, seed: int = 0) -> Counter[str]:
-    """Torment trainings until so many kills have hit; return what happened. AssertionError at the first difference."""
+    """Disturb trainings until `kills` attempts were killed; count what happened.
+
+    Raises:
+        AssertionError: at the first training that differs from an undisturbed one.
+
+    """
     torch.set_num_threads(1)
     rng = random.Random(seed)
     pictures = folder / "pictures"
     for number in range(4):
         noise = np.random.default_rng(number).integers(0, 256, (48, 48, 3), np.uint8)
         pictures.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise).save(pictures / f"{number}.png")  # not by libvips, which no fork may come after
+        Image.fromarray(noise).save(pictures / f"{number}.png")  # a process that has used libvips must not fork
     started = time.monotonic()
     assert attempt(pictures, folder / "straight") == (DONE, "")
     seconds, expected = time.monotonic() - started, left_by(Run(folder / "straight"))
@@ -97,7 +102,7 @@ def torment(folder: Path, kills: int, seed: int = 0) -> Counter[str]:
 
 
 def trouble(rng: random.Random, seconds: float) -> dict[str, Any]:
-    """Choose what an attempt runs into."""
+    """Choose how an attempt is disturbed: arguments of `attempt`."""
     kind = rng.choice(["moment", "moment", "rename", "size"])
     if kind == "moment":
         return {"moment": rng.uniform(0, seconds)}
@@ -105,9 +110,10 @@ def trouble(rng: random.Random, seconds: float) -> dict[str, Any]:
 
 
 def attempt(pictures: Path, run: Path, moment: float = 0, rename: int = 0, size: int = 0) -> tuple[int, str]:
-    """Train in a process of its own: killed after `moment` seconds, or around a file's `rename`; files up to `size`.
+    """Train in a forked process.
 
-    Returns its exit status, or the negative number of the signal that killed it, and the sentence that it ended with.
+    It is killed after `moment` seconds or around its rename number `rename`, and writes at most `size` bytes per file;
+    0 means no such limit. Returns the exit status, or minus the signal that killed it, and its last message.
     """
     words = run.parent / "words"
     words.write_text("")
@@ -142,7 +148,7 @@ def attempt(pictures: Path, run: Path, moment: float = 0, rename: int = 0, size:
 
 
 def die_at(rename: int) -> None:
-    """Kill this process just before, or just after, the renaming of that number."""
+    """Kill this process just before its rename number `rename` or, if that is odd, just after the previous one."""
     original, left = Path.replace, rename
 
     def replace(self: Path, target: Path) -> Path:
@@ -159,7 +165,7 @@ def die_at(rename: int) -> None:
 
 
 def damaged(run: Run, rng: random.Random) -> str:
-    """Damage a checkpoint or a finished network of a training that is still to read it."""
+    """Damage a checkpoint or a finished network that the training will read again."""
     if run.stage(STAGES[-1]).network.is_file():
         return "nothing to damage any more"
     files = [run.stage(stage) for stage in STAGES]
@@ -180,7 +186,7 @@ def damaged(run: Run, rng: random.Random) -> str:
 
 
 def obeyed(said: str) -> str:
-    """Do what a refusal asks for; return its kind."""
+    """Do what an error message asks for; return what kind it was."""
     if "too large" in said.lower() or "could not be written" in said:
         return "refused: a file could not be written"
     found = re.search(r"(/\S+/(\S+\.(?:pt|safetensors))): is ", said)
@@ -190,7 +196,7 @@ def obeyed(said: str) -> str:
 
 
 def left_by(run: Run) -> dict[str, object]:
-    """Return all that a finished training leaves: networks and snapshots as bytes, logs without their times."""
+    """Everything that a finished training leaves: networks and snapshots as bytes, logs without their times."""
     paths = sorted(run.folder.rglob("*.safetensors"))
     found: dict[str, object] = {str(path.relative_to(run.folder)): path.read_bytes() for path in paths}
     for stage in STAGES:
@@ -200,4 +206,4 @@ def left_by(run: Run) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,9 +1,9 @@
-"""How much sooner an evaluation ends with two processes than with one, and how long a repeated call takes.
+"""How much faster an evaluation is with two processes than with one, and how long a repeated call takes.
 
     python benchmarks/evaluate.py BENCHMARK [BLOCKS]
 
-An RRDB of BLOCKS blocks (6; the paper's has 23) with random weights upscales the benchmark by 4, and all metrics that
-can be had here measure it. Each time is the median of three; one thread of torch a process.
+An RRDB of BLOCKS blocks (default 6; the paper's has 23) with random weights upscales the benchmark by 4 and is measured
+by every metric that is available here. Each time is the median of three, with one torch thread per process.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
             evaluate([model], [sys.argv[1]], processes=processes, cache=cache)
             return time.perf_counter() - started
 
-        seconds(1, cache=True)  # fills the cache, and loads what loads once
+        seconds(1, cache=True)  # fills the cache and loads modules and weights
         rounds = [(seconds(1, False), seconds(2, False), seconds(1, True)) for _ in range(ROUNDS)]
     one, two, again = (statistics.median(times) for times in zip(*rounds, strict=True))
     print(f"one process {one:.1f} s, two {two:.1f} s: {one / two:.2f} times as fast; again {again:.2f} s")

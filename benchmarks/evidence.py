@@ -7,11 +7,11 @@
     python benchmarks/evidence.py tables
 
 Presets: `box` starts from the small network in the box, `dat` from DAT-light with another head, both on a CPU; `gpu` is
-`dat` at the paper's crops on an accelerator. `train` makes the start, the auto-encoders and every method's perceptual
-network from it, a run folder each; what is finished is skipped, what was interrupted is resumed. `measure` writes a
-JSON file of each finished network's values to benchmarks/evidence/results, and keeps its SR pictures, of which `crops`
-draws a figure. `tables` puts the values into docs/evidence.md, with the figures of curves; it needs nothing else, and a
-second call changes nothing. `--only` names run folders, to share the work among processes.
+`dat` with the paper's crops on an accelerator. `train` makes the start, the auto-encoders and each method's perceptual
+network, one run folder each; it skips finished runs and resumes interrupted ones. `measure` writes the values of each
+finished network to a JSON file in benchmarks/evidence/results and keeps its SR pictures, from which `crops` draws a
+figure. `tables` writes the tables of docs/evidence.md and draws its curves from these JSON files alone; it can be
+repeated. `--only` limits `train` and `measure` to some run folders, to share the work among processes.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ METRICS = (
     "psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "ve-hr", "niqe", "lpips-proxy", "spectrum", "grid", "grid-hr",
 )  # fmt: skip
 
-#: Every auto-encoder's settings. The judge is the one that AE-PSNR, SE and VE are measured with; no network trains
-#: with it.
+#: Every auto-encoder's settings. AE-PSNR, SE and VE are measured with the judge; no network trains with it.
 AUTOENCODERS = {
     "ae-lr0.1": ("autoencoder.lr_weight=0.1",),
     "ae-lr1": ("autoencoder.lr_weight=1",),
@@ -61,7 +60,7 @@ AUTOENCODERS = {
     "ae-judge": ("autoencoder.lr_weight=0.1", "seed=1"),
 }  # fmt: skip
 
-#: What a preset need not train: the judge on a CPU, and what comes from the box.
+#: Finished networks that a preset copies instead of training them: stage and file.
 JUDGE = {"ae-judge": ("autoencoder", HERE / "judge-box.safetensors")}
 GIVEN = {
     "box": JUDGE
@@ -76,7 +75,7 @@ GIVEN = {
 
 @dataclass(frozen=True)
 class Method:
-    """A fidelity term: its section, and the auto-encoder that it needs, `bicubic` for table 3's config (a)."""
+    """A fidelity term: its recipe section and the auto-encoder that it needs (`bicubic` for table 3's config (a))."""
 
     title: str
     fidelity_loss: str
@@ -102,14 +101,14 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     training, measuring, drawing = (commands.add_parser(name) for name in ("train", "measure", "crops"))
     commands.add_parser("tables")
-    training.add_argument("--weights", type=Path, help="DAT-light's file; the box has its own")
+    training.add_argument("--weights", type=Path, help="DAT-light's file, for the presets dat and gpu")
     training.add_argument("--data", type=Path, required=True, help="pictures to train on")
-    training.add_argument("--steps", type=int, help="cut every stage to so many iterations, to try the script")
+    training.add_argument("--steps", type=int, help="iterations of every stage, to try the script")
     for command in (training, measuring, drawing):
         command.add_argument("--preset", choices=PRESETS, required=True)
         command.add_argument("--work", type=Path, required=True, help="folder for all runs of the preset")
     for command in (training, measuring):
-        command.add_argument("--only", action="append", help="a run folder's name, repeatable; unset, all")
+        command.add_argument("--only", action="append", help="a run folder's name, repeatable (default: all)")
     for command in (measuring, drawing):
         command.add_argument("--benchmark", type=Path, action="append", required=True, help="repeatable")
     asked = parser.parse_args()
@@ -136,7 +135,7 @@ def train_all(asked: argparse.Namespace) -> None:
     device = "auto" if asked.preset == "gpu" else "cpu"
     steps = [f"steps={asked.steps}"] if asked.steps else []
     if asked.preset != "box" and asked.weights is None:
-        raise AesopError(f"--preset {asked.preset}: trains from a file; name it by --weights.")
+        raise AesopError(f"--preset {asked.preset} needs --weights, the file of DAT-light.")
     released = "clean-x4" if asked.preset == "box" else str(asked.weights.resolve())
 
     def run(name: str, recipe: str, *overrides: str) -> None:
@@ -172,7 +171,7 @@ def train_all(asked: argparse.Namespace) -> None:
 
 
 def measure_all(work: Path, benchmarks: list[Path], results_folder: Path, only: list[str] | None = None) -> None:
-    """Measure the start and every finished network, those between the two, and whether its training went wrong."""
+    """Measure the start, every finished network and the networks between the two; note trainings that went wrong."""
     results_folder.mkdir(parents=True, exist_ok=True)
     start, judge = Run(work / "start").stage("fidelity").network, Run(work / "ae-judge").stage("autoencoder").network
     names = [f"{name}-{seed}" for seed in SEEDS for name in METHODS]
@@ -207,7 +206,7 @@ def measure_all(work: Path, benchmarks: list[Path], results_folder: Path, only: 
 
 
 def _is_large(folder: Path) -> bool:
-    """Whether half of a benchmark's pictures can train a classifier: Set5's and Set14's cannot."""
+    """Whether half of a benchmark's pictures are enough to train a classifier; Set5's and Set14's are not."""
     return len(open_benchmark(folder, 4).pairs) >= 50
 
 
@@ -220,7 +219,7 @@ def real_or_fake(folder: Path, pictures: Path) -> list[float]:
 
 
 def what_went_wrong(run: Run) -> list[str]:
-    """Name what makes a training's values meaningless: losses that are no numbers, a discriminator that has won."""
+    """Reasons why a training's values mean nothing: a loss that is NaN, or a discriminator that has won."""
     log = [entry for entry in run.stage("perceptual").read_log() if entry["kind"] == "loss"]
     last = log[-max(1, len(log) // 5) :]
     found = []

@@ -1,4 +1,4 @@
-"""The claims of docs/evidence.md and their verdicts, by the rule of evidence/protocol.md."""
+"""The claims of docs/evidence.md and their verdicts, by the rule in evidence/protocol.md."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _missing(study: Study, *methods: str) -> list[str] | None:
 
 
 def _better(study: Study, method: str, control: str) -> list[str]:
-    """Fidelity of a method less a control's, at an equal score of each kind."""
+    """Fidelity of a method minus a control's, at equal values of each perceptual score; and the verdict."""
     if missing := _missing(study, method, control):
         return missing
     cells, signs, leanings = [], [], []
@@ -79,13 +79,16 @@ def _rises(study: Study, metric: str) -> list[str]:
 
 
 def agreed(signs: Sequence[int]) -> int:
-    """Return the sign of those that are not 0, and 0 where they contradict each other or there is none."""
+    """The common sign of all that are not 0, or 0 if they disagree or all are 0."""
     told = {value for value in signs if value}
     return told.pop() if len(told) == 1 else 0
 
 
 def verdict(signs: Sequence[int], leanings: Sequence[int]) -> str:
-    """Judge a claim at three scores: two signs for it and nothing that leans against it, or the reverse."""
+    """Judge a claim at three scores.
+
+    It holds if at least two signs are for it and nothing leans against it; the reverse refutes it.
+    """
     if signs.count(1) >= 2 and -1 not in leanings:
         return "holds"
     return "does not hold" if signs.count(-1) >= 2 and 1 not in leanings else "cannot be told"

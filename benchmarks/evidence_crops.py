@@ -1,4 +1,4 @@
-"""The crops of docs/evidence.md: the most detailed square of some pictures, all methods side by side."""
+"""The crops of docs/evidence.md: the most detailed square of some pictures, by all methods side by side."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from aesop.data.pictures import read_picture, to_float, to_planes
 from aesop.evaluation.pictures import sr_path
 from aesop.files import atomic_path
 
-#: Pictures of each benchmark: spread evenly over its list.
+#: Pictures per benchmark, spread evenly over its list.
 COUNT = 4
 SIDE = 96
-#: Inches of a panel.
+#: Side of a panel in inches.
 PANEL = 0.8
 
 
 def draw_crops(benchmarks: Sequence[Path], methods: Mapping[str, Path], path: Path, scale: int = 4) -> None:
-    """Draw COUNT pictures of each benchmark, a row each; `methods` are titles and folders of SR pictures."""
+    """Draw COUNT pictures of each benchmark, one row each; `methods` maps titles to folders of SR pictures."""
     rows: list[dict[str, Tensor]] = []
     for folder in benchmarks:
         benchmark = open_benchmark(folder, scale)
@@ -42,6 +42,6 @@ def draw_crops(benchmarks: Sequence[Path], methods: Mapping[str, Path], path: Pa
             for number, (line, row) in enumerate(zip(panels, rows, strict=True)):
                 for axes, (title, crop) in zip(line, row.items(), strict=True):
                     show(axes, to_float(crop), fill(title, 12) if number == 0 else "")
-        # As PNG, so much texture takes several megabytes.
+        # JPEG: so much texture takes several megabytes as PNG.
         with Image.open(sheet) as image, atomic_path(path) as temporary:
             image.convert("RGB").save(temporary, "JPEG", quality=88)

@@ -1,4 +1,4 @@
-"""docs/evidence.md: its tables and the figure of curves, from the results and logs of every preset."""
+"""Writes the tables of docs/evidence.md and draws its curves, from the results and logs of every preset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTROLS = ("ldl", "lr-consistency")
 
 
 def autoencoders(logs: Path) -> str:
-    """What each auto-encoder keeps, from the validation lines of its training's log, at some iterations."""
+    """A table of what each auto-encoder keeps at some iterations, from the validations in its log."""
     heads = ["auto-encoder", "iterations", "AE(HR), dB", "less G(LR)", "E(HR) from LR, dB"]
     rows = []
     for file in sorted(logs.glob("ae-*.jsonl")):
@@ -35,7 +35,7 @@ def autoencoders(logs: Path) -> str:
 
 
 def draw(study: Study, path: Path) -> None:
-    """PSNR against each perceptual score, one line a method from the fidelity network to its perceptual network."""
+    """Plot PSNR against each perceptual score: per method, one line from the fidelity to its perceptual network."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4), layout="constrained")
@@ -53,7 +53,7 @@ def draw(study: Study, path: Path) -> None:
 
 
 def write_page(folders: Mapping[str, Path], titles: Mapping[str, str]) -> None:
-    """Put the tables of every preset's folder of results between their marks in docs/evidence.md; draw the figures."""
+    """Fill the tables of docs/evidence.md and draw its figures, from each preset's folder of results."""
     tables = {}
     for preset, folder in folders.items():
         study = Study(folder, titles)

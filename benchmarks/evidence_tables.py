@@ -1,4 +1,4 @@
-"""What the study measured, and tables of it, from the JSON files that `evidence.py measure` wrote."""
+"""Reads the JSON files that `evidence.py measure` wrote, and makes tables of them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SCORES = ("lpips-proxy", "niqe", "spectrum")
 FIDELITY = ("psnr", "ssim")
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-#: Values by (metric, alpha): one for each picture of all benchmarks, in one order.
+#: Values by (metric, alpha): one per picture of all benchmarks, always in the same order.
 Values = dict[tuple[str, float], np.ndarray]
-#: Differences picture by picture, one array for each seed.
+#: Differences picture by picture, one array per seed.
 Gaps = list[np.ndarray]
 
 
 class Study:
-    """What was measured: the start, and for every method its seeds' values."""
+    """The measured values of the start and of every method's seeds."""
 
     def __init__(self, folder: Path, titles: Mapping[str, str]) -> None:
-        """Read a folder of results. Raises AesopError where they are not of one protocol, or the start is missing."""
+        """Read a folder of results; raise AesopError if the start is missing or their protocols differ."""
         documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
         if "start" not in documents:
             raise AesopError(f"{folder}: holds no start.json; call `evidence.py measure` first.")
@@ -73,7 +73,7 @@ class Study:
         return found
 
     def gaps(self, method: str, control: str, metric: str) -> Gaps:
-        """Values of every picture less the control's, for each seed that both have."""
+        """Values of every picture minus the control's, for each seed that both have."""
         return [ours[metric, 1.0] - theirs[metric, 1.0] for ours, theirs in self.pairs(method, control)]
 
     def pairs(self, method: str, control: str) -> list[tuple[Values, Values]]:
@@ -82,12 +82,12 @@ class Study:
         return [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
 
     def mean(self, method: str, metric: str, alpha: float = 1.0) -> np.ndarray:
-        """Values of every picture, the mean over the seeds."""
+        """Values of every picture, averaged over the seeds."""
         return np.mean([values[metric, alpha] for values in self.seeds[method].values()], axis=0)
 
 
 def _by_picture(document: dict[str, Any], metric: str, alpha: float) -> dict[str, float]:
-    """Values of one metric by `BENCHMARK/PICTURE`; those that could not be measured are NaN."""
+    """Values of one metric by `BENCHMARK/PICTURE`; NaN where it could not be measured."""
     found = {}
     for key, pictures in document["values"].items():
         benchmark, of, model = key.rsplit(" ", 2)
@@ -97,7 +97,7 @@ def _by_picture(document: dict[str, Any], metric: str, alpha: float) -> dict[str
 
 
 def _protocol(recipe: str) -> dict[str, Any]:
-    """What all methods of a study share."""
+    """The settings that all methods of a study must share."""
     settings = yaml.safe_load(recipe)
     perceptual = {key: value for key, value in settings["perceptual"].items() if key != "fidelity_loss"}
     return {"perceptual": perceptual, **{key: settings[key] for key in ("generator", "data", "precision")}}
@@ -108,7 +108,7 @@ def _number(metric: str, value: float) -> str:
 
 
 def difference(metric: str, gaps: Gaps) -> str:
-    """The mean over seeds and pictures with its 95 % interval over pictures; each seed's where their signs disagree."""
+    """The mean over seeds and pictures with its 95 % interval over pictures; each seed's mean if their signs differ."""
     mean, interval, digits = _mean(gaps), _interval(gaps), METRICS[metric].digits
     text = f"{mean.mean():+.{digits}f}"
     if interval is None:
@@ -121,12 +121,12 @@ def difference(metric: str, gaps: Gaps) -> str:
 
 
 def sign(gaps: Gaps) -> int:
-    """Return 1 or -1 where the interval is off 0 and no seed says the reverse, else 0."""
+    """The mean's sign, or 0 if its interval contains 0 or the seeds' signs differ."""
     return 0 if _disagree(gaps) else leaning(gaps)
 
 
 def leaning(gaps: Gaps) -> int:
-    """Return 1 or -1 where the interval is off 0, whatever the seeds say one by one, else 0."""
+    """The mean's sign, or 0 if its interval contains 0; single seeds may disagree."""
     interval = _interval(gaps)
     return 0 if interval is None or interval[0] <= 0 <= interval[1] else int(np.sign(_mean(gaps).mean()))
 
@@ -160,7 +160,7 @@ def means(study: Study) -> str:
 
 
 def differences(study: Study, control: str) -> str:
-    """Every method less a control, seed by seed and picture by picture; bold where it is told from 0."""
+    """Every method minus a control, paired by seed and picture; bold where the difference is significant."""
     heads = [f"less {study.titles[control]}", *(METRICS[name].title for name in COLUMNS)]
     rows = []
     for method in study.methods:
@@ -176,7 +176,7 @@ def _seeds(study: Study, method: str, control: str) -> str:
 
 
 def at_equal_score(study: Study, control: str) -> str:
-    """PSNR and SSIM of each method less the control's, where both have one mean perceptual score."""
+    """PSNR and SSIM of each method minus the control's, where both have the same mean perceptual score."""
     heads = [f"less {study.titles[control]}", *(f"at an equal {METRICS[score].title}" for score in SCORES)]
     rows = []
     for method in study.methods:
@@ -191,10 +191,10 @@ def at_equal_score(study: Study, control: str) -> str:
 
 
 def gaps_at_score(study: Study, method: str, control: str, metric: str, score: str) -> Gaps:
-    """A fidelity metric of each picture less the control's at the best mean score that both have, for each seed.
+    """A fidelity metric of each picture minus the control's, at the best mean score that both reach, for each seed.
 
-    A network has it at some alpha between the fidelity network and its perceptual network. Empty where one does not in
-    one of the seeds that both have.
+    Each method reaches the score at some alpha between the fidelity and its perceptual network. Empty if for some
+    common seed one of them does not.
     """
     gaps = []
     for both in study.pairs(method, control):
@@ -207,7 +207,7 @@ def gaps_at_score(study: Study, method: str, control: str, metric: str, score: s
 
 
 def _where(values: Values, metric: str, score: str, wanted: float) -> np.ndarray | None:
-    """A metric of every picture at the first alpha where the mean score is `wanted`; linear between alphas."""
+    """A metric of every picture at the first alpha where the mean score is `wanted`, interpolated linearly."""
     curve = [float(np.nanmean(values[score, alpha])) for alpha in ALPHAS]
     for i in range(len(ALPHAS) - 1):
         low, high = curve[i], curve[i + 1]

@@ -1,10 +1,10 @@
-"""A folder of small pictures against the sum of its pictures: what `aesop.upscale` adds to each.
+"""Time per picture of `aesop.upscale` on a folder of small pictures, compared with one picture at a time.
 
     python benchmarks/folder.py [--pictures 10000] [--side 24] [--format png]
 
-The network has 4 features and one convolution, so that the pictures themselves cost most. Beside the folder stand
-pictures that are read, upscaled by `upscale_picture` and written one after the other, and those for which
-`aesop.upscale` is called one by one; both are measured on a part of them, in the same process, before and after.
+The network has 4 features and one convolution, so that reading and writing take most of the time. The folder is
+compared with a loop that reads, upscales (`upscale_picture`) and writes, and with one call of `aesop.upscale` per
+picture. Both are measured on some of the pictures, in the same process, before and after the folder.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def timed(work: Callable[[Path], None], paths: list[Path]) -> float:
-    """Seconds that each takes."""
+    """Mean seconds per picture."""
     start = time.perf_counter()
     for path in paths:
         work(path)

@@ -1,14 +1,14 @@
-"""Cosines of losses' gradients with those of float32 and the exact auto-encoder, on crops of real pictures.
+"""How far reduced precision, or another auto-encoder, turns the gradient of each loss: cosines on real pictures.
 
     python benchmarks/gradients.py BENCHMARK_DIR... [AUTOENCODER_FILE...]
 
-Of every picture the middle 128 pixels are taken; SR is what the box's `clean-x4` makes of them, each of its weights a
-hundredth off (else it would be its own moving average), and the auto-encoder is the box's, where files are named others
-beside it. Features are EfficientNet-lite0's and those of a VGG19 of random weights, the discriminator a fresh one of 16
-features.
+Takes the middle 128 pixels of each picture. SR is made by the box's `clean-x4` with 1 % of noise on its weights,
+because without it the network would equal its own moving average. The auto-encoder is the box's; files given are
+compared with it. Features are those of EfficientNet-lite0 and of a VGG19 with random weights; the discriminator is
+untrained and has 16 features.
 
-tf32 and float16 are what an accelerator's tensor cores make of convolutions: operands rounded, sums in float32. Of the
-crops' cosines the median is printed, the least and the most. docs/training.md quotes its output.
+tf32 and float16 are simulated as tensor cores compute convolutions: rounded operands, sums in float32. Prints the
+median, minimum and maximum over the crops. docs/training.md quotes the output.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def main() -> None:
     for weight in generator.parameters():
         weight.mul_(1 + 0.01 * torch.randn_like(weight))
     batches = list(batches_of(folders))
-    print(f"{sum(len(hr) for _, hr in batches)} crops; cosine with the gradient of float32: median (least to most)")
-    print("bf16-mixed, of the loss alone | and SR made in bf16, too")
+    print(f"{sum(len(hr) for _, hr in batches)} crops; cosine with the float32 gradient: median (minimum to maximum)")
+    print("bf16-mixed: the loss alone | SR made in bf16 as well")
     discriminator = VGGDiscriminator(CROP, 16)
 
     def adversarial(sr: Tensor, hr: Tensor, _: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def main() -> None:
             found = gradient(lambda sr: loss(sr, hr, rounded_ema_sr), rounded_sr, mixed=True)  # noqa: B023
             both += cosines(expected, found)
         print(f"  {name:32} {spread(alone)} | {spread(both)}")
-    print("the AESOP loss by other auto-encoders, or others' arithmetic, against the box's in float32")
+    print("AESOP loss with other arithmetic or auto-encoders, against the box's auto-encoder in float32")
     own = AESOPLoss.pretrained("x4")
     others: dict[str, Loss] = {
         "tf32": partial(_rounding, to_tf32, own),
@@ -99,7 +99,7 @@ def main() -> None:
         print(f"  {name:32} {spread(found)}")
 
 
-#: The paper's layers.
+#: The paper's layers and their weights.
 VGG19 = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
 
 
@@ -148,12 +148,12 @@ def _rounding(to: Callable[[Tensor], Tensor], loss: Loss, sr: Tensor, hr: Tensor
 
 
 def to_tf32(value: Tensor) -> Tensor:
-    """Round to 10 bits behind the first."""
+    """Round to a mantissa of 10 bits."""
     return ((value.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
 class _Rounding(TorchFunctionMode):
-    """Convolutions whose operands are rounded, forward and backward."""
+    """Rounds the operands of convolutions, forward and backward."""
 
     def __init__(self, to: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (weight,), (gradient,) = ctx.saved_tensors, gradients
-        factor = 2.0**14 / gradient.abs().max()  # float16 would lose what is below 1e-7; losses are scaled for that
+        factor = 2.0**14 / gradient.abs().max()  # as loss scaling does: float16 has no numbers below 1e-7
         rounded = ctx.to(gradient * factor) / factor
         return None, conv2d_input(ctx.size, weight, rounded, *ctx.options), None, None, None, None
 

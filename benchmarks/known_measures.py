@@ -1,4 +1,4 @@
-"""What `known_posterior.py` measures on pictures of the known world, picture by picture."""
+"""What `known_posterior.py` measures in the known world, scene by scene."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from aesop.autoencoder import AutoEncoder
 from aesop.evaluation.intervals import mean_interval
 from known_world import Pictures, Scene, deviation, pictures, seen, shapes, stripes, unseen, upscale
 
-#: A measure's values, one a scene.
+#: Each measure's values, one per scene.
 Values = dict[str, list[float]]
 WINDOW = 16
 
 
 class TestSet:
-    """Each scene `grains` times, with grain and texture drawn; `deviations` is the texture's, exact."""
+    """Each scene `grains` times with random grain and texture; `deviations` are the texture's exact ones."""
 
-    __test__ = False  # not for pytest
+    __test__ = False  # pytest would collect it for its name
 
     def __init__(self, scenes: int, grains: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -33,19 +33,19 @@ class TestSet:
 
 
 def add(measured: dict[str, float], values: Values) -> None:
-    """Append a scene's values."""
+    """Append one scene's values."""
     for name, value in measured.items():
         values.setdefault(name, []).append(value)
 
 
 def levels(errors: Tensor, mask: Tensor | None = None) -> float:
-    """Root mean square of errors (N, 3, H, W) where `mask` (N, 1, H, W) is set, in 8-bit levels."""
+    """Root mean square, in 8-bit levels, of errors (N, 3, H, W) where `mask` (N, 1, H, W) is set."""
     squares = errors.square().mean(dim=1, keepdim=True)
     return 255 * (squares if mask is None else squares[mask]).mean().sqrt().item()
 
 
 def spectrum(errors: Tensor, zone: Tensor) -> Tensor | None:
-    """Mean power of the grey of `errors` in Hann-windowed squares that lie in `zone`, None if there are none."""
+    """Mean power spectrum of grey `errors` over Hann-windowed squares inside `zone`; None if none fits."""
     squares = [images.unfold(2, WINDOW, 4).unfold(3, WINDOW, 4) for images in (unseen(errors).mean(1, True), zone)]
     inside = squares[1].all(dim=-1).all(dim=-1)
     if not inside.any():
@@ -56,9 +56,9 @@ def spectrum(errors: Tensor, zone: Tensor) -> Tensor | None:
 
 @torch.no_grad()
 def measure_images(upscaled: Callable[[Pictures], Tensor], test: TestSet) -> Values:
-    """What is wrong with SR images, in levels, and what their texture is, by ratios to HR's.
+    """Errors of SR images in 8-bit levels, and their texture as ratios to HR's.
 
-    SE and VE are those of eq. 2, over draws of one scene: E|SR - HR|^2 = SE^2 + VE(SR)^2 + VE(HR)^2.
+    SE and VE follow eq. 2, over the draws of one scene: E|SR - HR|^2 = SE^2 + VE(SR)^2 + VE(HR)^2.
     """
     values: Values = {}
     for found, exact in zip(test.pictures, test.deviations, strict=True):
@@ -87,7 +87,7 @@ def measure_images(upscaled: Callable[[Pictures], Tensor], test: TestSet) -> Val
 
 @torch.no_grad()
 def measure_autoencoder(autoencoder: AutoEncoder, test: TestSet) -> Values:
-    """What AE(HR) has lost of the texture and kept of E[HR | LR]; errors in levels."""
+    """How much of the texture AE(HR) keeps, and its errors against E[HR | LR] in 8-bit levels."""
     values: Values = {}
     for found, other in zip(test.pictures, test.redrawn, strict=True):
         bottleneck, output = autoencoder.bottleneck_and_output(found.hr)
@@ -106,9 +106,9 @@ def measure_autoencoder(autoencoder: AutoEncoder, test: TestSet) -> Values:
 
 
 def wrong_pictures(scene: Scene, found: Pictures, other: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """HR pictures with one thing changed: the texture, of which no loss should say a word, or what LR tells.
+    """HR pictures with one error each: another texture (which a fidelity loss should ignore), edges, stripes, LR.
 
-    LR sees nothing of the first three; edges are moved by a pixel, in what LR does not see of them.
+    The first three leave LR as it is: edges move by one pixel, but only in the part of them that LR does not show.
     """
     moved = scene._replace(
         offset=scene.offset + (1 if scene.offset < 0 else -1), x=scene.x + (1 if scene.x < 24 else -1)
@@ -124,7 +124,7 @@ def wrong_pictures(scene: Scene, found: Pictures, other: Tensor, generator: torc
 
 @torch.no_grad()
 def measure_sight(loss: Callable[[Tensor, Tensor], Tensor], test: TestSet) -> Values:
-    """How much of each error a loss sees: its value by the pixel loss's."""
+    """How much of each error a loss sees: its value divided by the pixel loss's."""
     generator = torch.Generator().manual_seed(0)
     values: Values = {}
     for scene, found, other in zip(test.scenes, test.pictures, test.redrawn, strict=True):
@@ -134,19 +134,19 @@ def measure_sight(loss: Callable[[Tensor, Tensor], Tensor], test: TestSet) -> Va
 
 
 def minus(first: Values, second: Values) -> Values:
-    """First minus second, scene by scene."""
+    """Subtract scene by scene."""
     return {name: [a - b for a, b in zip(first[name], second[name], strict=True)] for name in first}
 
 
 def means(values: Values) -> dict[str, float | None]:
-    """Each measure's mean over the scenes that have it."""
+    """Each measure's mean over the scenes where it is defined."""
     return {name: _mean(_known(own)) for name, own in values.items()}
 
 
 def summaries(rows: Mapping[str, Sequence[Values]]) -> dict[str, dict[str, dict[str, object]]]:
-    """For JSON: each row's measures, their mean over scenes and seeds, half its 95 % interval, and each seed's mean.
+    """Per row and measure: the mean over scenes and seeds, half its 95 % interval, and each seed's mean; for JSON.
 
-    The interval is the bootstrap's over scenes. Two seeds tell too little for one over trainings: see their means.
+    The interval is a bootstrap over scenes. Two seeds are too few for an interval over trainings; compare their means.
     """
     result: dict[str, dict[str, dict[str, object]]] = {row: {} for row in rows}
     for row, values in rows.items():

@@ -2,10 +2,10 @@
 
     python benchmarks/known_posterior.py [--out JSON] [--pictures PNG] [--seeds N] [--work DIR] [--quick]
 
-Each fidelity loss meets adversaries of several weights, until two of them enclose HR's texture on scenes that are
-measured nowhere else; what it leaves there is read between the two. The bias is measured against E[HR | LR] itself; no
-auto-encoder estimates it. `known_tables.py` makes tables and curves of the JSON, docs/known_posterior.md tells what
-came out.
+Each fidelity loss is trained with adversarial losses of several weights, until two weights enclose the energy of HR's
+texture on tuning scenes, which are used for nothing else. The results are interpolated between the two. The bias is
+measured against E[HR | LR] itself; no auto-encoder estimates it. `known_tables.py` makes tables and curves of the JSON
+file; docs/known_posterior.md has the results.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from known_measures import TestSet, Values, measure_images, summaries
 from known_training import AUTOENCODERS, LOSSES, QUICK, Sizes, Study
 from known_world import SCALE
 
-#: The adversary's weights, each sqrt(2) of the one before.
+#: The adversarial loss's weights, each sqrt(2) times the one before.
 WEIGHTS = tuple(float(f"{0.001 * 2 ** (k / 2):.2g}") for k in range(12))
-#: Each fidelity loss and the weight at which its search begins: a guess from what 0.002 and 0.01 had made of it before.
-#: The rule below goes on from there, so that a bad guess costs trainings only.
+#: Each fidelity loss and the weight at which its search starts: a guess from earlier trainings with 0.002 and 0.01. A
+#: bad guess only costs trainings, since `search` goes on from there.
 STARTS = {
     "LR consistency": 0.004, "AESOP LR term 0.02, long": 0.004, "low-pass": 0.004, "pixel 1": 0.011,
     "AESOP (a), long": 0.004, "pixel 0.01": 0.002, "oracle": 0.008,
 }  # fmt: skip
-#: Of which all others are compared with the first, and AESOP with both.
+#: Every loss is compared with the first, AESOP with both.
 CONTROLS = ("LR consistency", "AESOP (a), long")
 
 
 class Tried(NamedTuple):
-    """An adversary's weight and what it makes of a loss: texture by HR's on the tuning scenes, and all measures."""
+    """A weight of the adversarial loss, the texture's energy by HR's on the tuning scenes, and all measures."""
 
     weight: float
     texture: float
@@ -51,7 +51,7 @@ class Tried(NamedTuple):
 
 
 def search(tried: Callable[[float], Tried], start: float, most: int) -> list[Tried]:
-    """Go along `WEIGHTS` from `start`, up where texture is missing and down where there is too much, to enclose 1."""
+    """Try `WEIGHTS` from `start` until two enclose a texture of 1: upwards if texture is missing, else downwards."""
     place = WEIGHTS.index(start)
     found = [tried(start)]
     up = found[0].texture < 1
@@ -63,7 +63,7 @@ def search(tried: Callable[[float], Tried], start: float, most: int) -> list[Tri
 
 
 def enclosing(found: list[Tried]) -> tuple[Tried, Tried]:
-    """The two weights that enclose HR's texture, or twice the one that comes nearest to it."""
+    """The two weights that enclose HR's texture; if there are none, twice the one that comes nearest."""
     for low, high in pairwise(found):
         if low.texture < 1 <= high.texture:
             return low, high
@@ -72,7 +72,7 @@ def enclosing(found: list[Tried]) -> tuple[Tried, Tried]:
 
 
 def at_hr_texture(low: Tried, high: Tried) -> Values:
-    """Every scene's values where the texture is HR's, on a straight line between two weights."""
+    """Every scene's values at HR's texture, interpolated linearly between two weights."""
     part = (1 - low.texture) / (high.texture - low.texture) if low is not high else 0.0
     return {
         name: [(1 - part) * a + part * b for a, b in zip(values, high.values[name], strict=True)]
@@ -85,8 +85,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("known_posterior.json"), help="all numbers, as JSON")
     parser.add_argument("--pictures", type=Path, help="SR pictures to draw, .png, .svg or .pdf")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each perceptual network")
-    parser.add_argument("--work", type=Path, help="folder of trained networks, to go on after an interruption")
-    parser.add_argument("--quick", action="store_true", help="a few iterations of everything")
+    parser.add_argument("--work", type=Path, help="folder for trained networks, to resume after an interruption")
+    parser.add_argument("--quick", action="store_true", help="a few iterations of everything, to try the script")
     asked = parser.parse_args()
     if asked.seeds < 1:
         parser.error("--seeds must be at least 1")
@@ -103,7 +103,7 @@ def main() -> None:
     tried: dict[str, list[list[Tried]]] = {}
     results: dict[str, Any] = {"setting": study.protocol | {"adversary weights": WEIGHTS, "starts": STARTS}}
 
-    def write() -> None:  # after every loss, so that an interruption loses one
+    def write() -> None:  # after every loss, so that an interruption loses at most one
         rounded = json.loads(json.dumps(results), parse_float=lambda text: round(float(text), 4))
         write_atomically(asked.out, json.dumps(rounded, indent=1) + "\n")
 
@@ -114,7 +114,7 @@ def main() -> None:
                 network = study.perceptual(name, weight, seed)
                 return Tried(weight, texture(network, tuning), of_network(network, test))
 
-            # Another seed starts where the first one arrived: fewer trainings.
+            # Later seeds start where the first one ended, which saves trainings.
             begin = enclosing(tried[name][0])[0].weight if seed else start
             tried.setdefault(name, []).append(search(one, begin, most=2 if asked.quick else 6))
             images.setdefault(name, []).append(at_hr_texture(*enclosing(tried[name][seed])))
@@ -128,19 +128,19 @@ def main() -> None:
 
 
 def texture(network: nn.Module, test: TestSet) -> float:
-    """Texture's energy by HR's, the mean over scenes."""
+    """The texture's energy divided by HR's, averaged over scenes."""
     values = [value for value in of_network(network, test)["band"] if not math.isnan(value)]
     return sum(values) / len(values)
 
 
 def of_network(network: nn.Module, test: TestSet) -> Values:
     """Measure a network's SR."""
-    torch.manual_seed(0)  # of the noise it draws
+    torch.manual_seed(0)  # for the noise that the network adds
     return measure_images(lambda found: network(found.lr), test)
 
 
 def looked_at(study: Study, test: TestSet) -> dict[str, Any]:
-    """What auto-encoders keep of HR, and what every loss sees."""
+    """What auto-encoders keep of HR, and how much of each error every loss sees."""
     encoders = {name: study.autoencoder(name) for name in AUTOENCODERS}
     losses: dict[str, nn.Module] = {name: loss for name, (loss, _) in LOSSES.items() if name[:5] in ("LR co", "low-p")}
     losses |= {f"AESOP {name}": AESOPLoss(autoencoder) for name, autoencoder in encoders.items()}

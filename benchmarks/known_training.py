@@ -1,7 +1,7 @@
-"""Training in the known world (`known_world.py`): its networks, losses, auto-encoders and the order of its data.
+"""Training in the known world (`known_world.py`): networks, losses and auto-encoders.
 
-The package's own stages and losses; perceptual networks have one start, one data order and one adversary, and differ in
-their fidelity loss and the adversary's weight.
+The stages and losses are the package's own. All perceptual networks have the same start, order of data and
+discriminator; they differ only in the fidelity loss and the adversarial loss's weight.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from known_world import SCALE, SIDE, draw, seen, unseen
 
 
 class Sizes(NamedTuple):
-    """How much is trained and measured."""
+    """Iterations of each training, and numbers of pictures."""
 
     fidelity: int = 1200
     autoencoder: int = 500
-    #: An auto-encoder that has time to learn more than LR, and the fidelity network that is its control.
+    #: Of an auto-encoder that has time to learn more than LR, and of the fidelity network that is its control.
     long: int = 2500
     perceptual: int = 400
     pool: int = 1024
@@ -52,16 +52,16 @@ class Sizes(NamedTuple):
 QUICK = Sizes(fidelity=20, autoencoder=3, long=6, perceptual=3, pool=32, scenes=6, tuning_scenes=6, grains=3)
 BATCH = 8
 RATES = {"fidelity": 3e-3, "autoencoder": 1e-3}
-#: A small PatchGAN, tuned with the fidelity loss `pixel 0.01` alone by the texture's energy. (A discriminator of two
-#: levels made 1.7 of HR's. Without noise there came no texture in 300 to 500 iterations, but outlines of the shapes.)
+#: A small PatchGAN, tuned on the texture's energy with the fidelity loss `pixel 0.01` only. (Two levels gave 1.7 times
+#: HR's energy. Without noise, 300 to 500 iterations gave no texture, but outlines of the shapes.)
 ADVERSARY: dict[str, Any] = {"features": 24, "layers": 1, "rate": 3e-4, "noise": 0.1}
 
 
 class Upscaler(nn.Module):
     """The generator: residual blocks at LR size, then nearest-neighbour upsampling and convolutions.
 
-    A perceptual network `draws`: it adds noise, in learnt strengths, after each upsampling. LR carries nothing to make
-    a texture of.
+    A perceptual network `draws`: after each upsampling it adds noise of a learnt strength, since LR holds nothing from
+    which a texture could be made.
     """
 
     def __init__(self, draws: bool = False, features: int = 24, narrow: int = 12, blocks: int = 3) -> None:
@@ -71,10 +71,10 @@ class Upscaler(nn.Module):
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
         sizes = (features, narrow) if draws else ()
         self.noise = nn.ParameterList(nn.Parameter(torch.full((1, size, 1, 1), ADVERSARY["noise"])) for size in sizes)
-        self.to(memory_format=torch.channels_last)  # half the time of such narrow layers on a CPU
+        self.to(memory_format=torch.channels_last)  # twice as fast for such narrow layers on a CPU
 
     def forward(self, lr: Tensor) -> Tensor:
-        """(N, 3, h, w) to (N, 3, 4h, 4w), added to the bilinear upscaling."""
+        """(N, 3, h, w) to (N, 3, 4h, 4w); the layers' output is added to bilinear upscaling."""
         x = self.body(F.leaky_relu(self.first(lr), 0.2))
         for number, layer in enumerate((self.up1, self.up2)):
             x = layer(F.interpolate(x, scale_factor=2.0))
@@ -86,7 +86,7 @@ class Upscaler(nn.Module):
 
 
 class InRangeLoss(nn.Module):
-    """A weighted loss of SR clamped to [0, 1], and the distance of what was cut off, as AESOPLoss has it."""
+    """A weighted loss of SR clamped to [0, 1], plus the distance of SR from that range, as in AESOPLoss."""
 
     def __init__(self, loss: nn.Module, weight: float = 1.0) -> None:
         super().__init__()
@@ -98,9 +98,9 @@ class InRangeLoss(nn.Module):
 
 
 class OracleLoss(nn.Module):
-    """What only this world has: the pixel loss of all but what LR does not see of textured areas."""
+    """The ideal loss, which only this world allows: the pixel loss without what LR does not show of textured areas."""
 
-    strength: Tensor  # of the present batch
+    strength: Tensor  # the texture's, for the current batch
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Loss of images (N, 3, H, W), a scalar."""
@@ -108,7 +108,7 @@ class OracleLoss(nn.Module):
         return (seen(error) + (self.strength == 0) * unseen(error)).abs().mean()
 
 
-#: Weight of each auto-encoder's LR term; (a) are the downscaler and a fidelity network.
+#: Weight of each auto-encoder's LR term; None is (a), the downscaler followed by a fidelity network.
 AUTOENCODERS: dict[str, float | None] = {
     "(a)": None, "(a), long": None, "LR term 1": 1.0, "LR term 0.02, long": 0.02,
 }  # fmt: skip
@@ -120,7 +120,7 @@ LOSSES: dict[str, tuple[nn.Module, float]] = {
 
 
 class Study:
-    """Networks by name, trained when asked for, or found in the folder `work` if they were before."""
+    """Trains networks when they are asked for, or reads them from the folder `work` if they were trained before."""
 
     def __init__(self, sizes: Sizes, work: Path | None) -> None:
         self.sizes, self.work = sizes, work
@@ -130,13 +130,13 @@ class Study:
         if work:
             protocol, file = json.dumps(self.protocol), work / "protocol.json"
             if file.exists() and file.read_text(encoding="utf-8") != protocol:
-                raise SystemExit(f"{work} holds networks of another protocol; name an empty folder")
+                raise SystemExit(f"--work {work} holds networks of another protocol; choose an empty folder")
             write_atomically(file, protocol)
 
     def known(
         self, name: str, build: Callable[[], Stage[Any]], iterations: int, seeds: tuple[int, int], falls: bool = True
     ) -> Any:
-        """Return what a stage trains: kept, read or trained; `seeds` are its start's and its data's."""
+        """Return a trained network from memory, from its file or by training; `seeds` are for weights and data."""
         if name not in self.networks:
             torch.manual_seed(seeds[0])
             stage = build()
@@ -152,7 +152,7 @@ class Study:
         return self.networks[name]
 
     def train(self, stage: Stage[Any], iterations: int, seed: int, falls: bool) -> None:
-        """Train a stage on pictures of the pool, their texture drawn anew each time; the rate falls by a cosine."""
+        """Train on pictures of the pool with new texture each time; `falls`: the learning rate follows a cosine."""
         generator = torch.Generator().manual_seed(seed)
         for iteration in range(iterations):
             for optimizer in stage.optimizers if falls else ():
@@ -164,7 +164,7 @@ class Study:
             stage.step(lr, self.pool._replace(lr=lr, mean=mean, strength=strength).redrawn(generator))
 
     def fidelity(self, long: bool = False) -> nn.Module:
-        """Return the fidelity network; `long`, trained on as the long auto-encoder is: its pictures, its rate."""
+        """Return the fidelity network; with `long`, trained on with the long auto-encoder's pictures and rate."""
         rate = RATES["autoencoder" if long else "fidelity"]
         config = FidelityConfig(ema=0.99, learning_rate=rate)
         if not long:
@@ -176,7 +176,7 @@ class Study:
         return self.known(name, lambda: FidelityStage(start, config), self.sizes.long, (0, 3), falls=False)
 
     def autoencoder(self, name: str) -> AutoEncoder:
-        """Return an auto-encoder of `AUTOENCODERS`; it begins as the downscaler and the fidelity network."""
+        """Return an auto-encoder of `AUTOENCODERS`; it starts as the downscaler and the fidelity network."""
         weight, long = AUTOENCODERS[name], name.endswith("long")
         if weight is None:
             return AutoEncoder.collapsed(copy.deepcopy(self.fidelity(long)), SCALE)
@@ -191,13 +191,13 @@ class Study:
         return self.known(name, build, self.sizes.long if long else self.sizes.autoencoder, (0, 3), falls=False)
 
     def fidelity_loss(self, name: str) -> nn.Module:
-        """Return a fidelity loss; every one draws pixels outside [0, 1] back alike."""
+        """Return a fidelity loss; all of them treat pixels outside [0, 1] alike."""
         if name.startswith("AESOP"):
             return AESOPLoss(self.autoencoder(name.removeprefix("AESOP ")))
         return InRangeLoss(*LOSSES[name])
 
     def perceptual(self, name: str, weight: float, seed: int) -> nn.Module:
-        """Return the perceptual network of a fidelity loss and an adversary of this weight, nothing else."""
+        """Return the network trained with a fidelity loss and an adversarial loss of this weight, nothing else."""
         start, loss = self.fidelity().state_dict(), self.fidelity_loss(name)
         config = PerceptualConfig.model_validate({
             "crop": SIDE, "batch": BATCH, "learning_rate": ADVERSARY["rate"], "ema": 0.98,

@@ -1,16 +1,16 @@
-"""A world of pictures whose HR given LR is known in closed form; `known_posterior.py` trains in it.
+"""A world of pictures in which HR given LR is known in closed form; `known_posterior.py` trains in it.
 
     y = m(x) + t        x = downscale(y), bicubic, scale 4        E[y | x] = m(x)        Var[y | x] = Var[t]
 
-A scene z, one of finitely many, is a straight edge between a plain and a textured material, and a striped disc. With
-e_z its picture, A the downscaler, A+ its pseudo-inverse (A A+ = 1) and N = 1 - A+ A, which leaves what A cannot see,
+There are finitely many scenes z: a straight edge between a plain and a textured material, and a striped disc. With e_z
+the scene's picture, A the downscaler, A+ its pseudo-inverse (A A+ = 1) and N = 1 - A+ A, the part that A does not see,
 
     m = e_z + A+ g        t = N (s_z * (k * w))        x = A e_z + g
 
 where g is grain at LR size, |g| <= GRAIN, w white Gaussian noise, k a band-pass filter and s_z the texture's strength,
-which the material tells. A t = 0, so that LR knows nothing of t. LR images of two scenes differ by more than 2 GRAIN
-somewhere, so that one scene alone fits x: it determines m. Edges are sharp and stripes have the period of LR's pixels,
-so that N e_z is not zero: LR implies it by what is known of the world, no linear map does.
+which depends on the material. A t = 0, so x contains nothing of t. The LR images of any two scenes differ by more than
+2 GRAIN somewhere, so only one scene fits x, and x determines m. Edges are sharp and stripes have the period of LR's
+pixels, so N e_z is not zero: it follows from x by knowledge of the world, not by a linear map.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from torch.nn import functional as F
 from aesop.data.bicubic import resize
 
 SCALE, SIDE = 4, 48
-#: Bound of the grain, on every LR pixel, alike in the three colours.
+#: Bound of the grain at every LR pixel; the three colours share it.
 GRAIN = 0.012
-#: Standard deviation of k * w times s: the texture's, before N.
+#: Standard deviation of s (k * w): the texture's before N is applied.
 TEXTURE = 0.1
 #: Amplitude of a disc's stripes.
 STRIPES = 0.12
 PLAIN = ((0.30, 0.32, 0.38), (0.70, 0.66, 0.58))
 TEXTURED = ((0.38, 0.58, 0.40), (0.62, 0.40, 0.34))
-#: A disc's colour tells the sign of its stripes.
+#: A disc's colour determines the sign of its stripes.
 DISC = ((0.35, 0.45, 0.70), (0.70, 0.40, 0.65))
 #: k is 9 x 9.
 REACH = 4
-#: From and below what the parts of a scene lie.
+#: Range of each part of a scene, the end excluded.
 RANGES = {
     "angle": (0, 16), "offset": (-9, 10), "plain": (0, 2), "textured": (0, 2),
     "x": (14, 35), "y": (14, 35), "radius": (8, 12), "disc": (0, 2),
@@ -46,7 +46,7 @@ RANGES = {
 
 
 class Scene(NamedTuple):
-    """What LR tells: the edge's angle (of 16) and offset, which materials, the disc's place, radius and kind."""
+    """What LR determines: the edge's angle (of 16) and offset, the materials, the disc's place, radius and kind."""
 
     angle: int
     offset: int
@@ -59,12 +59,12 @@ class Scene(NamedTuple):
 
     @classmethod
     def draw(cls, generator: torch.Generator) -> Scene:
-        """Draw one of all scenes, each as likely."""
+        """Draw a scene uniformly."""
         return cls(*(int(torch.randint(low, high, (), generator=generator)) for low, high in RANGES.values()))
 
 
 class Zones(NamedTuple):
-    """Masks, (N, 1, SIDE, SIDE), of what is measured apart; there is no texture in the first two, but for a trace."""
+    """Masks (N, 1, SIDE, SIDE) of areas that are measured separately; the first two have hardly any texture."""
 
     edge: Tensor
     stripes: Tensor
@@ -87,33 +87,33 @@ class Pictures(NamedTuple):
 
 @cache
 def _axis() -> tuple[Tensor, Tensor]:
-    """A of one axis, (12, 48), float64, and its pseudo-inverse."""
+    """A along one axis, (12, 48) in float64, and its pseudo-inverse."""
     impulses = torch.eye(SIDE, dtype=torch.float64).view(SIDE, 1, SIDE, 1).expand(-1, 1, -1, SIDE)
     matrix = resize(impulses, 1 / SCALE)[:, 0, :, 0].T
     return matrix, torch.linalg.pinv(matrix)
 
 
 def upscale(lr: Tensor) -> Tensor:
-    """A+ of (N, C, 12, 12): the smallest picture of this LR."""
+    """A+ of (N, C, 12, 12): the smallest picture with this LR."""
     inverse = _axis()[1].to(lr)
     return inverse @ lr @ inverse.T
 
 
 def seen(images: Tensor) -> Tensor:
-    """A+ A of (N, C, 48, 48): the part of them that LR shows."""
+    """A+ A of (N, C, 48, 48): the part that LR shows."""
     matrix, inverse = (factor.to(images) for factor in _axis())
     both = inverse @ matrix
     return both @ images @ both.T
 
 
 def unseen(images: Tensor) -> Tensor:
-    """N of (N, C, 48, 48): the part of them that the downscaler removes."""
+    """N of (N, C, 48, 48): the part that the downscaler removes."""
     return images - seen(images)
 
 
 @cache
 def _band() -> Tensor:
-    """k, of energy 1: what a narrow Gaussian passes and a wide one does not, grain of two to four pixels."""
+    """k, a difference of Gaussians with energy 1: passes grain of two to four pixels."""
     offsets = torch.arange(-REACH, REACH + 1, dtype=torch.float64)
     squares = offsets[:, None] ** 2 + offsets**2
     narrow, wide = (torch.exp(-squares / (2 * sigma**2)) for sigma in (0.7, 1.2))
@@ -127,19 +127,19 @@ def _noise(count: int, generator: torch.Generator) -> Tensor:
 
 
 def texture(strength: Tensor, noise: Tensor) -> Tensor:
-    """t = N (s * (k * w)) of the strength, (N, 1, 48, 48), and noise (N, 1, 56, 56)."""
+    """t = N (s (k * w)) from the strength s (N, 1, 48, 48) and noise w (N, 1, 56, 56)."""
     return unseen(strength * F.conv2d(noise, _band().to(noise)))
 
 
 @cache
 def _responses() -> Tensor:
-    """k * w for w of a single 1, each pixel in its turn: (56 * 56, 1, 48, 48)."""
+    """k * w for every w with a single 1: (56 * 56, 1, 48, 48)."""
     side = SIDE + 2 * REACH
     return F.conv2d(torch.eye(side**2).view(-1, 1, side, side), _band().float())
 
 
 def deviation(strength: Tensor) -> Tensor:
-    """The exact standard deviation of t at each pixel, (N, 1, 48, 48): t is linear in w, so add squared responses."""
+    """Exact standard deviation of t at each pixel, (N, 1, 48, 48): t is linear in w, so squared responses add up."""
     return torch.stack([unseen(own * _responses()).square().sum(dim=0) for own in strength]).sqrt()
 
 
@@ -170,7 +170,7 @@ def picture(scene: Scene) -> Tensor:
 
 
 def pictures(scenes: list[Scene], generator: torch.Generator) -> Pictures:
-    """Pictures of these scenes, grain and texture drawn."""
+    """Pictures of these scenes with random grain and texture."""
     drawn = torch.stack([picture(scene) for scene in scenes])
     areas = torch.stack([labels(scene) for scene in scenes])[:, None]
     side = SIDE // SCALE
@@ -183,7 +183,7 @@ def pictures(scenes: list[Scene], generator: torch.Generator) -> Pictures:
 
 
 def _zones(areas: Tensor) -> Zones:
-    """Edges with two pixels to either side; the insides of discs and of the textured material."""
+    """Edges with two pixels to either side, and the insides of discs and of the textured material."""
 
     def eroded(mask: Tensor, pixels: int) -> Tensor:
         return F.max_pool2d((~mask).float(), 2 * pixels + 1, 1, pixels) == 0
@@ -193,5 +193,5 @@ def _zones(areas: Tensor) -> Zones:
 
 
 def draw(count: int, generator: torch.Generator) -> Pictures:
-    """Draw pictures of the world."""
+    """Draw pictures of random scenes."""
     return pictures([Scene.draw(generator) for _ in range(count)], generator)

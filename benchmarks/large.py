@@ -1,12 +1,12 @@
-"""`aesop upscale` on pictures of growing size: seconds and the most memory that its process held.
+"""Time and peak memory of `aesop upscale` on pictures of growing size.
 
     python benchmarks/large.py [--megapixels 0.1 1 6 24] [--engines exact auto] [--formats jpg png]
                                [--network srvgg|tiny] [--folder DIR]
 
-Each picture, by default a JPEG as a camera makes them, is upscaled by 4 in a process of its own: start, loading of the
-model and choice of the engine count. The choice is made beforehand, on a picture of a megapixel, and remembered.
-`srvgg` has 53,000 parameters (spandrel's Compact: 24 features, 8 convolutions), `tiny` 4 features and one convolution:
-with it, pictures cost most. Weights are random. Threads and memory are torch's and the system's.
+Each picture, a JPEG like a camera's, is upscaled by 4 in its own process; start-up and loading of the model are
+included. The choice of the engine is made once before, on a picture of one megapixel, and remembered. `srvgg` has
+53,000 parameters (spandrel's Compact with 24 features and 8 convolutions); `tiny` has 4 features and one convolution,
+so that reading and writing take most of the time. Weights are random. The number of threads is torch's default.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=["exact", "auto"])
     parser.add_argument("--formats", nargs="+", default=["jpg", "png"])
     parser.add_argument("--network", choices=SIZES, default="srvgg")
-    parser.add_argument("--folder", type=Path, help="where pictures and results lie; unset, a temporary folder")
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folder for pictures and results")
     asked = parser.parse_args()
     with TemporaryDirectory(dir=asked.folder) as name:
         folder = Path(name)
         os.environ.setdefault("AESOP_CACHE", str(folder / "cache"))
         model = written_model(folder / "model.safetensors", asked.network)
         warm = written_picture(folder / "warm.jpg", 1)
-        print(f"{asked.network}, {torch.get_num_threads()} threads: seconds, per megapixel written, CPU s, MB held")
+        print(f"{asked.network}, {torch.get_num_threads()} threads: seconds, s per output megapixel, CPU s, peak MB")
         for engine in asked.engines:
             upscaled(warm, model, folder, engine, "jpg")
             for megapixels in asked.megapixels:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def written_model(path: Path, size: str) -> Path:
-    """Write a network of spandrel's as a model file."""
+    """Write a Compact network of this size, with random weights, as a model file."""
     torch.manual_seed(0)
     features, convolutions = SIZES[size]
     arguments = {"num_feat": features, "num_conv": convolutions}
@@ -63,7 +63,7 @@ def written_model(path: Path, size: str) -> Path:
 
 
 def written_picture(path: Path, megapixels: float, across: float = 1.5) -> Path:
-    """Write a JPEG picture, `across` times as wide as high."""
+    """Write a JPEG picture that is `across` times as wide as it is high."""
     height = round((megapixels * 1e6 / across) ** 0.5)
     width = round(height * across)
     tile = to_picture(made_up_picture(768, 768)[0].mul(255).round().byte())
@@ -73,7 +73,7 @@ def written_picture(path: Path, megapixels: float, across: float = 1.5) -> Path:
 
 
 def upscaled(picture: Path, model: Path, folder: Path, engine: str, suffix: str) -> tuple[float, float, float]:
-    """Upscale a picture: wall and CPU seconds, and the most megabytes that were held."""
+    """Upscale a picture; return wall seconds, CPU seconds and peak memory in megabytes."""
     form = {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix)
     command = [sys.executable, "-m", "aesop", "upscale", str(picture), "--model", str(model), "--engine", engine]
     command += ["--output", str(folder / "out"), "--format", form, "--overwrite", "--device", "cpu"]
@@ -91,7 +91,7 @@ def upscaled(picture: Path, model: Path, folder: Path, engine: str, suffix: str)
 
 
 def held(process: int) -> float:
-    """Return the most megabytes that a process has held. Linux only: what `wait4` says begins with its parent's."""
+    """A process's peak memory in megabytes; Linux only. The peak that `wait4` reports includes the parent's."""
     lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), default=0.0)
 

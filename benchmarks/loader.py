@@ -1,11 +1,11 @@
-"""Crops per second of our loader, against a loader that decodes a PNG file for every crop.
+"""Crops per second of our loader, compared with a loader that decodes a PNG file for every crop.
 
     python benchmarks/loader.py [FOLDER]
 
-Both draw the same crops from the same pictures (by default twelve of 1000 x 700 pixels that it makes) in one process;
-the median of several rounds counts. With s3fs and moto (`pip install s3fs 'moto[s3]' flask flask-cors`) the same
-pictures are also read as tiles from an S3 server on this machine: bytes, requests and crops per second with nothing,
-everything or half of the tiles on disk.
+Both cut crops of the same size from the same pictures (by default twelve generated ones of 1000 x 700 pixels) in one
+process. Prints the median of several rounds. If s3fs and moto are installed
+(`pip install s3fs 'moto[s3]' flask flask-cors`), the pictures are also read as tiles from a local S3 server: bytes,
+requests and crops per second with none, all or half of the tiles on disk.
 """
 
 from __future__ import annotations
@@ -60,16 +60,16 @@ def main() -> None:
 
         fast, slow = rate(ours, 50 * BATCH), rate(decoding, BATCH)
         print(f"prepared arrays:   {fast:9.0f} crops/s")
-        print(f"a PNG file a crop: {slow:9.0f} crops/s")
+        print(f"PNG per crop:      {slow:9.0f} crops/s")
         print(f"ratio:             {fast / slow:9.1f}")
         if find_spec("moto") and find_spec("s3fs"):
             from_s3(source, work)
         else:
-            print("no S3 server: s3fs or moto is not installed")
+            print("tiles from S3: skipped, s3fs or moto is not installed")
 
 
 def from_s3(source: Path, work: Path) -> None:
-    """Print what tiles from an S3 server on this machine cost."""
+    """Print what tiles from a local S3 server cost."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -93,7 +93,7 @@ def from_s3(source: Path, work: Path) -> None:
         print(
             f"\n{count} tiles of {pictures} pictures, cut and sent in {seconds:.1f} s ({count / seconds:.0f} tiles/s)"
         )
-        print(f"bytes a tile: {statistics.mean(blobs):,.0f}; of the index: {index / count:.0f}; requests a tile: 1")
+        print(f"per tile: {statistics.mean(blobs):,.0f} bytes, {index / count:.0f} bytes of the index, 1 request")
 
         def crops_per_second(data: PreparedData, workers: int = 0, batch_count: int = 40) -> float:
             started = time.perf_counter()
@@ -105,7 +105,7 @@ def from_s3(source: Path, work: Path) -> None:
         tiles.read_all(range(count))
         seconds = time.perf_counter() - started
         megabytes = sum(blobs) / seconds / 1e6
-        print(f"nothing on disk: {count / seconds:9.0f} tiles/s, {megabytes:.0f} MB/s, a crop each")
+        print(f"none on disk:    {count / seconds:9.0f} tiles/s, {megabytes:.0f} MB/s, one crop per tile")
         crops_per_second(tiles)
         print(f"all on disk:     {crops_per_second(tiles, batch_count=1000):9.0f} crops/s")
         for workers in (0, 2):
@@ -118,7 +118,7 @@ def from_s3(source: Path, work: Path) -> None:
 
 
 def make_pictures(folder: Path) -> Path:
-    """Twelve noisy pictures: PNG files of about the size that photographs have."""
+    """Write twelve noisy pictures, whose PNG files are about as large as those of photographs."""
     for number in range(12):
         rng = np.random.default_rng(number)
         smooth = cv2.resize(rng.uniform(0, 255, (14, 20, 3)), (1000, 700), interpolation=cv2.INTER_CUBIC)
@@ -128,7 +128,7 @@ def make_pictures(folder: Path) -> Path:
 
 
 def write_png_pairs(data: PreparedData, folder: Path) -> list[tuple[Path, Path]]:
-    """The same HR and LR pictures as PNG files, as a loader without preparation would find them."""
+    """Write the same HR and LR pictures as PNG files, for a loader without preparation."""
     pairs = []
     for index in range(len(data)):
         pair = (folder / f"hr/{index}.png", folder / f"lr/{index}.png")
@@ -139,7 +139,7 @@ def write_png_pairs(data: PreparedData, folder: Path) -> list[tuple[Path, Path]]
 
 
 def decode_and_crop(files: list[tuple[Path, Path]], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Decode both files of a random pair with OpenCV, as BasicSR does, and cut an aligned crop."""
+    """Decode a random pair of files with OpenCV, as BasicSR does, and cut an aligned crop."""
     hr, lr = (cv2.imread(str(path), cv2.IMREAD_COLOR) for path in files[rng.integers(len(files))])
     if hr is None or lr is None:
         raise RuntimeError("a file that was just written cannot be read")
@@ -154,7 +154,7 @@ def decode_and_crop(files: list[tuple[Path, Path]], rng: np.random.Generator) ->
 
 
 def rate(work: Callable[[int], None], crops: int) -> float:
-    """Crops per second: the median over rounds of `SECONDS`, after a first call that does not count."""
+    """Crops per second: the median over rounds of `SECONDS`, after one warm-up call."""
     work(0)
     rates = []
     for _ in range(ROUNDS):

@@ -1,9 +1,10 @@
-"""Processor time and memory of one call of AESOPLoss and its gradient: crops of 128, batch 4, one thread.
+"""CPU time and memory of AESOPLoss and its gradient: crops of 128 pixels, batch 4, one thread.
 
     python benchmarks/loss_cost.py float32 | autocast | bfloat16 [BENCHMARK_DIR]
 
-`autocast` hands SR on in bfloat16; `bfloat16` casts the auto-encoder too. With a benchmark, the cosine of its gradient
-with float32's as well, on the corners of 128 pixels of its pictures, SR by `clean-x4`. docs/loss.md quotes its output.
+With `autocast` SR is in bfloat16; `bfloat16` casts the auto-encoder as well. Given a benchmark, also prints the cosine
+of the gradient with that of float32, on the top left 128 pixels of each picture, with SR by `clean-x4`. docs/loss.md
+quotes the output.
 """
 
 from __future__ import annotations
@@ -42,13 +43,11 @@ def main() -> None:
     print(f"{mode}: {statistics.median(seconds):.2f} s of one core, {peak / 1024:.0f} MiB more")
     if len(sys.argv) == 3:
         found = cosines(mode, Path(sys.argv[2]))
-        print(
-            f"{mode}: cosine with the gradient of float32 {min(found):.3f} to {max(found):.3f}, {len(found)} pictures"
-        )
+        print(f"{mode}: cosine with the float32 gradient {min(found):.3f} to {max(found):.3f}, {len(found)} pictures")
 
 
 def cosines(mode: str, folder: Path) -> list[float]:
-    """Cosine of the gradient with float32's, picture by picture."""
+    """Cosine of the gradient with that of float32, for each picture."""
     generator, losses, found = load_generator("clean-x4").model.eval(), (_loss("float32"), _loss(mode)), []
     for pair in open_benchmark(folder, 4).pairs:
         hr, lr = (to_float(picture)[None] for picture in pair.read(4))

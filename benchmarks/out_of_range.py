@@ -1,8 +1,8 @@
-"""What a frozen auto-encoder makes of SR values outside [0, 1], and what AESOPLoss makes of them.
+"""How a frozen auto-encoder, and AESOPLoss, respond to SR values outside [0, 1].
 
     python benchmarks/out_of_range.py AUTOENCODER PICTURE
 
-Docs/method.md quotes its output.
+Its output is quoted in docs/method.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
         wrong = (gradient[outside] < 0).float().mean().item() if outside.any() else 0.0
         seen = F.l1_loss(sr.clamp(0, 1), hr).item()
         print(f"{amplitude:6.2f} {seen:16.4f} {plain.item():18.4f} {loss(sr, hr).item():10.4f} {100 * wrong:6.0f} %")
-    print("up-pull: pixels above 1 that eq. 8 without clamping would drive up further")
+    print("up-pull: share of pixels above 1 that eq. 8 without clamping would push up further")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The real-or-fake test: how well small classifiers, trained from scratch, tell SR pictures from HR pictures.
+"""The real-or-fake test: how well small classifiers, trained from scratch, tell SR from HR pictures.
 
     python benchmarks/real_or_fake.py HR_DIR SR_DIR [SR_DIR ...]
 
-Perceptual quality is, by definition, the distance between the distributions of SR and of real images; the success of
-the best classifier measures it (Blau and Michaeli 2018). Crops of half of the pictures train a classifier, crops of the
-other half test it, and the other way round, several times. 0.5 is perfect, 1 means that every crop is found out.
+Perceptual quality is, by definition, the distance between the distributions of SR and of real images, and the accuracy
+of the best classifier measures it (Blau and Michaeli 2018). A classifier is trained on crops of half of the pictures
+and tested on crops of the other half, then the other way round, several times. An accuracy of 0.5 is perfect SR; at 1,
+every crop is recognised.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from torch.nn import functional as F
 from aesop.data.pictures import read_picture
 from aesop.progress import progress
 
-#: Side of the crops, at any place: not aligned with LR's pixels.
+#: Side of the crops. Their places are not aligned with LR's pixels.
 CROP = 48
 BATCH, LEARNING_RATE = 32, 2e-3
-#: Crops of each picture that a classifier is tested on.
+#: Crops per picture that a classifier is tested on.
 TESTED = 8
 
 
@@ -41,13 +42,13 @@ class Classifier(nn.Sequential):
 def accuracies(
     real: Sequence[Tensor], fake: Sequence[Tensor], *, classifiers: int = 3, iterations: int = 300
 ) -> list[float]:
-    """Accuracy of each classifier on the pictures that it was not trained with.
+    """Accuracy of each classifier on the pictures that it was not trained on: `2 * classifiers` values.
 
-    `real` and `fake` are pictures (3, H, W) in [0, 1] in the same order; the first half of a random order trains, the
-    second tests, and then the other way round: `classifiers` times two values.
+    `real` and `fake` are pictures (3, H, W) in [0, 1] in the same order. They are split into random halves; one trains
+    and the other tests, then the other way round.
     """
     if len(real) != len(fake) or len(real) < 2:
-        raise ValueError(f"{len(real)} real and {len(fake)} fake pictures; as many of each, two or more, are needed")
+        raise ValueError(f"{len(real)} real and {len(fake)} fake pictures: need the same number of each, at least 2")
     found = []
     for number in range(classifiers):
         rng = np.random.default_rng(number)
@@ -93,7 +94,7 @@ def _accuracy(network: nn.Module, real: Sequence[Tensor], fake: Sequence[Tensor]
 
 
 def pictures_of(folder: Path, names: Sequence[str] | None = None) -> dict[str, Tensor]:
-    """Read a folder's pictures, (3, H, W) in [0, 1], by name; those of `names` alone where given."""
+    """Read a folder's pictures, (3, H, W) in [0, 1], by name; only those in `names` if given."""
     files = sorted(path for path in folder.iterdir() if names is None or path.stem in names)
     return {path.stem: torch.from_numpy(read_picture(path)).permute(2, 0, 1) / 255.0 for path in files}
 

@@ -1,10 +1,10 @@
-"""Does every recipe train at full size, how long does an iteration take here, and how much memory at least?
+"""Checks that every recipe trains with its full networks, and measures seconds per iteration and the least memory.
 
     python benchmarks/systems.py --data DIR [--only NAME ...] [--vgg19 FILE] [--output FILE.md]
 
-Each recipe is trained by the user's command, in a process of its own, with the recipe's own networks, but for a few
-iterations of one crop each, the smallest that the recipe allows. Prints a Markdown table. With `--output FILE.md` what
-is measured is kept in FILE.json after every recipe, and a call that was killed goes on from there.
+Each recipe is trained with `aesop train` in its own process, for a few iterations with batches of one crop, the
+smallest that the recipe allows. Prints a Markdown table. With `--output FILE.md`, results are also saved to FILE.json
+after every recipe, so that an interrupted call can be resumed.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from aesop.training.recipe_names import recipe_names
 
 ITERATIONS = 3
 
-#: What makes preparation and validation cheap.
+#: Settings that make preparation and validation cheap.
 CHEAP = ("data.held_out=1", "data.validation_crop=64", "data.workers=0")
 
-#: Fewer pairs than iterations, so that pairs of earlier ones are handed out.
+#: Fewer pairs than iterations, so that pairs of earlier iterations are used.
 POOL = ITERATIONS - 1
 
-#: Runs a command and prints its peak memory and CPU seconds. A process inherits its parent's peak, and this script's is
-#: that of torch, so that a small interpreter has to stand between the two.
+#: Runs a command and prints its peak memory and CPU seconds. A process inherits its parent's peak, and this script has
+#: loaded torch, so the command is started from a small interpreter.
 LAUNCHER = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:]).returncode
@@ -57,7 +57,7 @@ sys.exit(code if code >= 0 else 128 - code)
 
 @dataclass(frozen=True)
 class Row:
-    """What one recipe took; counts of parameters are those at the recipe's own crop."""
+    """What one recipe took; parameters are counted at the recipe's own crop."""
 
     settings: list[str]
     crops: dict[str, int]
@@ -70,15 +70,15 @@ class Row:
 
 
 class TrainingError(Exception):
-    """A recipe could not be trained; holds what the command wrote."""
+    """A recipe could not be trained; holds the command's output."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of two or more pictures")
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=recipe_names(), help="these recipes alone")
-    parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's weights; unset, random ones")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table there, and what is kept beside it")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=recipe_names(), help="only these recipes")
+    parser.add_argument("--vgg19", type=Path, metavar="FILE", help="torchvision's weights (default: random)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="file for the table; results go to FILE.json")
     asked = parser.parse_args()
     store = asked.output and asked.output.with_suffix(".json")
     head = header(asked.vgg19)
@@ -92,7 +92,7 @@ def main() -> None:
             crops, settings = smallest(name)
             say = f"[{number}/{len(names)}] {name}"
             if name in rows and rows[name].settings == settings:
-                tell(f"{say}: measured before")
+                tell(f"{say}: already measured")
                 continue
             rows.pop(name, None)
             tell(f"{say}: crops {', '.join(f'{stage} {crop}' for stage, crop in crops.items())}")
@@ -118,7 +118,7 @@ def tell(line: str) -> None:
 
 
 def kept(store: Path | None, head: str) -> dict[str, Row]:
-    """Return the rows of an earlier call under the same conditions."""
+    """Rows that an earlier call saved under the same conditions."""
     if store is None or not store.is_file():
         return {}
     found = json.loads(store.read_text(encoding="utf-8"))
@@ -128,23 +128,23 @@ def kept(store: Path | None, head: str) -> dict[str, Row]:
 def header(vgg19: Path | None) -> str:
     threads = torch.get_num_threads()
     return (
-        f"Every recipe's own networks, trained by `aesop train NAME steps={ITERATIONS}`, each in a process of its own, "
-        "with batches of 1 and the smallest crops that the recipe allows (in HR pixels, in brackets); "
-        f"`{' '.join(CHEAP)}` keep preparation and validation cheap. Recipes with degradations have the smallest "
-        f"`degradation.source_crop` too, and a pool of {POOL} pairs where they have one; SPSR's fusion is alone for "
+        f"Every recipe with its own networks, trained by `aesop train NAME steps={ITERATIONS}` in its own process, "
+        "with batches of 1 and the smallest crops that the recipe allows (HR pixels, in brackets). "
+        f"`{' '.join(CHEAP)}` keep preparation and validation cheap. Recipes with degradations also have the smallest "
+        f"`degradation.source_crop` and, if they have a pool, one of {POOL} pairs; SPSR trains its fusion alone for "
         f"one iteration. VGG19's weights are {'its own' if vgg19 else 'random, which costs the same time and memory'}. "
         f"{threads} thread{'s' if threads > 1 else ''} of {os.cpu_count()} cores ({processor()}), "
         f"torch {torch.__version__}.\n\n"
-        f"s/it: the median of the {ITERATIONS} iterations. Total: the command from start to end, checkpoints and "
-        "validation included, and in brackets the seconds that a processor worked; where these are far fewer than "
-        "threads allow, other programs had the cores, and s/it is too long by as much. Peak: resident memory of "
-        "its process, Python's and torch's libraries included. G, D: parameters at the recipe's own crops; the VGG"
-        " discriminator has fewer levels, and parameters, at smaller ones."
+        f"s/it: the median of the {ITERATIONS} iterations. Total: the whole command, with checkpoints and "
+        "validation, and its CPU seconds in brackets; if these are far below total times threads, other programs "
+        "used the cores, and s/it is too long by the same factor. Peak: resident memory of the process, including the "
+        "libraries of Python and torch. G, D: parameters at the recipe's own crops; at smaller crops the VGG-style "
+        "discriminator has fewer levels and parameters."
     )
 
 
 def processor() -> str:
-    """Name the processor, where the system tells."""
+    """The processor's name, as far as the system reports it."""
     file = Path("/proc/cpuinfo")
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
@@ -152,7 +152,7 @@ def processor() -> str:
 
 
 def smallest(name: str) -> tuple[dict[str, int], list[str]]:
-    """Find the smallest crop of each stage that a recipe allows; return them, and all settings of its trial."""
+    """Find the smallest crop that a recipe allows for each stage; return them and all settings of the trial."""
     recipe = load_recipe(name)
     crops: dict[str, int] = {}
     settings = [f"steps={ITERATIONS}", *CHEAP]
@@ -172,7 +172,7 @@ def smallest(name: str) -> tuple[dict[str, int], list[str]]:
 
 
 def legal(name: str, settings: list[str], key: str, values: range) -> Iterator[int]:
-    """Yield those of `values` that the recipe allows for `key`."""
+    """Yield the `values` that the recipe allows for `key`."""
     for value in values:
         try:
             load_recipe(name, [*settings, f"{key}={value}"])
@@ -182,7 +182,7 @@ def legal(name: str, settings: list[str], key: str, values: range) -> Iterator[i
 
 
 def random_vgg19(path: Path) -> Path:
-    """Write random weights under torchvision's names, of a size that keeps the features' from layer to layer."""
+    """Write random weights under torchvision's names, scaled so that features keep their size from layer to layer."""
     layers = make_layers(cfgs["E"])
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
@@ -192,10 +192,10 @@ def random_vgg19(path: Path) -> Path:
 
 
 def measured(name: str, crops: dict[str, int], settings: list[str], data: Path, work: Path, vgg19: Path) -> Row:
-    """Train a recipe by the user's command.
+    """Train a recipe with `aesop train`.
 
     Raises:
-        TrainingError: if the command fails, with all that it wrote.
+        TrainingError: if the command fails.
 
     """
     recipe = load_recipe(name)
@@ -233,7 +233,7 @@ def seconds_per_iteration(folder: Path) -> float:
 
 
 def discriminators(perceptual: PerceptualConfig | None) -> list[int]:
-    """Count parameters: SPSR has a second discriminator, like the first, for gradient maps."""
+    """Parameters of each discriminator; SPSR has a second one, like the first, for gradient maps."""
     if perceptual is None:
         return []
     count = parameters(lambda: perceptual.discriminator.build(perceptual.crop))
@@ -246,7 +246,7 @@ def parameters(build: Callable[[], nn.Module]) -> int:
 
 
 def table(rows: dict[str, Row], failed: dict[str, str]) -> str:
-    """Lay rows out in the order of `aesop recipes`."""
+    """A Markdown table of the rows, in the order of `aesop recipes`."""
     columns = ["recipe", "G, M", "D, M", *(f"{stage}, s/it" for stage in STAGES), "total, s (CPU)", "peak, GiB"]
     lines = [f"| {' | '.join(columns)} |", "|---" + "|--:" * (len(columns) - 1) + "|"]
     for name in recipe_names():

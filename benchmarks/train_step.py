@@ -2,13 +2,14 @@
 
     python benchmarks/train_step.py [RECIPE] [key=value ...]
 
-Without a recipe: `aesop-rrdb-128`, with batches of 2 and, of the auto-encoder, 1. Random weights and random crops. All
-is measured in turns, so that a busy machine slows all alike; a ratio is taken within a turn. Of seconds and ratios the
-median is printed, and the least and the most. With OMP_NUM_THREADS=1 seconds are those of the processor, which other
-programs hardly change.
+The default is `aesop-rrdb-128` with batches of 2, and of 1 for the auto-encoder. Weights and crops are random. The
+cases take turns, so that a busy machine slows all of them alike, and ratios are computed within a turn. Prints the
+median, minimum and maximum of seconds and ratios. With OMP_NUM_THREADS=1, seconds are CPU time, which other programs
+hardly affect.
 
-`naive` is the alternative of docs/method.md: the reference's five passes of the discriminator and its one graph for all
-losses, contiguous networks, optimizers and moving average parameter by parameter, the C library's memory as it comes.
+`naive` is the alternative described in docs/method.md: the reference code's five passes of the discriminator and one
+graph for all losses, contiguous memory format, optimizers and moving average updated parameter by parameter, and the C
+library's default memory handling.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ from aesop.training.speed import checkpoint_stage, compile_networks
 
 REPETITIONS = 3
 DEFAULT = ["aesop-rrdb-128", "fidelity.batch=2", "autoencoder.batch=1", "perceptual.batch=2"]
-#: What an attention network gains by bf16 is measured on this one.
-DAT_LIGHT = ["aesop-dat-light-x4", "fidelity.batch=2"]
+
 
 Step = Callable[[], object]
 
 
 def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
-    recipe = load_recipe(*_split(sys.argv[1:] or DEFAULT))
+    name, *overrides = sys.argv[1:] or DEFAULT
+    recipe = load_recipe(name, overrides)
     torch.manual_seed(0)
     fabrics = {"": fabric_of("32-true")}
     device = fabrics[""].device
@@ -60,8 +61,8 @@ def main() -> None:
     if computes_bfloat16(device):
         fabrics[", bf16-mixed"] = fabric_of("bf16-mixed")
     else:
-        print("bf16-mixed is left out: this device only emulates bf16, many times slower (no AVX-512 BF16, no AMX)")
-    # First: a process begins with the peak of the one that starts it.
+        print("bf16-mixed: skipped, this device only emulates bf16, many times slower (no AVX-512 BF16, no AMX)")
+    # Memory comes first: a child process inherits its parent's peak.
     for title, checkpointing in (("", False), (", checkpointing", True)):
         print(f"memory of a perceptual iteration{title}: {memory(recipe, checkpointing):.2f} GiB")
     measured = timings(cases(recipe, fabrics))
@@ -78,7 +79,7 @@ def main() -> None:
 
 
 def cases(recipe: Recipe, fabrics: dict[str, Fabric]) -> dict[str, Step]:
-    """Return what is measured: name to an iteration."""
+    """Return what is measured: an iteration of each case, by its name."""
     generator, autoencoder = networks(recipe)
     exact, steps = fabrics[""], {}
     if (naive := naive_iteration(exact, recipe, generator, autoencoder)) is not None:
@@ -94,14 +95,14 @@ def cases(recipe: Recipe, fabrics: dict[str, Fabric]) -> dict[str, Step]:
             steps[f"autoencoder{suffix}"] = with_batch(fabric, recipe, "autoencoder", stage.step)
         stage = FidelityStage(copy.deepcopy(generator), recipe.fidelity, fabric=fabric)
         steps[f"fidelity{suffix}"] = with_batch(fabric, recipe, "fidelity", stage.step)
-        light = load_recipe(*_split(DAT_LIGHT))
+        light = load_recipe("aesop-dat-light-x4", ["fidelity.batch=2"])  # what bf16 gains for an attention network
         stage = FidelityStage(network_of(light, "fidelity"), light.fidelity, fabric=fabric)
         steps[f"fidelity of DAT-light{suffix}"] = with_batch(fabric, light, "fidelity", stage.step)
     checkpointed = perceptual_stage(exact, recipe, generator, autoencoder)
     checkpoint_stage(checkpointed)
     steps["perceptual, checkpointing"] = with_batch(exact, recipe, "perceptual", checkpointed.step)
     small = load_recipe(recipe.name, ["fidelity.batch=2", "generator={type: rrdb, blocks: 2}"])
-    for suffix in ("", ", compiled"):  # of the whole network, compiling would take most of the time
+    for suffix in ("", ", compiled"):  # compiling the whole network would take most of the time
         stage = FidelityStage(network_of(small, "fidelity"), small.fidelity, fabric=exact)
         if suffix:
             compile_networks(stage, "default")
@@ -110,7 +111,7 @@ def cases(recipe: Recipe, fabrics: dict[str, Fabric]) -> dict[str, Step]:
 
 
 def rival_of(name: str) -> str:
-    """Return the name of what a case is compared with: float32 and naive, where there is such a thing."""
+    """Return the name of the case that a case is compared with: the naive one, or the same in float32."""
     if name.startswith("perceptual"):
         return "perceptual" if "checkpointing" in name else "perceptual, naive"
     return name.partition(",")[0]
@@ -129,7 +130,7 @@ def network_of(recipe: Recipe, stage: str) -> nn.Module:
 
 
 def networks(recipe: Recipe) -> tuple[nn.Module, AutoEncoder | None]:
-    """Return the generator and the auto-encoder, fresh."""
+    """Build the generator and the auto-encoder."""
     section, generator = recipe.autoencoder, network_of(recipe, "fidelity")
     if section is None:
         return generator, None
@@ -138,7 +139,7 @@ def networks(recipe: Recipe) -> tuple[nn.Module, AutoEncoder | None]:
 
 
 def memory(recipe: Recipe, checkpointing: bool) -> float:
-    """Return the GiB that perceptual iterations take beyond the networks, in a process of its own."""
+    """GiB that a perceptual iteration takes in addition to the networks, measured in a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(_memory, recipe, checkpointing).result()
 
@@ -178,18 +179,14 @@ def timings(steps: dict[str, Step], repetitions: int = REPETITIONS) -> dict[str,
         for name, step in steps.items():
             with nullcontext() if name.endswith("naive") else kept_heap():
                 if not name.endswith("naive"):
-                    step()  # a training's heap has grown
+                    step()  # grows the heap, as earlier iterations of a training do
                 start = clock()
                 step()
                 if torch.cuda.is_available():
                     torch.cuda.synchronize()
-                if repetition:  # the first one allocates, chooses kernels and compiles
+                if repetition:  # the first one allocates memory, chooses kernels and compiles
                     taken[name].append(clock() - start)
     return taken
-
-
-def _split(arguments: list[str]) -> tuple[str, list[str]]:
-    return arguments[0], arguments[1:]
 
 
 def crops(fabric: Fabric, recipe: Recipe, name: str) -> tuple[Tensor, Tensor]:
@@ -205,7 +202,7 @@ def with_batch(fabric: Fabric, recipe: Recipe, name: str, step: Callable[[Tensor
 
 
 class RandomVGG19(TappedFeatures):
-    """VGG19's layers with random weights: as slow as the real ones, and always at hand."""
+    """VGG19's layers with random weights: the same cost as the real ones, and nothing to download."""
 
     def __init__(self, layers: list[str]) -> None:
         from torchvision.models.vgg import cfgs, make_layers
@@ -234,7 +231,7 @@ def perceptual_stage(
 def naive_iteration(
     fabric: Fabric, recipe: Recipe, generator: nn.Module, autoencoder: AutoEncoder | None
 ) -> Step | None:
-    """Return the same iteration as the reference code does it; None for other losses than the relativistic one."""
+    """Return the iteration as the reference code computes it; None if the adversarial loss is not relativistic."""
     config = recipe.perceptual
     if config is None or not isinstance(config.adversarial_loss, RelativisticGANConfig):
         return None
@@ -312,7 +309,7 @@ def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[s
             optimizer.step()
         stage.update_result()
 
-    parts: dict[str, Step] = {
+    return {
         "generator": generator,
         f"{fidelity} loss (AE twice, once back)": lambda: stage.losses[fidelity](sr, hr).backward(),
         "features (twice, once back)": lambda: stage.losses["perceptual"](sr, hr).backward(),
@@ -321,7 +318,6 @@ def components(fabric: Fabric, recipe: Recipe, stage: PerceptualStage) -> dict[s
         "EMA generator": ema,
         "optimizers and EMA update": optimizers,
     }
-    return parts
 
 
 if __name__ == "__main__":

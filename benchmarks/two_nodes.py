@@ -1,10 +1,11 @@
-"""Train on two machines under torchrun: equal networks, one writer, a killed process, a lost machine, restarts.
+"""Demonstrates training on two machines with torchrun: equal networks, one writer, and recovery from lost processes.
 
     python benchmarks/two_nodes.py [--namespaces]
 
-The machines are two `torchrun` nodes of one process each on this one's loopback; with --namespaces (root, Linux) they
-are two network namespaces joined by a cable, which is cut as well. A tiny fidelity network is trained on the CPU by
-gloo. Every line that is printed was checked; AssertionError at the first that is false. Some minutes. POSIX only.
+The machines are two `torchrun` nodes with one process each, on the loopback interface. With --namespaces (root, Linux)
+they are two network namespaces joined by a virtual cable, which is cut as well. A tiny fidelity network is trained on
+the CPU with gloo. Each printed line has been verified; the first failure raises AssertionError. Takes some minutes.
+POSIX only.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ NAMESPACES, ADDRESSES, CABLE = ("aesop0", "aesop1"), ("10.77.0.1", "10.77.0.2"),
 
 
 class Machines:
-    """Two nodes, on loopback or in namespaces, that train into folders below `work`."""
+    """Two nodes, on loopback or in namespaces, that train into run folders below `work`."""
 
     def __init__(self, work: Path, namespaces: bool) -> None:
         self.work, self.namespaces = work, namespaces
@@ -64,7 +65,7 @@ class Machines:
         assert done.returncode == 0, done.stderr.decode()
 
     def start(self, run: str, iterations: int, *torchrun: str, nnodes: str = "2", **variables: str) -> list[Node]:
-        """Start `aesop train` on both."""
+        """Start `aesop train` on both nodes."""
         host = ADDRESSES[0] if self.namespaces else "127.0.0.1"
         with socket.socket() as free:
             free.bind(("", 0))
@@ -97,24 +98,24 @@ class Machines:
 
 
 class Node:
-    """One torchrun, and what it and its process say."""
+    """One torchrun, and the output of it and its process."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self.process, self.output = process, output
 
     def said(self) -> str:
-        """What both have said so far."""
+        """The output so far."""
         return self.output.read_text(errors="replace")
 
     def worker(self) -> int:
-        """The process id of what torchrun has started."""
+        """Process id of the training that torchrun has started."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return next(
             int(child) for child in children if b"aesop" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
         )
 
     def end(self) -> None:
-        """Kill torchrun and its process."""
+        """Kill torchrun and its training."""
         for pid in (self.process.pid, *([self.worker()] if self.process.poll() is None else [])):
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
@@ -160,8 +161,8 @@ def killed_process(machines: Machines) -> str:
     seconds, why = time.monotonic() - began, lost(nodes[0])
     wait(machines.start("killed", MANY), [0, 0])
     gap = difference(machines, "killed", "straight")
-    ends = f"a killed process: the other says so ({why}), both end after {seconds:.0f} s"
-    return f"{ends}; resumed by the same command, weights differ by {gap:.1e}"
+    ends = f"killed process: the other reports it ({why}), both end after {seconds:.0f} s"
+    return f"{ends}; resumed with the same command, weights differ by {gap:.1e}"
 
 
 def elastic_restart(machines: Machines) -> str:
@@ -171,7 +172,7 @@ def elastic_restart(machines: Machines) -> str:
     wait(nodes, [0, 0])
     lost(nodes[0])
     gap = difference(machines, "elastic", "straight")
-    return f"--max-restarts: a killed process is started again and resumes, no hand needed; weights differ by {gap:.1e}"
+    return f"--max-restarts: a killed process is restarted and resumes by itself; weights differ by {gap:.1e}"
 
 
 def lost_machine(machines: Machines) -> str:
@@ -181,9 +182,7 @@ def lost_machine(machines: Machines) -> str:
     wait(nodes[:1], [0])
     assert re.search(r"of 4 crops of 32 pixels, \d", nodes[0].said())  # shared with nobody
     gap = difference(machines, "shrunk", "straight")
-    return (
-        f"--nnodes 1:2: a lost machine's share goes to the other, which ends the training; weights differ by {gap:.1e}"
-    )
+    return f"--nnodes 1:2: the other machine takes over a lost one's share and finishes; weights differ by {gap:.1e}"
 
 
 def cut_cable(machines: Machines) -> str:
@@ -196,11 +195,11 @@ def cut_cable(machines: Machines) -> str:
     for node in nodes:
         if node.process.poll() is None:
             node.end()
-    return f"a cut cable, AESOP_TIMEOUT=20: said after {seconds:.0f} s ({why})"
+    return f"cut cable, AESOP_TIMEOUT=20: reported after {seconds:.0f} s ({why})"
 
 
 def lost(node: Node) -> str:
-    """Why a process says that it ends; its traceback would be a bug."""
+    """The reason that a process gives for its end, which must be a sentence and no traceback."""
     found = re.search(SENTENCE, node.said())
     assert found is not None, node.said()
     assert "[rank" not in node.said(), node.said()
@@ -208,7 +207,7 @@ def lost(node: Node) -> str:
 
 
 def difference(machines: Machines, first: str, second: str) -> float:
-    """The largest difference between the weights of two finished runs of equal length."""
+    """The largest difference between the weights of two finished runs with the same number of iterations."""
     networks = [Run(machines.work / run).stage("fidelity").network for run in (first, second)]
     ours, theirs = map(read_state, networks)
     assert read_metadata(networks[0])["iteration"] == read_metadata(networks[1])["iteration"]
@@ -224,7 +223,7 @@ def await_checkpoint(machines: Machines, run: str) -> None:
 def until(true: Callable[[], bool], seconds: float) -> None:
     ends = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < ends, "waited in vain"
+        assert time.monotonic() < ends, "timed out"
         time.sleep(0.02)
 
 

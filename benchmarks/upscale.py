@@ -1,14 +1,14 @@
-"""Every engine of `aesop upscale` against a plain tile loop around spandrel's network in eager torch.
+"""Compares every engine of `aesop upscale` with a plain tile loop around spandrel's network in eager torch.
 
     python benchmarks/upscale.py [--networks box rrdb upconv] [--threads 1 2] [--weights FILE] [--repetitions 5]
 
-The rival is what chaiNNer and ComfyUI do on a CPU: float32 tiles, one after the other, through the network as spandrel
-builds it (UpConv, which spandrel lacks, as we build it). Ours goes through the same tiles. Of every engine: how many
-times as fast (minimum, median and maximum over repetitions taken in turns), the PSNR between the two pictures, and the
-network's operations a second as a part of what a large 3x3 convolution reaches here in that precision. Winograd's
-algorithm needs fewer operations than are counted, so that a part may exceed 1.
+The plain loop is what chaiNNer and ComfyUI do on a CPU: it sends float32 tiles one by one through spandrel's network
+(for UpConv, which spandrel lacks, through ours). The engines compute the same tiles. Prints for each engine how many
+times faster it is (minimum, median and maximum over repetitions that take turns), the PSNR between the two pictures,
+and its operations per second as a fraction of what a large 3x3 convolution reaches here in the same precision. The
+fraction can exceed 1, since Winograd's algorithm needs fewer operations than are counted.
 
-Ratios are of CPU seconds, which other programs on the machine disturb less; the median of wall time's stands beside.
+Ratios are of CPU seconds, which other programs disturb less; the median ratio of wall times is printed as well.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from aesop.upscaling.engines.kinds import KINDS
 from aesop.upscaling.tiles import made_up_picture, upscale_tiled
 
 SCALE, OVERLAP = 4, 16
-#: Height and width of the picture and side of a tile.
+#: Height and width of the picture, and side of a tile.
 PICTURES = {"box": (128, 256, 128), "rrdb": (64, 128, 64), "upconv": (128, 256, 128)}
-#: What a choice may assume to have to do.
+#: LR pixels for which an engine is chosen: many, so that a slow set-up pays off.
 WORK = 12_000_000
 CPU = torch.device("cpu")
 
@@ -46,21 +46,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=PICTURES, default=list(PICTURES))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--weights", type=Path, help="an RRDB x4 model file; unset, random weights")
+    parser.add_argument("--weights", type=Path, help="an RRDB x4 model file (default: random weights)")
     parser.add_argument("--repetitions", type=int, default=5)
     asked = parser.parse_args()
     for threads in asked.threads:
         torch.set_num_threads(threads)
         peaks = {dtype: convolution_peak(dtype, asked.repetitions) for dtype in (torch.float32, torch.bfloat16)}
         reached = ", ".join(f"{rate / 1e9:.0f} in {str(dtype).split('.')[1]}" for dtype, rate in peaks.items())
-        print(f"\n{threads} threads. A 3x3 convolution of 256 features, 10^9 operations a CPU second: {reached}")
+        print(f"\n{threads} threads. 10^9 operations per CPU second of a 3x3 convolution of 256 features: {reached}")
         for name in asked.networks:
             ours, rival = networks(name, asked.weights)
             compare(name, ours, rival, peaks, asked.repetitions)
 
 
 def networks(name: str, weights: Path | None) -> tuple[nn.Module, nn.Module]:
-    """Our network and the rival's, with the same weights."""
+    """Our network and spandrel's, with the same weights."""
     torch.manual_seed(0)
     if name == "upconv":
         model = UpConvNet(SCALE, features=48, blocks=8, head=16).eval()
@@ -73,7 +73,7 @@ def networks(name: str, weights: Path | None) -> tuple[nn.Module, nn.Module]:
 
 
 def plain_loop(model: nn.Module, image: Tensor, tile: int) -> Tensor:
-    """Upscale (3, h, w) in float32 tiles with OVERLAP pixels of surroundings, as spandrel's users do."""
+    """Upscale (3, h, w) in float32 tiles with OVERLAP pixels around each, as spandrel's users do."""
     height, width = image.shape[-2:]
     result = torch.empty(3, height * SCALE, width * SCALE)
     with torch.inference_mode():
@@ -90,7 +90,7 @@ def plain_loop(model: nn.Module, image: Tensor, tile: int) -> Tensor:
 
 
 def our_loop(engine: Callable[[Tensor], Tensor], image: Tensor, tile: int) -> Tensor:
-    """Upscale through the same tiles with an engine of ours, as `aesop upscale` does."""
+    """Upscale the same tiles with one of our engines, as `aesop upscale` does."""
     with kept_heap():
         return upscale_tiled(engine, image, SCALE, tile=tile, overlap=OVERLAP)
 
@@ -101,7 +101,7 @@ def compare(name: str, model: nn.Module, rival: nn.Module, peaks: dict[torch.dty
     runs: dict[str, Callable[[], Tensor]] = {"plain loop": lambda: plain_loop(rival, image, tile)}
     for kind in KINDS:
         if not (kind.fits(CPU) and kind.installed):
-            print(f"  {kind.name}: not installed, or not for this machine")
+            print(f"  {kind.name}: not installed or not supported on this machine")
             continue
         try:
             engine = kind.build(model, CPU)
@@ -111,7 +111,7 @@ def compare(name: str, model: nn.Module, rival: nn.Module, peaks: dict[torch.dty
         runs[kind.name] = lambda engine=engine: our_loop(engine, image, tile)
     with FlopCounterMode(display=False) as counter:
         runs["plain loop"]()
-    pictures = {label: run() for label, run in runs.items()}  # the first run of each allocates
+    pictures = {label: run() for label, run in runs.items()}  # also warms up
     seconds, walls = timings(runs, repetitions)
     operations = counter.get_total_flops()
     print(f"\n{name}, {height} x {width} pixels in tiles of {tile}, {operations / 1e9:.0f} x 10^9 operations")
@@ -136,7 +136,7 @@ def compare(name: str, model: nn.Module, rival: nn.Module, peaks: dict[torch.dty
 def timings(
     runs: dict[str, Callable[[], Tensor]], repetitions: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """CPU and wall seconds of every run, in turns."""
+    """CPU and wall seconds of every run; the runs take turns."""
     seconds: dict[str, list[float]] = {label: [] for label in runs}
     walls: dict[str, list[float]] = {label: [] for label in runs}
     for _ in range(repetitions):
@@ -150,7 +150,7 @@ def timings(
 
 @torch.inference_mode()
 def convolution_peak(dtype: torch.dtype, repetitions: int) -> float:
-    """Operations a CPU second of a 3x3 convolution of 256 features on 64 x 64 pixels, channels last; the best."""
+    """Best operations per CPU second of a channels-last 3x3 convolution of 256 features on 64 x 64 pixels."""
     conv = nn.Conv2d(256, 256, 3, padding=1).to(dtype).to(memory_format=torch.channels_last)
     images = torch.rand(1, 256, 64, 64, dtype=dtype).contiguous(memory_format=torch.channels_last)
     conv(images)

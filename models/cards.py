@@ -1,9 +1,9 @@
-"""Write OpenModelDB's JSON of each network in the box beside its card, for a pull request there.
+"""Write OpenModelDB's JSON file of each network in the box next to its card, for a pull request there.
 
-python models/cards.py
+    python models/cards.py
 
-What the file and its metadata say is read from them, what only people know stands below. OpenModelDB wants an address
-to download from as well: add it to `urls` where the file is published.
+Most entries come from the model file and its metadata; the rest is in `KNOWN` and `DATASET`. OpenModelDB also requires
+a download address: add it to `urls` once the file is published.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import aesop
 from aesop.files import write_atomically
 from aesop.networks.state_dicts import WeightsFile
 
-#: What no file records: when it was published and for what it is; what all were trained on, of how many pictures
+#: What model files do not record: the date of publication and tags of each, and the pictures that all were trained on
 #: (those of the table that are not held out).
 KNOWN = {
     "clean-x4": {"date": "2026-11-30", "tags": ["general-upscaler", "photo", "faithful"]},
@@ -31,7 +31,7 @@ DATASET = {
 
 
 def entry(name: str) -> dict[str, Any]:
-    """Build the entry of a network in the box by OpenModelDB's schema."""
+    """Build the entry of a network in the box, in OpenModelDB's format."""
     file = WeightsFile.read(aesop.models()[name])
     recipe = file.metadata["recipe"]
     stage, generator, known = recipe[file.metadata["stage"]], recipe["generator"], KNOWN[name]
@@ -67,7 +67,7 @@ def entry(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write them all."""
+    """Write all entries."""
     for name in KNOWN:
         path = Path(aesop.models()[name]).with_suffix(".json")
         write_atomically(path, json.dumps(entry(name), indent=4, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Make a start for an RRDB of scale 2 of one of scale 4: the same network without its second doubling.
+"""Make the starting weights of an x2 RRDB from an x4 RRDB: the same network without its second doubling.
 
 python models/halve.py clean-x4 clean-x2-start.safetensors
 """
@@ -12,7 +12,7 @@ from aesop.networks.state_dicts import WeightsFile, write_state
 
 
 def main() -> None:
-    """Halve."""
+    """Write the starting weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("output", type=Path)

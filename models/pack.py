@@ -1,4 +1,4 @@
-"""Put a trained network into the box: half precision, and of its metadata what is worth shipping.
+"""Put a trained network into the box, in half precision and with the metadata that is worth shipping.
 
 python models/pack.py clean-x4 RUN/STAGE/FILE.safetensors [--about TEXT]
 """
@@ -11,16 +11,16 @@ from pathlib import Path
 import aesop.box
 from aesop.networks.state_dicts import WeightsFile, write_state
 
-#: What a packed file says of itself; the versions of all packages and the system's are left out.
+#: The metadata of a packed file. Versions of packages and of the system are left out.
 KEPT = ("recipe", "stage", "iteration")
 
 
 def main() -> None:
-    """Pack."""
+    """Write the packed file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--about", help="one line on the model; unset, its recipe's")
+    parser.add_argument("--about", help="one line on the model (default: its recipe's)")
     asked = parser.parse_args()
     trained = WeightsFile.read(asked.file)
     if asked.about:

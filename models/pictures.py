@@ -1,8 +1,8 @@
 """Collect the training pictures of the models in the box: photographs with free licences out of Debian packages.
 
-`python models/pictures.py DIR` downloads the packages that `pictures.tsv` names with `apt-get download`, takes the
-pictures out, checks and shrinks them, and writes DIR/train (tiles without the flat ones) and DIR/held-out (whole
-pictures). It needs Debian 12 and 1.4 GB for the packages, which are kept in DIR/packages.
+`python models/pictures.py DIR` downloads the packages listed in `pictures.tsv` with `apt-get download`, extracts,
+checks and shrinks the pictures, and writes DIR/train (tiles, without flat ones) and DIR/held-out (whole pictures). It
+needs Debian 12 and 1.4 GB for the packages, which are kept in DIR/packages.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ TABLE = Path(__file__).with_name("pictures.tsv")
 #: The longest side of a training tile.
 TILE = 800
 
-#: A 32 x 32 block has detail where bicubic x4 loses more than this root mean square, in levels.
+#: A 32 x 32 block has detail if bicubic x4 loses more than this root mean square, in 8-bit levels.
 DETAIL = 2.0
 
-#: A training tile with a smaller share of such blocks is dropped.
+#: Training tiles with a smaller share of such blocks are dropped.
 DETAILED = 0.25
 
 
 class Row(NamedTuple):
-    """A line of the table. `path` is in the package; "a.zip!b" is b in the archive a. `crop`: left,top,width,height."""
+    """A row of the table; in `path`, "a.zip!b" is b in the archive a, and `crop` is left,top,width,height."""
 
     package: str
     version: str
@@ -68,7 +68,7 @@ def read_table(path: Path = TABLE) -> list[Row]:
 
 
 def picture_name(row: Row) -> str:
-    """A name that tells package and file, without suffix."""
+    """A file name made of the package's and the picture's, without suffix."""
     parts = PurePosixPath(row.path.rpartition("!")[2]).with_suffix("").parts
     generic = {"/", "usr", "share", "games", "contents", "images", "backgrounds", "wallpapers", row.package}
     return "--".join([row.package, *(part for part in parts if part not in generic)]).replace(" ", "_")
@@ -81,12 +81,12 @@ def fetch(package: str, version: str, folder: Path) -> Path:
         print(f"{package} {version}: downloading", flush=True)
         asked = ["apt-get", "download", "-q=2", f"{package}={version}"]
         if subprocess.run(asked, cwd=folder, check=False).returncode or not list(folder.glob(pattern)):
-            sys.exit(f"{package} {version} is not to be had; put its file from snapshot.debian.org into {folder}.")
+            sys.exit(f"{package} {version} cannot be downloaded; put its file from snapshot.debian.org into {folder}.")
     return next(folder.glob(pattern))
 
 
 def read_members(deb: Path, paths: set[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the wanted paths of a package, with their bytes; "a.zip!b" reads into archives."""
+    """Yield the wanted paths of a package with their bytes; "a.zip!b" is b in the archive a."""
     inner: defaultdict[str, set[str]] = defaultdict(set)
     for path in paths:
         outer, _, name = path.partition("!")
@@ -130,7 +130,7 @@ def tiles(picture: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def detail(picture: np.ndarray) -> float:
-    """Return the share of 32 x 32 blocks that bicubic x4 loses something of."""
+    """Return the share of 32 x 32 blocks in which bicubic x4 loses detail."""
     height, width = (size // 32 * 32 for size in picture.shape[:2])
     planes = to_planes(picture[:height, :width])
     lost = (resize(resize(planes, 1 / 4), 4).float() - planes).square().mean(0)
@@ -153,7 +153,7 @@ def collect(folder: Path, table: list[Row]) -> None:
             row = rows[path]
             missing.remove(path)
             if hashlib.sha256(content).hexdigest() != row.sha256:
-                sys.exit(f"{package}: {path} has another sha256 than the table says; download the package again.")
+                sys.exit(f"{package}: the sha256 of {path} is not that of the table; download the package again.")
             picture = decode(content, row)
             if row.held_out:
                 write_picture(held_out / f"{picture_name(row)}.png", picture)

@@ -98,7 +98,7 @@ def test_classifiers_tell_noise_from_shading_and_cannot_tell_like_from_like() ->
     noisy = [p + 0.1 * torch.randn(p.shape, generator=generator) for p in smooth]
     assert min(accuracies(smooth, noisy, classifiers=1, iterations=150)) > 0.9
     assert max(accuracies(smooth[:4], smooth[4:], classifiers=1, iterations=40)) < 0.8
-    with pytest.raises(ValueError, match="as many of each"):
+    with pytest.raises(ValueError, match="the same number of each"):
         accuracies(smooth, noisy[:3])
 
 
