@@ -46,7 +46,6 @@ from aesop.training.speed import checkpoint_stage, compile_networks
 REPETITIONS = 3
 DEFAULT = ["aesop-rrdb-128", "fidelity.batch=2", "autoencoder.batch=1", "perceptual.batch=2"]
 
-
 Step = Callable[[], object]
 
 

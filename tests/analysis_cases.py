@@ -1,4 +1,4 @@
-"""Small networks, runs and pictures that analyses are tested with."""
+"""Small networks, runs and pictures for the tests of the analyses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = ["generator={type: srvgg, features: 4, convs: 1}"]
 
 
 class Halving(nn.Module):
-    """An auto-encoder that can be computed by hand: AE(y) = y / 2."""
+    """An auto-encoder with a known result: AE(y) = y / 2."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images / 2

@@ -24,7 +24,7 @@ _FLAGS = (
 
 @contextmanager
 def chromium(profile: Path, size: str) -> Iterator[Any]:
-    """Yield a selenium driver of a window of `size` ("width,height") that logs what pages say and ask for."""
+    """Yield a selenium driver with a window of `size` ("width,height") that logs console messages and requests."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()

@@ -10,7 +10,7 @@ import torch
 
 from helpers import synthetic_pictures
 
-# Tensors are small here, and other processes keep the cores busy: threads that wait for one another take minutes.
+# Tensors are small here, and on a busy machine threads that wait for each other take minutes.
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests call
 torch.set_num_threads(1)
 
@@ -22,10 +22,10 @@ def _seeded() -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of benchmark images beside the repository; skips the test where it is absent."""
+    """The folder of benchmark images next to the repository; skips the test if it is absent."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"no benchmark images: {folder.name} is not there")
+        pytest.skip(f"no benchmark images: {folder} does not exist")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The paper's, LDL's, SPSR's and the GANs' formulas written out slowly: what tests hold the losses against."""
+"""The formulas of the paper, LDL, SPSR and the GANs, written out slowly: references for the tests of the losses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def slow_artifact_map(sr: Tensor, hr: Tensor, ema: Tensor) -> Tensor:
 
 
 def slow_gradient_map(images: Tensor) -> Tensor:
-    """SPSR's equation, channel by channel, as two convolutions with zeros around."""
+    """SPSR's equation, channel by channel, as two zero-padded convolutions."""
     across = torch.tensor([[0.0, 0, 0], [-1, 0, 1], [0, 0, 0]], dtype=images.dtype)
     planes = images.flatten(0, 1).unsqueeze(1)
     found = [F.conv2d(planes, kernel.view(1, 1, 3, 3), padding=1) for kernel in (across, across.T)]
@@ -40,7 +40,7 @@ def slow_gradient_map(images: Tensor) -> Tensor:
 
 
 def slow_generator_loss(gan: str, real: Tensor, fake: Tensor) -> Tensor:
-    """L_adv of G from logits of HR, constants, and of SR."""
+    """L_adv of G from the logits of HR, which are constants, and of SR."""
     real = real.detach()
     if gan == "plain":
         return -torch.log(torch.sigmoid(fake)).mean()
@@ -62,7 +62,7 @@ def slow_discriminator_loss(gan: str, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def unseen_by(downscale: int, size: int = 24) -> Tensor:
-    """A pattern of which bicubic downscaling leaves nothing: (1, 3, size, size), at most 1 in size."""
+    """A pattern (1, 3, size, size) in [-1, 1] that bicubic downscaling removes completely."""
     rows = resize(torch.eye(size, dtype=torch.float64).view(size, 1, size, 1).expand(-1, 1, -1, size), 1 / downscale)
     matrix = rows[:, 0, :, 0].T  # (size / downscale, size)
     null = torch.linalg.svd(matrix)[2][len(matrix) :]

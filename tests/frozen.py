@@ -1,7 +1,7 @@
-"""Values that a refactor must leave equal to the bit: run it before and after, on one machine.
+"""Values that a refactor must not change by a single bit: run it before and after, on the same machine.
 
     python tests/frozen.py values.json                      # write them
-    python tests/frozen.py new.json --against values.json   # compare; exit status 1 where one differs
+    python tests/frozen.py new.json --against values.json   # compare them; exit status 1 if any differs
 
 It trains one recipe of each family for 20 iterations (losses, parameter sums), evaluates two of the networks and an
 auto-encoder on Set5 and Set14 through the command line, and measures FID and NIQE.
@@ -39,8 +39,8 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "shared" / "data" / "benchmar
 
 
 def trained(name: str, folder: Path) -> dict[str, Any]:
-    """Train a recipe at its tiny size; return every iteration's losses and what its networks' parameters sum to."""
-    side = crop_of(name) + 16  # degradations want room around a crop
+    """Train a recipe at its tiny size; return the losses of every iteration and sums of the networks' parameters."""
+    side = crop_of(name) + 16  # degradations need room around a crop
     photos = folder / f"photos-{side}"
     if not photos.is_dir():
         synthetic_pictures(photos, 3, side)
@@ -114,7 +114,7 @@ def measured() -> dict[str, Any]:
 
 
 def differing(before: Any, after: Any, where: str = "") -> list[str]:
-    """Name what `after` lacks or has otherwise; what it has beside is not compared."""
+    """Name the values of `before` that `after` lacks or has changed; additional values are ignored."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [line for key in before for line in differing(before[key], after.get(key), f"{where}/{key}")]
     return [] if before == after else [f"{where}: {str(before)[:80]} became {str(after)[:80]}"]

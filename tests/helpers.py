@@ -1,4 +1,4 @@
-"""What several test files make their inputs with."""
+"""Pictures, models and checks that several test files share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from aesop.data.pictures import write_picture
 from aesop.metrics import METRICS
@@ -22,13 +22,20 @@ from large import held
 
 Network = TypeVar("Network", bound=nn.Module)
 
-#: Where a process must be started that imports `large.held`: `getrusage` tells it its parent's peak for its own.
+#: Working directory of the processes that import `large`.
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+class Repeat(nn.Module):
+    """An x2 generator that repeats pixels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
 
 
 @contextmanager
 def memory_grows_by_at_most(megabytes: float) -> Iterator[None]:
-    """Fail if this process held so much more in between than before; off Linux nothing is measured."""
+    """Fail if this process's memory grew by more in between; measures nothing on systems other than Linux."""
     peak_reset = Path("/proc/self/clear_refs")
     if not peak_reset.exists():
         yield
@@ -39,11 +46,11 @@ def memory_grows_by_at_most(megabytes: float) -> Iterator[None]:
     assert held(os.getpid()) - before < megabytes
 
 
-memory_is_told = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read as Linux tells it")
+memory_is_told = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
 
 
 def synthetic_picture(height: int, width: int, seed: int) -> np.ndarray:
-    """A uint8 H x W x 3 picture with what photographs have: shading, edges and texture."""
+    """A uint8 H x W x 3 picture with shading, edges and texture, like a photograph."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     picture = np.empty((height, width, 3))
@@ -62,19 +69,19 @@ def synthetic_picture(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def no_network(*_: object, **__: object) -> None:
-    """In the place of `urllib.request.urlopen`."""
+    """Replaces `urllib.request.urlopen`."""
     raise OSError("no network")
 
 
 def prepared_by(name: str, prepare: Callable[..., Any]) -> Any:
-    """The metric of this name with another `prepare`."""
+    """A copy of a metric with another `prepare`."""
     changed: Any = copy.copy(METRICS[name])
     changed.prepare = prepare
     return changed
 
 
 def synthetic_pictures(folder: Path, count: int, size: int | tuple[int, int], seed: int = 0) -> list[Path]:
-    """Write `count` pictures of `size` (height, width) pixels as `000.png`, ... and return their paths."""
+    """Write `count` pictures `000.png`, ... of `size` (a side, or height and width) and return their paths."""
     height, width = (size, size) if isinstance(size, int) else size
     paths = [folder / f"{number:03d}.png" for number in range(count)]
     for number, path in enumerate(paths):
@@ -84,10 +91,10 @@ def synthetic_pictures(folder: Path, count: int, size: int | tuple[int, int], se
 
 @contextmanager
 def without_access(folder: Path) -> Iterator[None]:
-    """Take all rights to `folder` away from this process, root's too."""
+    """Deny this process access to `folder`, even if it runs as root."""
     user, rights = os.geteuid(), folder.stat().st_mode
     changed = {}
-    if user == 0:  # to whom every folder is open: be somebody else for a while, who can reach the folder
+    if user == 0:  # root can open every folder: become another user, who must be able to reach this one
         for parent in folder.parents:
             if parent.stat().st_mode & 0o055 != 0o055:
                 changed[parent] = parent.stat().st_mode
@@ -106,7 +113,7 @@ def without_access(folder: Path) -> Iterator[None]:
 
 @torch.no_grad()
 def randomise(module: Network) -> Network:
-    """Give every parameter and statistic a random value, so that no term hides behind a small start."""
+    """Give every parameter and statistic a random value, so that no term is hidden by a small initial value."""
     for parameter in module.parameters():
         fan = parameter[0].numel() if parameter.dim() > 1 else 1
         parameter.copy_(torch.randn_like(parameter) / max(fan, 4) ** 0.5)
@@ -118,7 +125,7 @@ def randomise(module: Network) -> Network:
 
 
 def write_model(path: Path, scale: int = 4, plus: float = 0.0) -> Path:
-    """A model file that repeats every pixel (all else is 0) and adds `plus`."""
+    """Write a model that repeats every pixel (its weights are 0) and adds `plus`."""
     network = SRVGGConfig(type="srvgg", features=4, convs=0).build(scale)
     state = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
     last = max((name for name in state if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))

@@ -1,4 +1,4 @@
-"""A server of this machine that speaks what `huggingface_hub` asks of Hugging Face, for models in memory."""
+"""A local server with the part of Hugging Face's protocol that `huggingface_hub` uses; its models are in memory."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Repo:
     revisions: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     def commit(self, files: dict[str, bytes]) -> str:
-        """Add files to what `main` has; give the commit."""
+        """Add files to `main`; return the new commit."""
         files = self.revisions.get("main", {}) | files
         digest = hashlib.sha1(b"".join(name.encode() + content for name, content in sorted(files.items()))).hexdigest()
         self.revisions |= {digest: files, "main": files}
         return digest
 
     def hash_of(self, revision: str) -> str:
-        """Give the commit that a branch, or a commit, is."""
+        """Return the commit of a revision."""
         files = self.revisions[revision]
         return next(key for key, held in self.revisions.items() if held is files and len(key) == 40)
 
 
 @dataclass
 class Hub:
-    """What is on the server, what was asked of it (`METHOD path`), and whether it is out of order."""
+    """The server's contents, the requests it got (`METHOD path`), and whether it is out of order."""
 
     url: str = ""
     repos: dict[str, Repo] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Picture files of many kinds, and a "model" that repeats pixels, between source and sink."""
+"""Picture files of many kinds, and a way to read, enlarge and write them without a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helpers import synthetic_picture
 
 
 def through(path: Path, folder: Path, factor: int = 2, *, key: str | None = None, **how: Any) -> Path:
-    """Read a picture in strips of 7 rows and write each pixel `factor` x `factor` times."""
+    """Read a picture in strips of 7 rows and write it with every pixel repeated `factor` x `factor` times."""
     source = open_source(path)
     info = source.info
     key = key or default_format(info.format)
@@ -41,7 +41,7 @@ def smooth(height: int, width: int) -> np.ndarray:
 
 
 def profile(name: str) -> bytes:
-    """libvips' `srgb`, `p3` or `cmyk`; `linear` is sRGB with light itself as levels."""
+    """libvips' `srgb`, `p3` or `cmyk`; `linear` is sRGB with a linear tone curve."""
     if name != "linear":
         return pyvips.Operation.call("profile_load", name)  # type: ignore[return-value]
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -50,7 +50,7 @@ def profile(name: str) -> bytes:
 
 
 def photograph(path: Path, height: int = 24, width: int = 32) -> Path:
-    """A JPEG with what phones write beside the pixels."""
+    """A JPEG with EXIF data and a profile, as phones write it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
     exif[0x10F] = "Maker"

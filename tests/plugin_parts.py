@@ -1,4 +1,4 @@
-"""What the tests of the plugins share: the document's examples and equation 8."""
+"""Shared by the tests of the plugins: the examples of docs/plugins.md, and equation 8."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHELL, BASICSR, TRAINNER, NEOSR, MMENGINE, LIGHTNING, TRAINER = re.findall(
 
 
 def equation_8(sr: Tensor, hr: Tensor) -> Tensor:
-    """The loss of images inside [0, 1], by the auto-encoder in the box alone."""
+    """The loss of images inside [0, 1], computed directly with the auto-encoder in the box."""
     autoencoder = AutoEncoder.load("auto-encoder-x4").eval()
     with torch.no_grad():
         return (autoencoder(sr) - autoencoder(hr)).abs().mean()

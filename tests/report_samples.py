@@ -24,7 +24,7 @@ VOID = {"meta", "img", "input", "br", "wbr"}
 
 
 class Parsed(HTMLParser):
-    """Every element's name and attributes, and the text of scripts; what stands inside which is checked as well."""
+    """All elements with their attributes, and the text of scripts; checks that elements are nested correctly."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -58,12 +58,12 @@ class Parsed(HTMLParser):
 
     @property
     def plain(self) -> str:
-        """The text with single blanks."""
+        """The text with single spaces."""
         return " ".join(self.text.split())
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the page's scripts read."""
+        """The data that the page's scripts read."""
         return json.loads(self.scripts[0])
 
 
@@ -95,7 +95,7 @@ def evaluation(model: str = "net", picture: str = "p1") -> Evaluation:
 
 
 def noise(height: int, width: int, seed: int = 0) -> Tensor:
-    """What no compression makes small."""
+    """A random picture, which no compression makes smaller."""
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (3, height, width), np.uint8))
 
 

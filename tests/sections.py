@@ -1,4 +1,4 @@
-"""Sections of recipes that may be absent, for tests that know they are there."""
+"""Optional sections of recipes, for tests that know that they are present."""
 
 from __future__ import annotations
 

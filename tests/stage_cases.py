@@ -1,4 +1,4 @@
-"""Perceptual stages of a few thousand parameters, with networks that keep what they were shown."""
+"""Perceptual stages of a few thousand parameters, with networks that record their inputs."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from aesop.training.spsr import SPSRStage
 from sections import perceptual_of
 
 SCALE, CROP, RATE, DECAY, STEPS = 2, 16, 0.01, 0.9, 3
-#: Weights of the features' layers.
+#: Weights of the layers of `Features`.
 LAYERS = [0.1, 1.0]
 
 
 class Features(FrozenFeatures):
-    """A small stand-in for VGG19."""
+    """A small stand-in for VGG19 that records its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Features(FrozenFeatures):
 
 
 class Seeing(nn.Module):
-    """A discriminator."""
+    """A discriminator that records its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +62,8 @@ class Seeing(nn.Module):
 
 
 class SeeingPixelLoss(PixelLoss):
+    """A pixel loss that records its targets."""
+
     def __init__(self) -> None:
         super().__init__()
         self.targets: list[Tensor] = []
@@ -74,7 +76,7 @@ class SeeingPixelLoss(PixelLoss):
 def config_of(system: str, *overrides: str) -> PerceptualConfig:
     said = [f"scale={SCALE}", f"perceptual.crop={CROP}", f"perceptual.learning_rate={RATE}", f"perceptual.ema={DECAY}"]
     said += ["perceptual.betas=[0.9, 0.99]"]
-    said += ["perceptual.perceptual_loss.features.type=efficientnet-lite0"]  # takes such crops; a stand-in is used
+    said += ["perceptual.perceptual_loss.features.type=efficientnet-lite0"]  # allows such crops; replaced by `Features`
     if system == "spsr-128":
         sizes = ["generator.features=4", "generator.blocks=4", "generator.growth=4"]
         said += [*sizes, *(f"perceptual.{size}" for size in sizes)]
@@ -82,7 +84,7 @@ def config_of(system: str, *overrides: str) -> PerceptualConfig:
 
 
 def networks_of(config: PerceptualConfig) -> SimpleNamespace:
-    """Build all networks in torch's default type, the same ones at every call."""
+    """Build all networks in torch's default type, with the same weights at every call."""
     torch.manual_seed(1)
 
     def small() -> nn.Module:
@@ -92,7 +94,7 @@ def networks_of(config: PerceptualConfig) -> SimpleNamespace:
     discriminators: list[nn.Module] = [VGGDiscriminator(CROP, features=4)]
     if config.gradient_loss is not None:
         generator = SPSRNet(SCALE, features=4, blocks=4, growth=4)
-        with torch.no_grad():  # its start is too small to tell its two outputs from zero
+        with torch.no_grad():  # its initial weights are so small that its two outputs are hardly more than zero
             for parameter in generator.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=0.05)
         discriminators = [Seeing(), Seeing()]
@@ -147,7 +149,7 @@ def parameters_of(stage: PerceptualStage) -> dict[str, Tensor]:
 
 
 def train_in_one_of_two(folder: Path, alike: bool) -> None:
-    """Be one of two processes: train on the same batches as the other, or on mirrored ones; save what came out."""
+    """Run one of two processes, whose batches are equal or, if not `alike`, mirrored; save the resulting weights."""
     torch.set_default_dtype(torch.float64)
     fabric = Fabric(accelerator="cpu", devices=2, strategy=ddp(), precision="64-true")
     fabric.launch()

@@ -1,4 +1,4 @@
-"""A generator of a user's own that may stop the training that it is in."""
+"""A user-defined generator that can interrupt its own training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _stop: Callable[[], None] | None = None
 
 @contextmanager
 def stop_at(stage: str, iteration: int, stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` in an iteration of a stage, in a training of `ITERATIONS` a stage."""
+    """Call `stop` in an iteration of a stage, if each stage trains for `ITERATIONS`."""
     global _left, _stop
     _left, _stop = ITERATIONS * STAGES.index(stage) + iteration, stop
     yield
@@ -29,7 +29,7 @@ def stop_at(stage: str, iteration: int, stop: Callable[[], None]) -> Iterator[No
 
 
 class Stopping(Compact):
-    """A stage calls it once an iteration, in training mode: as the generator, or as the auto-encoder's decoder."""
+    """Every stage calls it once per iteration in training mode: as the generator or as the auto-encoder's decoder."""
 
     def forward(self, x: Tensor) -> Tensor:
         global _left

@@ -19,16 +19,10 @@ from aesop.upscaling.engines.choose import EQUAL, LIMITS, Chosen, agreement, cho
 from aesop.upscaling.engines.guard import Guarded
 from aesop.upscaling.engines.kinds import KINDS, EngineKind, find_kind
 from aesop.upscaling.engines.memory import Measured, Record, memory_key, recall, remember
+from helpers import Repeat
 
 CPU = torch.device("cpu")
 SIZES = ((1, 27, 31), (2, 16, 40), (1, 5, 3))
-
-
-class Repeat(nn.Module):
-    """Repeats pixels, twice as often as there are."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
 class FakeTime:

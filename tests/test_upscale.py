@@ -25,7 +25,7 @@ from aesop.networks.loading import LoadedGenerator
 from aesop.networks.rrdb import RRDBNet
 from aesop.upscaling.tiles import STEP, Upscaler, measure_overlap, spans, upscale_strips, upscale_tiled
 from aesop.upscaling.upscale import upscale
-from helpers import without_access, write_model
+from helpers import Repeat, without_access, write_model
 
 
 class SmallNet(nn.Module):
@@ -147,13 +147,6 @@ def test_known_architectures_are_the_same_in_tiles(architecture: str, tile: int)
     whole = Upscaler(model.eval(), 2)(picture)
     tiled = Upscaler(model, 2, tile)(picture)
     assert (whole.int() - tiled.int()).abs().max() <= 1
-
-
-class Repeat(nn.Module):
-    """x2 by repeating pixels."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
 
 
 MODEL = LoadedGenerator(Repeat(), 2, "repeat", Path("model.pth"), "")

@@ -13,14 +13,8 @@ from torch import Tensor, nn
 
 from aesop.upscaling.planes import upscale_picture
 from aesop.upscaling.tiles import Upscaler
+from helpers import Repeat
 from picture_files import noise, repeated
-
-
-class Repeat(nn.Module):
-    """x2 by repeating pixels."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
 
 
 class Blur(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import aesop
 from aesop.data.bicubic import resize
@@ -25,15 +25,7 @@ from aesop.upscaling.ensemble import Ensemble
 from aesop.upscaling.plan import Name
 from aesop.upscaling.targets import Target, steps_to
 from aesop.upscaling.upscale import upscale
-from helpers import randomise
-
-
-class Repeat(nn.Module):
-    """x2 by repeating pixels."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
-
+from helpers import Repeat, randomise
 
 MODEL = LoadedGenerator(Repeat(), 2, "repeat", Path("twice.pth"), "")
 

@@ -1,4 +1,4 @@
-"""Any recipe at a size that trains in a moment: what it is made of stays, how large it is does not."""
+"""Any recipe with tiny networks, crops and batches, so that it trains within a moment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
 
-#: Arguments of a DAT whose files spandrel reads as they are.
+#: Arguments of a DAT whose files spandrel reads unchanged.
 DAT = {
     "depth": [2], "embed_dim": 32, "num_heads": [2], "expansion_factor": 2.0, "resi_connection": "3conv",
     "split_size": [2, 4], "upsampler": "pixelshuffledirect",
@@ -22,10 +22,7 @@ GENERATORS: dict[str, dict[str, Any]] = {
     "srvgg": {"features": 4, "convs": 1},
     "span": {"features": 4},
     "upconv": {"features": 4, "blocks": 1, "head": 4},
-    "upconv-head": {
-        "width": 4,
-        "body.arguments": DAT,
-    },
+    "upconv-head": {"width": 4, "body.arguments": DAT},
     "spsr": {"features": 4, "blocks": 4, "growth": 4},
 }
 DISCRIMINATORS: dict[str, dict[str, int]] = {
@@ -34,7 +31,7 @@ DISCRIMINATORS: dict[str, dict[str, int]] = {
     "patchgan": {"features": 4, "layers": 2},
     "calgan": {"features": 4, "experts": 3},
 }
-#: Side of the HR crops: a multiple of every scale, and of the windows at theirs; DRCT's sixteen are the largest.
+#: Side of the HR crops: a multiple of every scale and, at LR size, of every window; DRCT has the largest one, 16.
 CROP, LARGE_CROP = 48, 64
 
 
@@ -44,14 +41,14 @@ def crop_of(name: str) -> int:
 
 @functools.cache
 def tiny(name: str) -> tuple[str, ...]:
-    """Overrides that make the recipe `name` tiny; iterations are left to the caller."""
+    """Overrides that make the recipe `name` tiny; the caller sets the iterations."""
     recipe = load_recipe(name)
     crop = crop_of(name)
     sizes: dict[str, dict[str, Any]] = {"generator": GENERATORS[recipe.generator.type]}
     overrides = ["data.held_out=1", "data.workers=0", "data.shrink=1"]
     if recipe.fidelity.body_weights is not None:
         overrides += ["fidelity.body_weights=null"]
-    # Networks of the box are larger than tiny ones: train in their place.
+    # Networks in the box are too large: train tiny ones instead.
     if recipe.fidelity.weights is not None:
         overrides += ["fidelity.weights=null"]
     if recipe.autoencoder is not None and recipe.autoencoder.weights is not None:
@@ -69,7 +66,7 @@ def tiny(name: str) -> tuple[str, ...]:
         if recipe.perceptual.generator is not None:
             sizes["generator"] = sizes["perceptual.generator"] = GENERATORS[recipe.perceptual.generator.type]
             overrides += ["perceptual.gradient_loss.fusion_iterations=2"]
-        # VGG19's weights are not at hand, and would take most of the time.
+        # VGG19's weights are not available, and VGG19 would take most of the time.
         overrides += ["perceptual.perceptual_loss.features={type: efficientnet-lite0, blocks: {0: 0.02}}"]
     if recipe.degradation is not None:
         overrides += [f"degradation.source_crop={crop + 8}"]

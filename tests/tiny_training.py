@@ -1,4 +1,4 @@
-"""Trainings of a moment, and the commands for them."""
+"""Trainings that take a moment, and helpers that call, compare and damage them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def start_endless(photos: Path, tmp_path: Path, *overrides: str) -> subprocess.Popen[str]:
-    """Start a training that would take hours; return it once it runs."""
+    """Start a training that would take hours; return once it has logged an iteration."""
     arguments = ["train", "laptop", *TINY, "fidelity.iterations=100000", "fidelity.checkpoint_every=100000", *overrides]
     process = subprocess.Popen(
         [sys.executable, "-m", "aesop", *arguments, "--data", str(photos), "--run", str(tmp_path / "run")],
@@ -70,7 +70,7 @@ def start_endless(photos: Path, tmp_path: Path, *overrides: str) -> subprocess.P
 
 
 def same_logs(first: Run, second: Run) -> bool:
-    """Compare all that two runs have logged, but for the time that it took."""
+    """Compare the logs of two runs, except for their times."""
     logs = [[
         {key: value for key, value in line.items() if key != "seconds"}
         for name in STAGES for line in run.stage(name).read_log()
@@ -84,7 +84,7 @@ def truncate(path: Path) -> None:
 
 
 def flip(path: Path) -> None:
-    """Flip a bit of each of some bytes in the middle of a file, as failing disks do."""
+    """Flip one bit in each of 40 bytes in the middle of a file, as a failing disk does."""
     whole = bytearray(path.read_bytes())
     for index in range(len(whole) // 2, len(whole) // 2 + 40):
         whole[index] ^= 4
