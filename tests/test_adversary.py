@@ -1,4 +1,4 @@
-"""A discriminator's regulariser, and who judges SR."""
+"""Discriminators' regularisers, and which discriminators see SR."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_regulariser_joins_the_discriminators_loss_and_never_the_generators(ga
     adam.step()
     for mine, other in zip(network.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
-    # SR is judged by those who judged HR.
+    # SR is judged by the same experts as HR.
     assert network.routings[0] is None
     if always:
         assert network.routings[1] is None

@@ -1,4 +1,4 @@
-"""Analyses against closed forms, and against the losses that they draw."""
+"""Analyses against closed forms, and against the losses that they show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What figures show: the artists of each, compared with what was measured."""
+"""What figures show: their matplotlib artists, compared with the measured values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from analysis_cases import Halving
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The figures that are drawn, not rendered."""
+    """The figures that are drawn; they are not rendered."""
     seen: list[Any] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: seen.append(figure))
     return seen

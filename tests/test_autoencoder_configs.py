@@ -1,4 +1,4 @@
-"""The auto-encoder's settings: table 3's configurations, decoders of other types, and what is refused."""
+"""The auto-encoder's settings: table 3's configurations, decoders of other types, and invalid ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tiny_systems import tiny_recipe
 
 SCALES = [2, 3, 4, 8]
 SMALL = SRVGGConfig(type="srvgg", features=4, convs=1)
-#: A system of which everything is tiny, at any scale.
+#: A tiny system for any scale.
 TINY = ["generator={type: srvgg, features: 4, convs: 1}", "autoencoder.growth=4", "autoencoder.blocks=1"]
 
 
@@ -95,7 +95,7 @@ def test_config_a_is_the_fidelity_network_on_bicubic_lr(tmp_path: Path, scale: i
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_config_a_is_blind_to_what_downscaling_removes_and_a_learned_encoder_is_not(scale: int):
-    """Bottleneck collapse: SR whose LR image is that of HR costs nothing, and is not drawn to HR either."""
+    """Bottleneck collapse: if SR has the LR image of HR, the loss is 0 and does not pull SR towards HR."""
     decoder = SMALL.build(scale)
     collapsed = AESOPLoss(AutoEncoder.collapsed(copy.deepcopy(decoder), scale).double())
     learned = AutoEncoder(copy.deepcopy(decoder), scale, features=4, growth=4, blocks=1)
@@ -247,7 +247,7 @@ def test_files_that_do_not_fit_are_one_sentence(tmp_path: Path):
 
 
 def test_a_file_whose_parameters_fit_but_whose_network_is_another_is_refused(tmp_path: Path):
-    """SPAN with and without its 255 levels has the same parameters, and makes another picture of them."""
+    """SPAN has the same parameters with and without its range of 255 levels, but a different output."""
     path = saved(randomise(SPANConfig(type="span", features=4, norm=True).build(4)), tmp_path / "span.safetensors")
     lr = torch.rand(1, 3, 9, 8)
     with torch.no_grad():
@@ -269,7 +269,7 @@ def test_training_starts_from_a_file(tmp_path: Path):
 
 
 def test_a_run_names_its_fidelity_network_where_one_is_wanted(tmp_path: Path):
-    """Not the perceptual network, which upscaling and evaluation take of a run."""
+    """Upscaling and evaluation use a run's perceptual network instead."""
     networks = {stage: randomise(SMALL.build(4)) for stage in ("fidelity", "perceptual")}
     for stage, network in networks.items():
         saved(network, tmp_path / stage / "generator.safetensors")
@@ -290,7 +290,7 @@ def test_a_run_names_its_fidelity_network_where_one_is_wanted(tmp_path: Path):
     ],
 )
 def test_a_file_of_a_trained_auto_encoder_says_what_decodes(tmp_path: Path, decoder: str):
-    """Whatever torch's default type is when it is loaded."""
+    """It does not depend on torch's default type at loading."""
     recipe = small_recipe(f"autoencoder.decoder={decoder}", "autoencoder.crop=64")
     stage: AutoEncoderStage = stage_of(recipe, tmp_path / "run", "autoencoder")
     randomise(stage.result)

@@ -32,7 +32,7 @@ NAMES = [name for name, stage in STAGES.items() if stage != "autoencoder"]
 
 @pytest.fixture(scope="module")
 def astronaut() -> torch.Tensor:
-    """(1, 3, 256, 256), a part of a photograph that no model in the box was trained on."""
+    """(1, 3, 256, 256): part of a photograph that no model in the box was trained on."""
     data = pytest.importorskip("skimage.data")
     return to_float(to_planes(data.astronaut()))[None, :, :256, 128:384]
 

@@ -1,4 +1,4 @@
-"""The table of training pictures for the models in the box, and what is made of them."""
+"""The table of training pictures for the models in the box, and how the pictures are collected."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""CALGAN's discriminator: its routing and its regularisers, by hand."""
+"""CALGAN's discriminator: its routing and its regularisers, compared with calculations by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aesop.networks.discriminators.calgan import CALGANDiscriminator
 
 
 def test_it_judges_each_position_by_its_expert():
-    """Position by position: the expert of the largest probability makes the code, the shared classifier its logit."""
+    """At each position, the most probable expert makes the code, and the shared classifier makes the logit of it."""
     network = CALGANDiscriminator(features=2, experts=3).double()
     images = torch.rand(2, 3, 8, 12, dtype=torch.float64)
     logits, _, routing = network(images)

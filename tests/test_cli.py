@@ -1,4 +1,4 @@
-"""The command line: help, examples, and mistakes as sentences."""
+"""The command line: help, examples and error messages."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ main(warns)
 
 
 def test_warnings_of_ones_own_modules_are_shown(tmp_path: Path):
-    """As they are imported, and when they run."""
+    """Both at import and at run time."""
     (tmp_path / "mine.py").write_text("import warnings\nwarnings.warn('first')\ndef f(): warnings.warn('second')\n")
     script = """
 import sys, warnings

@@ -1,4 +1,4 @@
-"""Crops: aligned, uniform, and the same ones however a stream is read."""
+"""Crops are aligned, uniform, and the same however a stream is read."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_lr_and_hr_are_turned_alike(synthetic: PreparedData) -> None:
 
 
 def test_the_stream_is_what_it_was(coordinates: PreparedData) -> None:
-    """Golden values: a change here breaks the resumption of every run that exists."""
+    """Golden values: a change breaks resuming of every existing run."""
     crops = Crops(coordinates, CROP, seed=7)
     golden = [(4, 12, 2), (31, 48, 1), (8, 20, 0), (19, 59, 1)]
     assert [tuple(crops[k][1][:, 0, 0].tolist()) for k in (0, 1, 2, 1_000_000_000)] == golden

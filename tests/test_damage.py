@@ -1,4 +1,4 @@
-"""Files that were damaged on the disk: noticed, named, and got over where something intact is left."""
+"""Files that were damaged on disk are detected and named; training recovers if an intact file is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole degradations: what they promise of pairs, seeds, sizes and resuming."""
+"""Whole degradations: alignment of pairs, seeds, sizes and resuming."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from aesop.errors import AesopError, DataError
 from aesop.training.recipe import DataConfig
 from helpers import synthetic_picture
 
-#: Everything but noise and, as good as, JPEG; and nothing at all but resizing to the LR size.
+#: Everything except noise and (nearly) JPEG; and nothing but resizing to the LR size.
 NOISELESS = {"noise": [0, 0], "poisson": [0, 0], "jpeg": [100, 100]}
 MILD = {**NOISELESS, "blur": 0, "resize": [0, 0, 1], "gaussian": 1}
 
@@ -55,7 +55,7 @@ def with_coordinates(hr: Tensor) -> Tensor:
 
 
 def require_levels(images: Tensor) -> None:
-    """Of the 256 values that a picture file can hold, bit for bit."""
+    """Require that every value is exactly one of the 256 levels of a picture file."""
     assert torch.isin(images, torch.arange(256).float() / 255).all()
 
 
@@ -99,7 +99,7 @@ def test_images_of_a_batch_differ_in_what_the_references_draw_for_each() -> None
 
 
 def ramp(length: int, axis: int) -> Tensor:
-    """A grey picture that rises from 0 to 1 along one axis: brightness tells the place."""
+    """A grey picture that rises from 0 to 1 along one axis, so that brightness encodes the place."""
     grey = torch.linspace(0, 1, length).expand(1, 3, length, length)
     return grey if axis == 3 else grey.transpose(2, 3)
 

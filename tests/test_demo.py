@@ -1,4 +1,4 @@
-"""`aesop demo`: its pictures, and the whole of it at the smallest size."""
+"""`aesop demo`: its pictures, and a complete run at the smallest size."""
 
 from __future__ import annotations
 

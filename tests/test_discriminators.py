@@ -1,4 +1,4 @@
-"""Discriminators: the published layers and files, gradients, and the GAN losses; `test_calgan.py` has CALGAN's own."""
+"""Discriminators: published layers and files, gradients, and the GAN losses; CALGAN's own are in `test_calgan.py`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ each = pytest.mark.parametrize("config", SMALL, ids=lambda config: config.type)
 
 
 def judge(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and regulariser, which is zero for those that have none."""
+    """Logits and regulariser; discriminators that have none give zero."""
     output = network(images)
     if isinstance(output, Logits):
         assert output.regulariser is not None
@@ -193,7 +193,7 @@ def test_a_released_unet_loads_and_judges_as_written_out(tmp_path: Path):
 
 
 def test_both_passes_of_the_unet_keep_their_gradients():
-    """HR and SR come first, then G's gradient, then D's: each pass by the weights that it had."""
+    """After passes of HR and SR come G's gradient and then D's; each must use the weights of its pass."""
     network = UNetDiscriminator(features=2).double().train()
     real, fake = torch.rand(2, 2, 3, 8, 8, dtype=torch.float64).unbind()
     fake.requires_grad_()

@@ -1,4 +1,4 @@
-"""What the documents promise stands in the code; every block of code is run, or checked as far as it can be here."""
+"""The documentation matches the code: every code block is run, or checked as far as possible here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tiny_training import TINY
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-#: How the blocks of each document are checked, in their order.
+#: How each document's blocks are checked, in order.
 CHECKED = {
     "README.md": ["shell", "shell", "shell", "python", "shell"],
     "CONTRIBUTING.md": [],
@@ -57,7 +57,7 @@ CHECKED = {
 
 
 def quotations() -> list[tuple[str, str]]:
-    """Each quoted line of code in docs/method.md with the file it is said to stand in."""
+    """Each line of code that docs/method.md quotes, with the file that it names."""
     text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
     return re.findall(r"^\|.*\| `([^`]+)` \| \[[^]]+\]\(\.\./([^)]+)\) \|$", text, flags=re.MULTILINE)
 
@@ -84,7 +84,7 @@ def blocks(document: str) -> list[str]:
 
 
 def of_kind(kind: str) -> list[Any]:
-    """The blocks that are checked in one way."""
+    """All blocks that are checked in this way."""
     return [
         pytest.param(block, id=f"{document}-{number}")
         for document, kinds in CHECKED.items()
@@ -94,7 +94,7 @@ def of_kind(kind: str) -> list[Any]:
 
 
 def lines_of(block: str) -> list[list[str]]:
-    """The words of each command, comments aside; indented lines continue the one above."""
+    """The words of each command without comments; indented lines continue the previous one."""
     joined = re.sub(r"\n\s+(?![\s#])", " ", block)
     return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
 
@@ -109,7 +109,7 @@ def test_every_block_is_accounted_for():
 
 
 def command_of(words: list[str]) -> Any:
-    """The command that a line calls, and how many words name it."""
+    """The command that a line calls, and the number of words that name it."""
     found: Any = get_command(app)
     for number, word in enumerate(words[1:], 1):
         if not hasattr(found, "commands"):
@@ -147,7 +147,7 @@ def test_what_ci_runs_stands_in_the_readme():
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with small things of the names that the documents use."""
+    """A folder with small files and folders under the names that the documents use."""
     folder = tmp_path_factory.mktemp("documents")
     for name, side in (("DIR", 48), ("photos", 24), ("Set5", 64), ("Set14", 64)):
         synthetic_pictures(folder / name, 2, side)
@@ -157,7 +157,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def aesop(*words: str) -> int:
-    """Call the command as a shell would; give its exit status."""
+    """Call the command as a shell would; return its exit status."""
     before, sys.argv = sys.argv, ["aesop", *words]
     try:
         main()
@@ -169,7 +169,7 @@ def aesop(*words: str) -> int:
 
 
 def train_first(home: Path) -> None:
-    """The README's first training, at the smallest size; other names are copies of what it makes."""
+    """Run the README's first training at the smallest size, and copy its networks to the documents' other names."""
     if not (home / "runs/first").is_dir():
         assert aesop("train", "laptop", *TINY, "--data", "DIR", "--run", "runs/first", "--device", "cpu") == 0
         run = Run(home / "runs/first")

@@ -1,4 +1,4 @@
-"""Engines against eager float32; the choice between them, and its memory."""
+"""Engines against eager float32; choosing one, and remembering the choice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZES = ((1, 27, 31), (2, 16, 40), (1, 5, 3))
 
 
 class FakeTime:
-    """A clock that only engines move on: `cost` seconds a pixel."""
+    """A clock that only engines advance, by `cost` seconds per pixel."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -113,14 +113,14 @@ def test_the_fastest_engine_that_agrees_is_chosen(fake: FakeTime, tmp_path: Path
     chosen = choose(fake, kinds, "exact", memory=tmp_path / "m.json")
     assert chosen.name == "good"
     assert chosen.engine(torch.zeros(1, 3, 2, 2)).shape == (1, 3, 4, 4)
-    # None is better than the network as it is.
+    # None is better than the plain network.
     chosen = choose(fake, kinds[:1], memory=tmp_path / "n.json")
     assert str(chosen) == "engine: torch"
     assert chosen.seconds == pytest.approx(1e-3)
 
 
 def test_a_machine_that_was_busy_for_a_while_does_not_decide(fake: FakeTime, tmp_path: Path):
-    """Eager float32 had to wait in its first five runs; what was tried beside them is weighed by the later ones."""
+    """Eager float32's first five runs were slowed down; engines tried at that time are judged by its later runs."""
     kinds = [fake.kind("first", 0.5e-3), fake.kind("second", 0.25e-3)]
     eager = fake.kind("torch", 1e-3)
 
@@ -154,7 +154,7 @@ def test_trials_take_a_small_part_of_the_work(fake: FakeTime, tmp_path: Path):
 
 
 def test_setting_up_counts(fake: FakeTime, tmp_path: Path):
-    """What is twice as fast but takes five seconds to set up is for pictures of more than ten seconds."""
+    """An engine that is twice as fast but takes 5 s to set up pays off for pictures that take more than 10 s."""
     kinds, memory = [fake.kind("late", 0.5e-3, setup=5)], tmp_path / "memory.json"
     assert choose(fake, kinds, pixels=1_000_000, memory=memory).name == "late"
     assert choose(fake, kinds, pixels=12_000, memory=memory).name == "late"
@@ -167,12 +167,12 @@ def test_a_choice_is_remembered(fake: FakeTime, tmp_path: Path):
     fake.runs.clear()
     again = choose(fake, kinds, memory=memory)
     assert (again.name, again.measured, fake.runs) == (first.name, first.measured, [])
-    # One more engine is tried on its own, and what was known stays.
+    # A new engine is tried alone; earlier results are kept.
     assert choose(fake, [*kinds, fake.kind("faster", 0.1e-3)], memory=memory).name == "faster"
     assert set(fake.runs) == {"torch", "faster"}
     (record,) = json.loads(memory.read_text()).values()
     assert record["engines"].keys() == {"fast", "wrong", "faster"}
-    # What fails today, though it is remembered, is passed over.
+    # An engine that is remembered but fails now is skipped.
     broken = [fake.kind("faster", 0.1e-3, fails=True), *kinds]
     assert choose(fake, broken, memory=memory).name == "fast"
 
@@ -243,7 +243,7 @@ def test_the_crop_is_lively_and_of_the_tile():
 
 def test_images_that_overflow_come_out_black_or_fail_are_redone():
     class Loud(nn.Module):
-        """Beyond float16's range for bright images."""
+        """A network that exceeds float16's range on bright images."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -280,7 +280,7 @@ def test_images_that_overflow_come_out_black_or_fail_are_redone():
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
 def test_a_network_with_windows_is_right_at_every_size(name: str):
-    """What a trace took for a constant would be wrong at other sizes than that of the trace."""
+    """Anything that tracing has turned into a constant would be wrong at other sizes."""
     if not next(kind for kind in KINDS if kind.name == name).installed:
         pytest.skip(f"{name} is not installed")
     model = (

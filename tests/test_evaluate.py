@@ -1,4 +1,4 @@
-"""Evaluation: published baselines, benchmarks that are not as they should be, results as JSON and as tables."""
+"""Evaluation: published baselines, faulty benchmarks, results as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from helpers import prepared_by, write_model
 
 
 def picture(height: int = 48, width: int = 40, seed: int = 0) -> np.ndarray:
-    """A picture with low frequencies in it."""
+    """A random picture with low frequencies."""
     coarse = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (3, height // 4, width // 4), np.uint8))
     return resize(coarse, 4).permute(1, 2, 0).numpy()
 
@@ -73,7 +73,7 @@ def test_bicubic_reaches_the_papers_baseline(shared_data: Path, name: str, psnr:
 
 
 def test_values_are_those_of_the_pictures_that_a_user_gets(bench: Path, good: Path) -> None:
-    """PSNR computed here in numpy, from the 8-bit SR picture and the LR picture as a file would hold it."""
+    """PSNR is computed here in numpy, from the 8-bit SR picture and from LR rounded as in a file."""
     evaluation = evaluate([good, "bicubic"], [bench], metrics=["psnr"])
     assert evaluation.models == ["good", "bicubic"]
     result = evaluation.result("good", "bench", "psnr")
@@ -284,7 +284,7 @@ def test_a_terminal_without_arrows_costs_nothing(bench: Path, tmp_path: Path) ->
 def test_run_folders_from_training_to_pictures(
     bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`aesop evaluate RUN --autoencoder RUN` and `aesop upscale --model RUN`, on the files that training writes."""
+    """`aesop evaluate RUN --autoencoder RUN` and `aesop upscale --model RUN` work on the files of a training."""
     from aesop.autoencoder import AutoEncoder
 
     run = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""Benchmarks known by name: found in every layout they are published in, checked, without ground truth."""
+"""Known benchmarks: found in every layout in which they are published, checked, and without ground truth."""
 
 from __future__ import annotations
 

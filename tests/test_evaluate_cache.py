@@ -1,4 +1,4 @@
-"""What an evaluation keeps: nothing is measured twice, nothing out of date is shown, nothing that is done is lost."""
+"""The evaluation's cache: nothing is measured twice, no outdated value is shown, no finished work is lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def model(tmp_path: Path) -> Path:
 
 
 class Brightness(Metric):
-    """Mean brightness; counts the pictures that it sees, and stops after some."""
+    """Mean brightness; counts the pictures that it measures and can interrupt the evaluation after some."""
 
     name = title = "brightness"
     higher_is_better = None
@@ -54,7 +54,7 @@ class Brightness(Metric):
 
 
 class ColourDistance(SetMetric):
-    """A metric of sets: features are mean colours, the distance is that of their means."""
+    """A metric of sets: features are mean colours, the value is the distance between their means."""
 
     name = title = "colours"
     higher_is_better = False

@@ -41,7 +41,7 @@ def hr(bench: Path, name: str) -> np.ndarray:
 
 
 def upscaled(bench: Path, folder: Path, name: str = "{}.png", names: Sequence[str] = NAMES) -> Path:
-    """What another program makes: every LR pixel repeated."""
+    """SR as another program might make it: every LR pixel repeated."""
     for one in names:
         low = to_picture(resize(to_planes(hr(bench, one)), 1 / 4))
         write_picture(folder / name.format(one), low.repeat(4, 0).repeat(4, 1))
@@ -55,7 +55,7 @@ def run(*arguments: object) -> Any:
 
 
 def test_a_folder_stands_beside_networks_in_every_output(bench: Path, tmp_path: Path) -> None:
-    """Its pictures are the network's, so its values are."""
+    """The folder holds the network's pictures, so it must get the network's values."""
     model, folder = write_model(tmp_path / "net.safetensors"), upscaled(bench, tmp_path / "other program/out")
     outputs = {kind: tmp_path / f"o.{kind}" for kind in ("json", "csv", "markdown", "latex", "report")}
     done = run(

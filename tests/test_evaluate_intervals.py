@@ -1,4 +1,4 @@
-"""Intervals of means: how often they hold the truth, against Student's t, and what differences mean."""
+"""Intervals of means: how often they contain the true mean, compared with Student's t, and paired differences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def normal(generator: np.random.Generator, count: int) -> np.ndarray:
 
 
 def skewed(generator: np.random.Generator, count: int) -> np.ndarray:
-    """As perceptual distances are: few pictures then tell less of the mean."""
+    """Skewed values, like perceptual distances: then few pictures tell less about the mean."""
     return generator.lognormal(0, 0.5, count)
 
 
@@ -74,7 +74,7 @@ def evaluation(values: dict[str, list[float | None]]) -> Evaluation:
 
 
 def test_differences_are_paired():
-    """Pictures differ by far more than models do: only pairing shows which is better."""
+    """Pictures differ far more than models do; only pairing shows which model is better."""
     generator = np.random.default_rng(0)
     base = generator.normal(27, 4, 14)
     values: dict[str, list[float | None]] = {

@@ -1,4 +1,4 @@
-"""What an evaluation looks like: terminal, CSV, Markdown, LaTeX, and the paper's numbers beside."""
+"""Outputs of an evaluation: terminal, CSV, Markdown and LaTeX, and the paper's numbers next to ours."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_published_numbers(table: int, network: str, method: str, benchmark: str
 
 
 def test_published_tables_are_whole():
-    """How many numbers a table has and what they add up to, by a second reading of the paper."""
+    """The count and sum of each table's numbers, from a second reading of the paper."""
     found = {table: [Decimal(n.text) for n in published() if n.table == str(table)] for table in (1, 2, 4, 6, 7, 8, 9)}
     assert {table: (len(numbers), str(sum(numbers))) for table, numbers in found.items()} == {
         1: (244, "1736.6159"), 2: (8, "19.3320"), 4: (28, "1116.085"), 6: (40, "500.9617"), 7: (96, "3037.013"),

@@ -1,4 +1,4 @@
-"""The tables of the evidence page, from made-up results whose answers are known."""
+"""The tables of the evidence page, from made-up results with known answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICTURES = [f"img_{number}" for number in range(6)]
 
 
 def result(psnr_lost: float, score_gained: float, *, alphas: tuple[float, ...], **more: Any) -> dict[str, Any]:
-    """PSNR falls from 30 + k dB for picture k, the perceptual scores from 5, in a straight line with alpha."""
+    """Results that are linear in alpha: PSNR falls from 30 + k dB for picture k, the perceptual scores from 5."""
     values = {}
     for alpha in alphas:
         for metric in {*tables.COLUMNS, "psnr"}:

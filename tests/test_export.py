@@ -1,4 +1,4 @@
-"""Exported files, opened by other libraries."""
+"""Exported files, read by other libraries."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_what_does_not_agree_is_not_written(model: Path):
     network = load_generator(model).model
 
     def fixed(images: Tensor) -> Tensor:
-        """Right at one of the sizes only."""
+        """A network that is right at one of the sizes only."""
         with torch.no_grad():
             return network(images) + (0.01 if images.shape[-1] % 2 else 0)
 
@@ -139,7 +139,7 @@ def test_what_does_not_agree_is_not_written(model: Path):
 
 
 class Sized(nn.Module):
-    """What a trace takes for a constant."""
+    """A network whose output depends on the size, which tracing turns into a constant."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""docs/extending.md as it stands: its files, its recipe, its commands."""
+"""Runs docs/extending.md: its files, its recipe, its commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding=
 
 
 def write_files(folder: Path) -> list[str]:
-    """Write every block that names its file in its first line."""
+    """Write every code block to the file that its first line names."""
     names = []
     for block in re.findall(r"```(?:python|yaml)\n(.*?)```", TEXT, flags=re.DOTALL):
         name = block.partition("\n")[0].removeprefix("# ")
@@ -39,7 +39,7 @@ def test_the_documents_example_trains_evaluates_and_upscales(
     monkeypatch.chdir(tmp_path)
 
     def aesop(*arguments: object) -> tuple[object, str]:
-        """Call the command as a new process would: with no module of the user's imported yet."""
+        """Call the command as in a new process, which has not imported the user's modules."""
         for module in modules:
             sys.modules.pop(module, None)
         monkeypatch.setattr("sys.argv", ["aesop", *map(str, arguments)])
@@ -54,7 +54,7 @@ def test_the_documents_example_trains_evaluates_and_upscales(
     assert aesop("degrade", "mine.yaml", tmp_path / "bench/000.png", "--output", "degraded.png")[0] == 0
     train = ("train", "mine.yaml", *tiny, "data.held_out=1", "--data", photos, "--run", "runs/mine")
     assert aesop(*train)[0] == 0
-    # Called again, the run knows its recipe, the user's classes among it.
+    # A second call reads the run's recipe, including the user's classes.
     assert "done before" in aesop(*train)[1]
     for arguments in (
         ("evaluate", "runs/mine", "--benchmark", "bench", "--metrics", "psnr,mymetric:ColourDrift"),
