@@ -1,4 +1,4 @@
-"""Files are complete or absent, and what cannot be written is refused before the work."""
+"""Files are complete or absent, and an output that cannot be written is refused before work starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe without a generator takes that of the file `fidelity.weights`."""
+"""A recipe without a generator section takes the one of the file `fidelity.weights`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAT = {"depth": [1], "embed_dim": 32, "num_heads": [2], "split_size": [4, 4], "u
 
 
 def bare_file(folder: Path, section: dict[str, object], scale: int = 4) -> Path:
-    """A file with a network's parameters and no word on its settings, as others publish them."""
+    """A file with a network's parameters but without its settings, as others publish them."""
     path = folder / "released.safetensors"
     network = SECTION.validate_python(section).build(scale)
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)

@@ -83,7 +83,7 @@ def saved(model: nn.Module, folder: Path, **metadata: object) -> Path:
 
 @pytest.mark.parametrize(("name", "scale"), EVERY_SCALE)
 def test_a_file_gives_the_network_back(tmp_path: Path, name: str, scale: int):
-    """By what it records, and by its shapes where it records nothing."""
+    """By the settings that it records, or by its shapes if it records none."""
     config = TINY[name]
     ours = randomise(config.build(scale))
     record = {"recipe": {"scale": scale, "generator": config.model_dump(mode="json")}, "stage": "fidelity"}
@@ -112,7 +112,7 @@ def test_programs_that_use_spandrel_make_the_same_picture(tmp_path: Path, name: 
 
 @pytest.mark.parametrize("config", [SWINIR, DRCT])
 def test_windows_that_do_not_divide_16_take_every_size(tmp_path: Path, config: GeneratorSection):
-    """spandrel pads to 16 pixels, of which SwinIR cannot reflect 16 more, and DRCT makes no window of 32."""
+    """spandrel pads to 16 pixels; then SwinIR cannot reflect another 16, and DRCT cannot make a window of 32."""
     ours = randomise(config.model_copy(update={"window": 32}).build(2))
     loaded = load_generator(saved(ours, tmp_path))
     lr = torch.rand(1, 3, 5, 26)
@@ -170,7 +170,7 @@ def test_what_a_border_shows_stays_on_its_side(config: GeneratorSection):
 @pytest.mark.parametrize("name", ["swinir", "swinir-light", "swinir-real", "drct", "srresnet", "span"])
 @pytest.mark.parametrize("size", [(75, 61), (32, 97)])
 def test_tiles_make_the_whole_picture_at_odd_sizes(name: str, size: tuple[int, int]):
-    """Tiles cut windows up as the whole picture does, and only the picture's own border is padded."""
+    """Tiles have the same windows as the whole picture, and only the picture's own border is padded."""
     model = randomise(TINY[name].build(2))
     image = torch.rand(3, *size)
     tiled = upscale_tiled(model, image, 2, tile=32, overlap=32)
@@ -184,7 +184,7 @@ def test_tiles_make_the_whole_picture_at_odd_sizes(name: str, size: tuple[int, i
 
 
 def test_span_runs_as_it_was_trained():
-    """In training three convolutions and a shortcut, in evaluation the one that they amount to."""
+    """In training it has three convolutions and a shortcut, in evaluation the equivalent single convolution."""
     model = randomise(section(SPANConfig, type="span", features=8).build(2))
     lr = torch.rand(1, 3, 11, 6)
     torch.testing.assert_close(run(model, lr), run(model.train(), lr), atol=1e-5, rtol=1e-4)
@@ -232,7 +232,7 @@ def test_drct_files_whose_1x1_convolutions_are_matrices_load(tmp_path: Path):
 
 
 def test_parameters_that_no_output_depends_on_are_not_trained():
-    """Training on many devices would stop at them; Swift-SRGAN has activations that it never calls."""
+    """They would stop a training on many devices; Swift-SRGAN has activations that it never calls."""
     model = section(SpandrelConfig, type="spandrel", architecture="SwiftSRGAN").build(2)
     model(torch.rand(2, 3, 8, 8)).mean().backward()
     assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
@@ -268,7 +268,7 @@ def test_architectures_answer_to_each_of_their_names():
 
 
 def test_spandrels_checks_do_not_disturb_the_random_numbers():
-    """Else the first network built in a process would differ from those after it, seeds notwithstanding."""
+    """Otherwise the first network built in a process would differ from later ones with the same seed."""
     config = section(SpandrelConfig, type="spandrel", architecture="SAFMN", arguments={"dim": 8, "n_blocks": 2})
     states = []
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What keeps a network from printing a grid: the UpConv head, and the grid loss."""
+"""What keeps a network from producing a grid: the UpConv head and the grid loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aesop.networks.upconv import UpConvConfig
 
 
 def spread_of_phases(section: GeneratorSection, scale: int) -> float:
-    """Largest difference of two phases in the middle of what fresh weights make of a constant."""
+    """Largest difference between two phases in the middle of an untrained network's output for a constant."""
     torch.manual_seed(0)
     network = section.build(scale).double()
     with torch.no_grad():

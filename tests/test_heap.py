@@ -1,4 +1,4 @@
-"""Freed memory is kept for the next tensor, and given back at the end."""
+"""Freed memory is kept for the next tensor, and returned to the system at the end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from aesop import heap
 
-#: Counts the pages that the system has to map for a tensor of 160 MB, which is let go at once: outside the block, in it
-#: and after it. A process of its own, since what others allocated before decides where a tensor lies.
+#: Counts the pages that the system maps for a tensor of 160 MB that is freed at once: before, in and after the block.
+#: It needs a new process, since earlier allocations determine where a tensor is placed.
 FAULTS = """
 import resource
 import torch

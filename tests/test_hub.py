@@ -1,4 +1,4 @@
-"""`hf://OWNER/NAME` and `aesop push`, against a server of this machine that speaks Hugging Face's protocol."""
+"""`hf://OWNER/NAME` and `aesop push`, against a local server with Hugging Face's protocol."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def offer(hub: Hub, name: str, **files: bytes | Path) -> Repo:
-    """Put a repository with a README and these files (`__` stands for the dot) on the hub."""
+    """Put a repository with a README and these files on the hub; `__` in a name stands for a dot."""
     repo = hub.repos[name] = Repo()
     contents = {n.replace("__", "."): c.read_bytes() if isinstance(c, Path) else c for n, c in files.items()}
     repo.commit({"README.md": b"# Some model", **contents})
@@ -56,7 +56,7 @@ def offer(hub: Hub, name: str, **files: bytes | Path) -> Repo:
 
 
 def run(*arguments: object) -> str:
-    """What a command prints; raises what it raises."""
+    """Call a command; return its output, or raise its exception."""
     result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
@@ -71,7 +71,7 @@ def refused(*arguments: object) -> str:
 
 
 def upscaled_with(model: str, *options: object) -> np.ndarray:
-    """Upscale a picture by a model, in a command of its own."""
+    """Upscale a picture with a model in a separate command."""
     addresses.fetch.cache_clear()
     Image.new("RGB", (20, 18), (10, 90, 200)).save("a.png")
     run("upscale", "a.png", "--model", model, "--engine", "torch", "--overwrite", *options)

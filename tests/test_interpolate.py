@@ -1,4 +1,4 @@
-"""Networks between networks, and the networks along a perception-distortion curve."""
+"""Interpolated networks, and the networks along a perception-distortion curve."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_network_in_between_loads_as_its_parents_do(tmp_path: Path):
 
 
 class Scaling(nn.Module):
-    """A network whose shapes tell nothing."""
+    """A network whose settings do not follow from its shapes."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The known world of `benchmarks/` is what it says: its closed forms against resizing, sampling and enumeration."""
+"""The closed forms of the known world in `benchmarks/`, against resizing, sampling and enumeration."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_what_losses_see() -> None:
 
 
 def tried(threshold: float) -> Callable[[float], Tried]:
-    """A loss whose texture is HR's at this weight, and whose SE falls with the weight."""
+    """A made-up loss whose texture is HR's at this weight, and whose SE falls with the weight."""
     return lambda weight: Tried(weight, weight / threshold, {"se": [10 - 1000 * weight, 20 - 1000 * weight]})
 
 

@@ -1,4 +1,4 @@
-"""The AESOP loss as a part of anybody's trainer: what its host sees of it, options, and images that do not fit."""
+"""The AESOP loss as a part of another trainer: what the trainer sees of it, options, and invalid images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def images(seed: int = 0, channels: int = 3, side: int = 16) -> Tensor:
 
 
 class Host(nn.Module):
-    """A trainer's module, as Lightning's are: generator and loss in one."""
+    """A trainer's module with generator and loss in one, as in Lightning."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every loss and its gradient against formulas in float64, SciPy, closed forms, and what it must not see."""
+"""Every loss and its gradient against formulas in float64, SciPy and closed forms; and what a loss must ignore."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def equation_8(autoencoder: AutoEncoder, sr: Tensor, hr: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("bounds", ["inside", "at"])
 def test_aesop_loss_is_equation_8_inside_the_unit_range_and_at_its_bounds(bounds: str):
-    """Whatever slope torch gives `clamp` at 0 and 1."""
+    """This must not depend on the slope that torch gives `clamp` at 0 and 1."""
     autoencoder, sr, hr = small_autoencoder(), images(1), images(2)
     if bounds == "at":
         sr[:, :, ::2] = (sr[:, :, ::2] > 0.5).double()  # exactly 0 or 1
@@ -79,7 +79,7 @@ def test_autocast_leaves_the_perceptual_loss_in_float32():
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_aesop_loss_of_half_precision_is_computed_in_float32(dtype: torch.dtype, autocast: bool):
-    """A trainer's autocast hands on SR in half precision; rounding SR is all that it may change."""
+    """Under a trainer's autocast, SR is in half precision; only this rounding may change the loss."""
     loss = AESOPLoss(small_autoencoder().float())
     sr, hr = images(1).to(dtype).requires_grad_(), images(2).float()
     with torch.autocast("cpu", dtype=dtype, enabled=autocast):
@@ -103,14 +103,14 @@ def test_aesop_loss_freezes_the_autoencoder_and_gives_hr_no_gradient():
 
 
 class Averaging(nn.Module):
-    """An auto-encoder that knows 4x4 means alone: the extreme of what a bottleneck drops."""
+    """An auto-encoder that keeps nothing but 4x4 means: an extreme bottleneck."""
 
     def forward(self, hr: Tensor) -> Tensor:
         return nn.functional.interpolate(nn.functional.avg_pool2d(hr, 4), scale_factor=4)
 
 
 def test_excursions_that_cancel_in_the_bottleneck_are_not_free():
-    """Half the pixels far above 1, half far below 0, mean 1/2: AE alone is blind to it, a viewer is not."""
+    """Half of the pixels are far above 1, half far below 0, mean 1/2: visible, but AE alone is blind to it."""
     loss = AESOPLoss(Averaging())  # pyright: ignore[reportArgumentType]
     hr = torch.full((1, 3, 8, 8), 0.5)
     sr = (hr + 1.5 * (2.0 * checkerboard(8).float() - 1)).requires_grad_()
@@ -132,7 +132,7 @@ def test_aesop_loss_refuses_sizes_that_do_not_fit():
 
 
 def checkerboard(size: int = 32) -> Tensor:
-    """Ones and zeros in turn: (1, 3, size, size)."""
+    """Alternating ones and zeros: (1, 3, size, size)."""
     ticks = torch.arange(size)
     return ((ticks[:, None] + ticks) % 2).double().expand(1, 3, size, size)
 
@@ -203,7 +203,7 @@ def test_a_recipe_builds_the_loss_it_names_with_its_weight(section: str, kind: t
 
 
 def test_a_crop_narrower_than_the_filter_is_refused_before_work():
-    """Borders are reflected, which takes more pixels than the filter's radius."""
+    """Borders are reflected, which needs more pixels than the filter's radius."""
     wide = "perceptual.fidelity_loss={type: low-pass, sigma: 16}"
     assert load_recipe("ldl-rrdb-128", [wide]).name == "ldl-rrdb-128"
     with pytest.raises(RecipeError, match=r"perceptual\..*sigma|perceptual\.crop"):
@@ -268,7 +268,7 @@ def test_perceptual_loss_weighs_layers_and_spares_the_target():
     ["perceptual.fidelity_loss", "perceptual.perceptual_loss", "perceptual.discriminator", "generator", "degradation"],
 )
 def test_a_class_of_another_kind_is_one_sentence(section: str):
-    """`module:Class` names a section of the place it stands in: a generator is no loss."""
+    """`module:Class` must be a section of the right kind: a generator is no loss."""
     kind = "aesop.losses.term:LossSection" if section == "generator" else "aesop.networks.section:GeneratorSection"
     with pytest.raises(RecipeError, match=rf"{kind}: .* has no class"):
         load_recipe("laptop", [f"{section}={{type: '{kind}'}}"])

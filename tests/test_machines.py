@@ -1,4 +1,4 @@
-"""What torchrun and SLURM tell a process, and one that loses another; benchmarks/two_nodes.py has two machines."""
+"""Settings from torchrun and SLURM, and the loss of another process; for two machines see benchmarks/two_nodes.py."""
 
 from __future__ import annotations
 

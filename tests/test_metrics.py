@@ -61,7 +61,7 @@ def test_luma_is_bt601_of_8_bit_levels() -> None:
 
 
 class NoFloat64OnMPS(TorchDispatchMode):
-    """What that device would say."""
+    """Raises the error of a device without float64."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
@@ -72,7 +72,7 @@ class NoFloat64OnMPS(TorchDispatchMode):
 
 
 def test_metrics_work_on_mps_which_has_no_float64() -> None:
-    """On tensors that have shape, type and device but no values: no such device is needed."""
+    """Tested without such a device, on tensors that have shape, type and device but no values."""
     with FakeTensorMode(), NoFloat64OnMPS():
         sr, hr = (torch.rand(1, 3, 32, 32, device="mps") for _ in range(2))
         with pytest.raises(TypeError, match="float64"):
@@ -143,7 +143,7 @@ def test_sizes_that_differ_or_are_too_small_are_refused() -> None:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_lr_psnr_of_hr_is_the_error_of_rounding_lr(scale: int) -> None:
-    """A uniform rounding error of variance 1/12 a channel, weighted into Y: 63.7 dB."""
+    """The rounding error is uniform with a variance of 1/12 per channel; weighted into Y, this is 63.7 dB."""
     # Kept away from 0 and 255, where LR would be clamped as well as rounded.
     hr = (pictures(1, 3, 180, 180) * 0.6 + 0.2).mul(255).round() / 255
     lr = resize((hr * 255).to(torch.uint8), 1 / scale).double() / 255
@@ -160,7 +160,7 @@ def test_lr_psnr_sees_a_colour_drift_but_no_fine_texture() -> None:
 
 
 def test_what_is_measured_is_the_picture_that_a_user_gets() -> None:
-    """8 bit: what lies between two levels, or beyond the range, does not reach the metric."""
+    """Metrics see 8 bits: nothing between two levels or outside the range."""
     sr = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(2)) * 1.2 - 0.1
     rounded = (eight_bit(sr) / 255).float()
     assert not torch.equal(sr, rounded)
@@ -171,7 +171,7 @@ def test_what_is_measured_is_the_picture_that_a_user_gets() -> None:
 
 
 class Darker(nn.Module):
-    """An auto-encoder's stand-in with a known answer; counts its calls."""
+    """A stand-in for an auto-encoder, with a known result; counts its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class Darker(nn.Module):
 
 
 def test_metrics_of_the_auto_encoder_are_the_closed_forms() -> None:
-    """AE(y) = y / 2, so that VE is half an image's mean level and SE half of what L1 is."""
+    """AE(y) = y / 2, so VE is half of an image's mean level, and SE half of the L1 distance."""
     hr, lr = pictures(1, 3, 24, 24), pictures(1, 3, 6, 6)
     sr = neighbour(hr)
     found = {name: prepare(name, Darker())(Sample(sr, hr, lr, 4)) for name in ("ae-psnr", "se", "ve", "ve-hr", "l1")}
@@ -243,7 +243,7 @@ def random_alexnet(*args: object, **kwargs: object) -> nn.Module:
 
 
 def random_vgg16(*args: object, **kwargs: object) -> SimpleNamespace:
-    """What both packages take of torchvision's VGG16: its convolutions, six sevenths of it left out."""
+    """The convolutions of torchvision's VGG16, which both packages use; the rest is six sevenths of it."""
     from torchvision.models.vgg import cfgs, make_layers
 
     torch.manual_seed(3)
@@ -254,7 +254,7 @@ def random_vgg16(*args: object, **kwargs: object) -> SimpleNamespace:
 def test_distances_are_those_of_their_authors_packages(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both on one random network, with the calibration weights that each package carries."""
+    """Both use the same random network, with the calibration weights that each package contains."""
     authors = pytest.importorskip({"lpips": "lpips", "dists": "DISTS_pytorch"}[name])
     from torchvision import models
 

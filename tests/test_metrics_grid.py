@@ -1,4 +1,4 @@
-"""The grid metric against loops in numpy, on patterns of known energy, and on what it must not see."""
+"""The grid metric against loops in numpy, on patterns of known energy, and on patterns that it must ignore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics that see the SR picture alone: NIQE against MATLAB, pyiqa and a loop in numpy; where the others come from."""
+"""Metrics of the SR picture alone: NIQE against MATLAB, pyiqa and a loop in numpy; the source of the others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measure(name: str, sr: Tensor) -> float:
 
 
 def textured(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A picture without flat areas, in which implementations see nothing but their rounding errors."""
+    """A picture without flat areas, where implementations would measure nothing but their rounding errors."""
     noise = np.random.default_rng(seed).normal(0, 6, (height, width, 1))
     return (0.7 * synthetic_picture(height, width, seed) + 40 + noise).clip(1, 254).astype(np.uint8)
 
@@ -51,7 +51,7 @@ def test_niqe_is_of_grey_levels_rounded_half_up() -> None:
 
 
 def test_niqe_of_baboon_is_what_matlab_gives(shared_data: Path) -> None:
-    """BasicSR's code documents R2021a's 5.72957338 for it, on Y of 16..235, rounded."""
+    """BasicSR's code documents MATLAB R2021a's value, 5.72957338, on rounded Y in 16..235."""
     baboon = as_image(read_picture(shared_data / "benchmarks/Set14/HRx4/img_001.png"))
     grey = (luma(eight_bit(baboon))[0, 0] + 0.5).floor()
     assert unnaturalness(grey).item() == pytest.approx(5.72957338, abs=2e-6)
@@ -80,7 +80,7 @@ def test_niqe_rises_with_blur_and_with_noise() -> None:
 
 
 def test_a_flat_area_is_exactly_flat() -> None:
-    """Its level cannot matter but at its edge; whatever rounding leaves there would."""
+    """Its level must not matter except at its edge, but any rounding error inside would."""
     pixels = textured(192, 288)
     pixels[:, :130] = 37
     values = [unnaturalness(torch.from_numpy(pixels[..., 0] + offset)).item() for offset in (0.0, 1 / 3)]
@@ -104,7 +104,7 @@ def test_niqe_refuses_what_it_has_no_two_blocks_of(size: tuple[int, int], words:
 
 
 def fake_pyiqa(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[object, ...]]:
-    """A pyiqa whose networks return the picture's mean level; a list of what was asked of it."""
+    """A fake pyiqa whose networks return the picture's mean level; returns a list that records its calls."""
     asked: list[tuple[object, ...]] = []
 
     def create_metric(name: str, device: torch.device):

@@ -1,4 +1,4 @@
-"""The score of NTIRE's perceptual track: the sum of its parts, each of which is measured once."""
+"""The score of NTIRE's perceptual track: the sum of its parts, each measured once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bench(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Put constants in the parts' places; give how many pictures each has measured."""
+    """Replace the parts by constants; return how many pictures each has measured."""
     counts: Counter[str] = Counter()
     for name in PARTS:
 

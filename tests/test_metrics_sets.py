@@ -37,7 +37,7 @@ def test_distance_of_gaussians_that_do_not_commute_is_that_of_the_matrix_root() 
 
 
 def test_singular_covariances_are_exact() -> None:
-    """Two pictures each in 2048 dimensions: lines of variance a and b that meet at an angle."""
+    """Two pictures per set in 2048 dimensions: the covariances are lines of variance a and b at an angle."""
     u, v = np.eye(2048)[:2]
     v = 0.6 * u + 0.8 * v
     a, b = 4.0, 9.0
@@ -102,7 +102,7 @@ def test_features_are_those_of_8_bit_pictures_patch_by_patch() -> None:
 
 
 def test_pictures_are_shrunk_without_aliasing() -> None:
-    """As MATLAB's imresize, whose kernel and antialiasing it has, but for the border; stripes of one pixel vanish."""
+    """With the kernel and antialiasing of MATLAB's imresize, but other borders; stripes of one pixel vanish."""
     image = torch.rand(1, 3, 598, 897, generator=torch.Generator().manual_seed(0)) * 255
     stripes = torch.zeros(1, 3, 598, 598)
     stripes[..., ::2] = 200.0

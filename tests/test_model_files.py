@@ -1,4 +1,4 @@
-"""Model files that are damaged, forged or of another kind: one sentence, no traceback, hang or huge allocation."""
+"""Damaged, forged or foreign model files give a one-sentence error: no traceback, hang or huge allocation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """Damage a file's content in one of six ways, most often near its beginning or end, where its structure stands."""
+    """Damage a file's content in one of six ways, most often near its beginning or end, where its structure is."""
     reach = rng.choice((64, 1024, len(content)))
     at = rng.randrange(min(reach, len(content)))
     at = len(content) - 1 - at if rng.random() < 0.3 else at

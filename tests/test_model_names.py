@@ -1,4 +1,4 @@
-"""What models are called in tables, and what a call may name them by."""
+"""The names of models in tables, and how a call may set them."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def official_rrdb(features: int = 16, blocks: int = 2, growth: int = 8) -> dict[
 
 
 def official_autoencoder(features: int = 48, growth: int = 8) -> dict[str, Tensor]:
-    """Make a file as the reference does, whose encoder is as wide as its decoder, however narrow."""
+    """A file in the reference's format, whose encoder is as wide as its decoder."""
     squeezed = features // 16
     layers = {
         "conv_first.0": (3, squeezed),

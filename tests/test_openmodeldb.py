@@ -1,4 +1,4 @@
-"""`aesop models --search` and `--get`, against a server of this machine that says what OpenModelDB would say."""
+"""`aesop models --search` and `--get`, against a local server that answers like OpenModelDB."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 class Site(NamedTuple):
-    """A folder that is served, and what its list of models says."""
+    """A folder that is served, and its list of models."""
 
     folder: Path
     url: str
@@ -38,7 +38,7 @@ class Site(NamedTuple):
     cache: Path
 
     def add(self, key: str, file: Path, **card: Any) -> None:
-        """Offer a file as a model, whose card says `card` beside the usual."""
+        """Offer a file as a model; `card` is added to the usual card."""
         data = file.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         kind = file.suffix[1:]
@@ -49,7 +49,7 @@ class Site(NamedTuple):
         self.publish()
 
     def publish(self) -> None:
-        """Publish the list as it is now, as if an hour had gone by."""
+        """Publish the current list, as if an hour had passed."""
         (self.folder / "models.json").write_text(json.dumps(self.models))
         (self.cache / "models.json").unlink(missing_ok=True)
 
@@ -71,7 +71,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def run(*arguments: str) -> str:
-    """What a command prints; raises what it raises."""
+    """Call a command; return its output, or raise its exception."""
     result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output

@@ -47,7 +47,7 @@ from stage_cases import (
 
 @pytest.fixture(autouse=True)
 def _float64() -> Iterator[None]:
-    """Fabric hands outputs on in the default type."""
+    """Fabric converts outputs to the default type."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -60,7 +60,7 @@ def built(system: str, *overrides: str, **others: Any) -> tuple[PerceptualStage,
 
 
 def reference(config: PerceptualConfig, nets: SimpleNamespace) -> Iterator[dict[str, Tensor]]:
-    """Train as reference codes do, one graph for all terms and D asked anew for its own loss; yield plain losses."""
+    """Train as reference codes do: one graph for all terms, and new passes of D for its own loss; yield the losses."""
     g, phi, ae = nets.generator, nets.features, nets.autoencoder
     gan, gradient = config.adversarial_loss.type, config.gradient_loss
     nets.ema = copy.deepcopy(g)
@@ -141,7 +141,7 @@ PASSES = {"generator": (1, 0), "ema": (0, 1), "discriminator": (2, 0), "autoenco
      ("adversarial_loss", "discriminator")],
 )  # fmt: skip
 def test_passes_of_an_iteration(silent: str, network: str):
-    """What has weight 0 is not run."""
+    """Networks of losses with weight 0 are not run."""
     stage, networks = built("aesop-rrdb-128", *([f"perceptual.{silent}.weight=0"] if silent else []))
     passes: Counter[tuple[str, bool]] = Counter()
     watched = {**networks.__dict__, "ema": stage.result, "discriminator": networks.discriminators[0]}
@@ -195,7 +195,7 @@ def test_no_value_is_read_back_from_the_device(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.long
 @pytest.mark.parametrize("batch", ["alike", "mirrored"])
 def test_two_processes_average_their_gradients(tmp_path: Path, batch: str):
-    """On the same batches two processes do what one does; on others they still end with one set of weights."""
+    """With the same batches, two processes train like one; with different ones, they still have equal weights."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -240,7 +240,7 @@ def test_bfloat16_autocast_trains():
 
 @pytest.mark.parametrize("system", ["aesop-rrdb-128", "spsr-128", "autoencoder"])
 def test_bfloat16_reaches_the_network_that_is_trained(system: str):
-    """Also where it is called by another method than `forward`."""
+    """Also if it is called by another method than `forward`."""
     torch.set_default_dtype(torch.float32)
     fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
     if system == "autoencoder":
@@ -285,7 +285,7 @@ def test_sharpened_targets_reach_every_loss_but_the_discriminators():
 
 
 def train(folder: Path, iterations: int, waits: int = 2) -> PerceptualStage:
-    """Train SPSR through the loop, or train it on, and return its stage."""
+    """Train SPSR through the loop, or resume it, and return its stage."""
     settings = {"checkpoint_every": 1, "validate_every": 2, "log_every": 2, "gradient_loss.fusion_iterations": waits}
     stage, _ = built("spsr-128", *(f"perceptual.{key}={value}" for key, value in settings.items()))
 

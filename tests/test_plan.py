@@ -1,4 +1,4 @@
-"""What `aesop train` tells before it trains and after, and where it stops."""
+"""Plans and dry runs, training until a stage, the schema of recipes, and the summary of a finished run."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_every_network_of_a_stage_is_in_the_plan():
 
 
 class Choosy(nn.Module):
-    """Looks at values, of which a plan has none."""
+    """A network that looks at values, which do not exist in a plan."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The loss in other people's trainers themselves, where they are installed (docs/plugins.md)."""
+"""The loss in the real trainers of docs/plugins.md, if they are installed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ logger: {print_freq: 1, save_checkpoint_freq: 10, use_tb_logger: false}
 
 
 def basicsr(folder: Path, **pixel: object) -> subprocess.CompletedProcess[str]:
-    """Train with the options of the document."""
+    """Train with the options of docs/plugins.md."""
     options = yaml.safe_load(TINY)
     options["train"]["pixel_opt"] = {**yaml.safe_load(BASICSR)["train"]["pixel_opt"], **pixel}
     (folder / "tiny.yml").write_text(yaml.safe_dump(options), encoding="utf-8")

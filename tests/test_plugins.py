@@ -1,4 +1,4 @@
-"""The loss in other people's trainers: stand-ins for their registries."""
+"""The loss in other trainers, with stand-ins for their registries."""
 
 from __future__ import annotations
 

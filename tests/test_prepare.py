@@ -1,4 +1,4 @@
-"""Preparation: what is stored, what is left out, and that nothing done is done twice."""
+"""Preparation: what is stored, what is left out, and that no work is repeated."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_hr_is_cropped_and_lr_made(pictures: Path, tmp_path: Path, scale: int, s
 
 
 def written(store: Path) -> dict[str, int]:
-    """The files of a store and when each was written."""
+    """The files of a store and their modification times."""
     return {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
 
 
@@ -156,7 +156,7 @@ def test_nothing_usable_is_an_error_with_reasons(tmp_path: Path) -> None:
 
 
 def test_given_lr_pictures_are_taken(tmp_path: Path) -> None:
-    """By the layouts of benchmarks, whose tests go through them all."""
+    """In the layouts of benchmarks; the tests of benchmarks cover all of them."""
     for number in range(3):
         hr = synthetic_picture(40, 41, seed=number)
         write_picture(tmp_path / f"pictures/HR/sub/{number}.png", hr)
