@@ -1,4 +1,4 @@
-"""Recipes: the paper's numbers, inheritance, overrides, and what a mistake is told."""
+"""Recipes: the paper's numbers, inheritance, overrides and error messages."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_inheritance_replaces_a_section_of_another_type_whole(tmp_path: Path):
 
 
 def test_what_several_parents_share_lies_under_all_of_them(tmp_path: Path):
-    """fidelity-rrdb, an ancestor of both, must not undo what the first parent says."""
+    """fidelity-rrdb, an ancestor of both parents, must not override the first one."""
     (tmp_path / "mine.yaml").write_text("inherits: [aesop-rrdb-x2, fidelity-swinir]\nname: mine", encoding="utf-8")
     recipe = load_recipe(str(tmp_path / "mine.yaml"))
     assert (recipe.scale, recipe.generator.type, recipe.fidelity.iterations) == (2, "swinir", 500_000)
@@ -151,7 +151,7 @@ def test_overrides_read_numbers_as_people_write_them():
 
 
 def test_one_override_makes_the_papers_comparison():
-    """Another type starts its section anew: weight 0.01, and no auto-encoder, which nothing would use."""
+    """Another type resets its section: weight 0.01, and no auto-encoder, since nothing would use it."""
     overridden = load_recipe("aesop-rrdb-128", ["perceptual.fidelity_loss.type=pixel"])
     assert perceptual_of(overridden).fidelity_loss == perceptual_of(load_recipe("ldl-rrdb-128")).fidelity_loss
     assert overridden.stages() == ("fidelity", "perceptual")

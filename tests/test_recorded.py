@@ -1,4 +1,4 @@
-"""Files of ours give their networks back; what they say of a user's own class is checked, and never imported."""
+"""Our model files give their networks back; a user's class that a file names is checked and never imported."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def same(one: nn.Module, other: nn.Module, height: int = 9, width: int = 7) -> b
     ],
 )
 def test_a_record_that_does_not_fit_leaves_the_shapes_to_tell(tmp_path: Path, record: str):
-    """It is neither trusted nor built."""
+    """The recorded network is neither trusted nor built."""
     network = randomise(SRVGGConfig(type="srvgg", features=4, convs=1).build(2))
     save_file(network.state_dict(), tmp_path / "net.safetensors", {"recipe": record, "stage": '"fidelity"'})
     with memory_grows_by_at_most(300):
@@ -115,7 +115,7 @@ class NetConfig(GeneratorSection):
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A module of the user's, importable but not imported, that leaves a mark when it is."""
+    """A user's module that can be imported but is not; its import leaves a mark."""
     name = "own_network_of_a_test"
     (tmp_path / f"{name}.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
@@ -150,7 +150,7 @@ def test_a_file_cannot_name_what_is_no_generator(tmp_path: Path):
     "settings", [{}, {"drop": True}, {"base": 10000.0}], ids=["plain", "reads-values", "large-number"]
 )
 def test_a_network_of_the_users_own_loads_once_it_is_imported(tmp_path: Path, own: str, settings: dict[str, Any]):
-    """Whatever could be trained: a constructor may read values (drop rates), and a number may be large (a base)."""
+    """Any network that could be trained: constructors may read values (drop rates), numbers may be large (a base)."""
     said = recipe({"type": f"{own}:NetConfig", **settings})
     assert own in sys.modules  # a recipe is the user's, and imports
     network = randomise(said.generator.build(4))
@@ -160,7 +160,7 @@ def test_a_network_of_the_users_own_loads_once_it_is_imported(tmp_path: Path, ow
 
 
 def test_an_auto_encoder_whose_decoder_is_the_users_own_loads(tmp_path: Path, own: str):
-    """Its decoder's section is meant, not the generator's."""
+    """The section of its decoder counts, not the generator's."""
     said = recipe(SWINIR, f"autoencoder.decoder={{type: '{own}:NetConfig', width: 6}}")
     assert said.autoencoder is not None
     assert said.autoencoder.decoder is not None

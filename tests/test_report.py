@@ -1,4 +1,4 @@
-"""The report of an evaluation: one file, true to the values, safe with any name."""
+"""The report of an evaluation: one file with correct values, safe with any name."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_missing_values_and_their_reasons_are_shown():
 
 def test_cells_sort_by_the_full_value():
     cells = Parsed(report_text(evaluation())).of("td")
-    # psnr, fid and niqe of both models, in full; what is missing has none
+    # psnr, fid and niqe of both models, in full precision; missing values have none
     assert [cell.get("data-value") for cell in cells][:6] == ["27.0", None, "7.2", "26.125", "12.5", "5.2"]
 
 

@@ -31,7 +31,7 @@ VALUES = {
 
 
 def evaluation_of(columns: dict[str, int], against: str | None = None) -> Evaluation:
-    """Of models, each with the number of its values."""
+    """An evaluation of models with this number of values each."""
     results = [
         Result(model, "Set5", 4, metric, {f"p{i}": value for i, value in enumerate(of[column])})
         for model, column in columns.items()
@@ -42,7 +42,7 @@ def evaluation_of(columns: dict[str, int], against: str | None = None) -> Evalua
 
 @pytest.fixture(scope="module")
 def pictures() -> list[EvaluatedPicture]:
-    """Of which the first two sides differ by little."""
+    """Pictures whose first two sides hardly differ."""
     found = [evaluated(f"p{i}", 128) for i in range(5)]
     twins = [(one.hr if one.hr is not None else one.lr).clamp(max=240) + 15 for one in found]
     return [replace(one, sr={**one.sr, "twin": twin}) for one, twin in zip(found, twins, strict=True)]
@@ -216,7 +216,7 @@ def test_sides_swap_and_pictures_are_ordered_by_their_difference(browser: Any):
     assert "PSNR +0.500 dB from left to right" in one(browser, "article .live").text
 
 
-#: Text that is hard to read: its contrast with what lies behind it, by the WCAG's formula, and what it says.
+#: Text that is hard to read, with its contrast against the background by the WCAG's formula.
 UNREADABLE = """
 const parsed = text => (text.match(/[\\d.]+/g) || []).map(Number);
 const over = ([r, g, b, a = 1], below) => [r, g, b].map((value, i) => a * value + (1 - a) * below[i]);

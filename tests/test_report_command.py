@@ -1,4 +1,4 @@
-"""`aesop evaluate --report` and `--curve`: what the command hands to the report, and what it refuses."""
+"""`aesop evaluate --report` and `--curve`: what the command passes to the report, and what it refuses."""
 
 from __future__ import annotations
 

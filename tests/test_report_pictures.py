@@ -1,4 +1,4 @@
-"""The pictures of a report: exact, at telling regions, no larger than allowed, with values that read."""
+"""The pictures of a report: exact, at informative regions, within the size limit, with readable values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from report_samples import HOSTILE, Parsed, decoded, evaluated, evaluation, nois
 
 
 def changed(picture: Tensor, place: Region, level: int) -> Tensor:
-    """`picture` with every grey level of `place` raised or lowered by `level`."""
+    """`picture` with every level in `place` raised or lowered by `level`."""
     copy = picture.clone()
     square = place.cut(copy)
     square += torch.where(square < 128, level, -level).to(torch.uint8)
@@ -30,7 +30,7 @@ def changed(picture: Tensor, place: Region, level: int) -> Tensor:
 
 
 def pair(*changes: tuple[Region, int], side: int = 400) -> EvaluatedPicture:
-    """A picture on which two networks agree but for `changes`."""
+    """A picture on which two networks agree except for `changes`."""
     found = evaluated("p0", side)
     sr = found.sr["net"]
     other = sr

@@ -1,4 +1,4 @@
-"""What a report says in words: as ready to tell of a loss, or of nothing, as of a gain."""
+"""The report's summary in words: it reports losses and undecided results as readily as gains."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evaluation(
     models: Sequence[str] = ("pixel", "aesop"),
     against: str | None = None,
 ) -> Evaluation:
-    """Gaps of the last model over all others, by benchmark and metric."""
+    """An evaluation from the last model's gaps to all others, by benchmark and metric."""
     results = [
         Result(model, benchmark, 4, metric, {f"p{i}": b + (g if model == models[-1] else 0) for i, (b, g) in pairs})
         for benchmark, metrics in gaps.items()
@@ -37,7 +37,7 @@ def evaluation(
 
 
 def said(found: Evaluation) -> list[tuple[str, list[tuple[str, list[str]]]]]:
-    """Of the first comparison: every title with outcomes, and the metrics, or benchmarks, of each."""
+    """The first comparison's titles that have outcomes, with the metrics or benchmarks of each."""
     first = compare(found, {})[0]
     name = "benchmark" if first.by_metric else "metric"
     return [(title, [(o, [getattr(d, name) for d in found]) for o, found in parts]) for title, parts in first.sentences]
@@ -63,7 +63,7 @@ def test_a_difference_that_is_printed_as_zero_is_no_gain():
 @pytest.mark.parametrize(
     ("models", "against", "starts", "expected"),
     [
-        # The twin leads, whatever else is there; the start follows.
+        # The twin comes first, whatever other models there are, and the start second.
         (["bicubic", "fidelity", "pixel", "aesop"], None, TWINS, [("pixel", "twin"), ("fidelity", "start")]),
         (["bicubic", "fidelity", "pixel", "aesop"], "pixel", TWINS, [("pixel", "twin"), ("fidelity", "start")]),
         (["bicubic", "fidelity", "pixel", "aesop"], "fidelity", TWINS, [("pixel", "twin"), ("fidelity", "start")]),

@@ -49,7 +49,7 @@ def test_a_run_that_trains_refuses_a_second_training_until_it_dies(photos: Path,
     run = Run(tmp_path / "run")
     try:
         assert process.poll() is None
-        os.killpg(process.pid, signal.SIGSTOP)  # so that only the second one could change anything
+        os.killpg(process.pid, signal.SIGSTOP)  # then only the second process could change anything
         before = contents(run.folder)
         second = command("train", "laptop", *TINY, "--data", photos, "--run", run.folder, cwd=tmp_path)
         assert second.returncode == 2, second.stderr
@@ -73,7 +73,7 @@ def test_a_lock_is_held_once_and_leaves_nothing(photos: Path, tmp_path: Path):
         run_tiny(photos, run.folder)
     assert not run.folder.exists()
     run.folder.mkdir()
-    run.lock_file.write_text("process 1 on elsewhere")  # of a process that was killed before it began
+    run.lock_file.write_text("process 1 on elsewhere")  # from a process that was killed before it began
     run_tiny(photos, run.folder, "fidelity.iterations=2", "autoencoder.iterations=1", "perceptual.iterations=1")
     assert run.record_file.is_file()
     assert not run.lock_file.exists()
@@ -92,7 +92,7 @@ def test_a_resumed_run_clears_leftovers_of_the_killed_and_no_others(photos: Path
 
 
 def contents(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Sizes and times of all files."""
+    """Sizes and modification times of all files."""
     stats = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
     return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
 
@@ -115,7 +115,7 @@ def test_a_killed_run_loses_only_what_came_after_its_checkpoint(photos: Path, tm
 def test_the_second_signal_kills_as_usual():
     from aesop.training.interruption import caught_signals
 
-    # A shell's background jobs ignore it, and tests may run in one.
+    # A shell's background jobs ignore the signal, and tests may run in one.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with caught_signals() as caught:
         signal.raise_signal(signal.SIGINT)
@@ -131,7 +131,7 @@ def test_the_second_signal_kills_as_usual():
 def test_a_signal_to_the_whole_group_stops_with_a_checkpoint_and_says_how_to_resume(
     photos: Path, tmp_path: Path, number: signal.Signals, status: int
 ):
-    """Terminals, SLURM and systemd signal every process of a job; one worker that died would cost the checkpoint."""
+    """Terminals, SLURM and systemd signal every process of a job; if a worker died, the checkpoint would be lost."""
     process = start_endless(photos, tmp_path, "data.workers=2")
     os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The site's parts that need no site generator: `make docs` builds it strictly and runs the notebook."""
+"""Parts of the site that need no site generator; `make docs` builds all of it strictly and runs the notebook."""
 
 from __future__ import annotations
 

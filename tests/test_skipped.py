@@ -1,4 +1,4 @@
-"""Iterations whose losses or gradients are not finite: they change nothing, and are told; too many end the training."""
+"""Iterations whose losses or gradients are not finite change nothing and are reported; too many end the training."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ PAIRS = [(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 16, 16))]
 
 
 def trained(folder: Path, bad: set[int], stop: int = 0, iterations: int = 24) -> tuple[list[str], Stage[Any]]:
-    """Train a stage on batches of which some are spoilt."""
+    """Train a stage on batches of which some are not finite."""
     torch.manual_seed(0)
     settings: dict[str, Any] = {"log_every": 4, "validate_every": 12, "checkpoint_every": 3}
     stage = FidelityStage(built("perceptual").network, FidelityConfig(iterations=iterations, **settings))

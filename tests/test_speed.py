@@ -1,4 +1,4 @@
-"""Compiled networks and gradient checkpointing: the same training, in other time and memory."""
+"""Compiled networks and gradient checkpointing: the same training with less time or memory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def trained(stage: Stage[Any]) -> tuple[list[dict[str, Tensor]], dict[str, Tenso
 
 @pytest.mark.parametrize("name", ["fidelity", "autoencoder", "perceptual"])
 def test_compiled_networks_train_alike(name: str, monkeypatch: pytest.MonkeyPatch):
-    """What is captured is run without kernels of its own, which take minutes to make; the benchmark has them."""
+    """The captured graph runs in eager mode, since compiling its kernels takes minutes; the benchmark compiles them."""
     captured: list[object] = []
 
     def capture(graph: torch.fx.GraphModule, _: object) -> object:

@@ -44,7 +44,7 @@ def test_gradient_losses_weigh_as_published():
     assert (losses.weight, losses.branch_weight, losses.adversarial_weight) == (0.01, 0.5, 0.005)
 
 
-# The release, written out from its layers: names, widths and connections.
+# The released network, written out: names, widths and connections of its layers.
 
 
 def released_layers(features: int, growth: int, doublings: int, blocks: int = 23) -> dict[str, tuple[int, int, int]]:
@@ -141,7 +141,7 @@ def released_network(state: dict[str, Tensor], lr: Tensor, scale: int, blocks: i
 
 @pytest.mark.parametrize(("scale", "blocks"), [(2, 23), (4, 23), (8, 23), (2, 20), (2, 30)])
 def test_a_released_file_draws_what_the_released_network_draws(tmp_path: Path, scale: int, blocks: int):
-    """The released network taps blocks 5, 10, 15 and 20, however many it has."""
+    """The released network taps blocks 5, 10, 15 and 20, whatever its number of blocks."""
     state = released_state(features=6, growth=3, doublings={2: 1, 4: 2, 8: 3}[scale], blocks=blocks)
     torch.save(state, tmp_path / "spsr.pth")
     loaded, lr = load_generator(tmp_path / "spsr.pth"), torch.rand(2, 3, 5, 4)
@@ -199,7 +199,7 @@ def test_both_outputs_train_every_layer():
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_the_trunk_starts_as_the_fidelity_network(scale: int):
-    """All of its layers but the last: with that one too, the trunk draws the fidelity network's picture."""
+    """All of its layers except the last; with that one as well, the trunk makes the fidelity network's picture."""
     network, fidelity = randomise(SPSRNet(scale, 6, 5, 4)), randomise(RRDBNet(scale, 6, 5, 4))
     lr = torch.rand(1, 3, 5, 7)
     rest = nn.ModuleList([network.trunk.conv_last, network.branch, network.to_gradient, network.fusion])
@@ -220,7 +220,7 @@ def test_the_trunk_starts_as_the_fidelity_network(scale: int):
 
 @pytest.mark.parametrize("other", [(4, 6, 4, 4), (2, 5, 4, 4), (2, 6, 5, 4), (2, 6, 4, 3), (2, 6, 4, 4, 2)])
 def test_another_fidelity_network_is_refused_untouched(other: tuple[int, ...]):
-    """Of another scale, width, depth or growth, or one that unshuffles first."""
+    """One with another scale, width, depth or growth, or one that unshuffles first."""
     network = SPSRNet(2, 6, 4, 4)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with pytest.raises(ValueError, match="another width, depth, growth or scale"):

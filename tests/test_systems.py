@@ -1,6 +1,6 @@
-"""Every recipe that comes with the package, tiny: it trains, resumes to the bit, evaluates and upscales.
+"""Every recipe of the package, at a tiny size, trains, resumes bit-exactly, evaluates and upscales.
 
-Made from the list of recipes, so that a new one cannot escape.
+The tests are generated from the list of recipes, so a new recipe is always covered.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(name: str, pictures: Path, run: Path, iterations: int, last: int) -> Run:
-    """Train the stages of a recipe for so many iterations, the last one for `last`."""
+    """Train the stages of a recipe for this many iterations, the last one for `last`."""
     *others, final = tiny_recipe(name).trained_stages()
     lengths = [*(f"{stage}.iterations={iterations}" for stage in others), f"{final}.iterations={last}"]
     store = pictures / name
@@ -49,7 +49,7 @@ def test_trains_resumes_evaluates_and_upscales(name: str, pictures: Path, tmp_pa
     recipe = tiny_recipe(name)
     stages = recipe.trained_stages()
     assert [finished_iterations(whole, stage) for stage in stages] == [4] * len(stages)
-    # The last stage once more, stopped half-way.
+    # Train the last stage again, stopped halfway.
     shutil.copytree(tmp_path / "whole", tmp_path / "halves")
     shutil.rmtree(tmp_path / "halves" / stages[-1])
     for last in (2, 4):

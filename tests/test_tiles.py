@@ -1,4 +1,4 @@
-"""Tiles in object storage: of an S3 server where moto and s3fs are installed, of a folder's address everywhere."""
+"""Tiles in object storage: on an S3 server if moto and s3fs are installed, and always at a folder's address."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def s3_server(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, str]:
-    """Start a server, which is what S3 is to this process; return it and the name of an empty bucket."""
+    """Start a server that this process uses as S3; return it and the name of an empty bucket."""
     s3 = pytest.importorskip("s3fs", reason="s3fs, of the extra `cloud`, is not installed").S3FileSystem
     moto = pytest.importorskip("moto.server", reason="no S3 server: pip install 'moto[s3]' flask flask-cors")
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -170,7 +170,7 @@ def test_the_folder_keeps_to_its_bound_and_what_was_read_last(pictures: Path, ad
     largest = max(4 * entry.height * entry.width for entry in whole.entries)
     with pytest.raises(DataError, match=r"--store-size: .* bytes are too few for 8 tiles"):
         opened(address, tmp_path, limit=largest)
-    # Several openings are several processes to the folder.
+    # For the folder, opening it several times is like several processes.
     several = [replace(opened(address, tmp_path), limit=3 * largest, checked=set()) for _ in range(3)]
 
     def read(number: int) -> bool:

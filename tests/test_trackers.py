@@ -1,4 +1,4 @@
-"""Trackers: each is told every number and picture once, however training was interrupted."""
+"""Trackers: each gets every number and picture once, even if training was interrupted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aesop.training.recipe_files import load_recipe
 from stopping import SECTION, stop_at
 from tiny_training import TINY, run_tiny
 
-#: Iterations 3 and 4 are logged, lost and done again.
+#: Iterations 3 and 4 are logged, lost and repeated.
 SETTINGS = [
     SECTION, "autoencoder=null", "perceptual=null", "fidelity.log_every=1", "fidelity.validate_every=2",
     "fidelity.checkpoint_every=5",
@@ -43,7 +43,7 @@ def killed_and_resumed(photos: Path, run: Path, *settings: str) -> StageFolder:
 
 
 def logged(files: StageFolder) -> set[tuple[str, int, float]]:
-    """All numbers of the log, by the names that trackers know."""
+    """All numbers of the log, under the names that trackers use."""
     return {
         (f"{line['kind']}/{name}", line["iteration"], value)
         for line in files.read_log()
@@ -131,7 +131,7 @@ def test_a_tracker_that_is_not_installed_is_named_before_training(
 
 
 def test_trackers_and_model_files_are_told_no_folders(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Servers and files are shared: where a file lies on this machine is nobody's business."""
+    """Servers and files are shared, so they must not contain this machine's paths."""
     told = []
 
     class Curious(trackers.CSV):

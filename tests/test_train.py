@@ -1,4 +1,4 @@
-"""Training end to end at tiny size: what the three stages leave, and what is trained anew."""
+"""Training end to end at tiny size: the files of the three stages, and which stages are trained again."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_emulated_bf16_is_told(photos: Path, tmp_path: Path, monkeypatch: pytest
 
 
 def test_training_for_longer_continues_where_it_ended(photos: Path, tmp_path: Path):
-    """train(2N) == train(N), then N more: here with a constant learning rate, since a cosine knows its end."""
+    """train(2N) == train(N), then N more; with a constant learning rate, since a cosine depends on the length."""
     constant = [f"{stage}.cosine=false" for stage in STAGES]
     run_tiny(photos, tmp_path / "straight", *constant)
     run_tiny(photos, tmp_path / "longer", *constant, "perceptual.iterations=3")
@@ -121,14 +121,14 @@ def test_training_for_longer_continues_where_it_ended(photos: Path, tmp_path: Pa
 
 
 def test_a_trial_does_not_pass_for_the_whole_training(photos: Path, tmp_path: Path):
-    """After `steps=2`, the full recipe must neither call the stages done nor build on a network it would replace."""
+    """After `steps=2`, the full recipe must neither skip the stages nor start from a network that it replaces."""
     run_tiny(photos, tmp_path / "run", "steps=2")
     with pytest.raises(RunError, match="fidelity was trained for 2 of 6 iterations, and autoencoder builds on it"):
         run_tiny(photos, tmp_path / "run")
 
 
 def test_swapping_the_fidelity_loss_is_the_papers_comparison(photos: Path, tmp_path: Path):
-    """The twins see the same crops with the same networks at first; only the fidelity term differs."""
+    """The twins start from the same networks and see the same crops; only the fidelity term differs."""
     run_tiny(photos, tmp_path / "aesop", "perceptual.log_every=1")
     weights = f"fidelity.weights={tmp_path / 'aesop' / OUTPUTS[0]}"
     run_tiny(photos, tmp_path / "pixel", weights, "perceptual.log_every=1", recipe="laptop-pixel")
@@ -165,7 +165,7 @@ def test_two_processes_train_like_one_with_twice_the_batch(photos: Path, tmp_pat
         ours, theirs = read_state(tmp_path / "one" / name), read_state(tmp_path / "two" / name)
         for key, value in ours.items():
             torch.testing.assert_close(theirs[key], value, rtol=1e-3, atol=2e-5)
-    # The perceptual stage's batch norm sees each process's own crops: its own test compares it.
+    # The perceptual stage's batch norm sees each process's own crops; another test compares it.
     alone = command(*common, "--run", tmp_path / "two", cwd=tmp_path)
     assert alone.returncode == 2
     assert "trained by 2 processes, not 1" in alone.stderr

@@ -1,4 +1,4 @@
-"""What is refused, in which words, and what stays intact."""
+"""Mistakes in training: what is refused, the error messages, and what stays intact."""
 
 from __future__ import annotations
 

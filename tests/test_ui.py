@@ -1,4 +1,4 @@
-"""The page of `aesop ui`: what it does with pictures, and the whole of it in a browser."""
+"""The page of `aesop ui`: what it does with pictures, and its queue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from picture_files import photograph
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """One that is slow enough to be cancelled."""
+    """A model that is slow enough to be cancelled."""
     path = tmp_path / "tiny.safetensors"
     torch.manual_seed(0)
     write_state(path, RRDBNet(2, features=16, blocks=1, growth=4).state_dict(), {})
@@ -171,7 +171,7 @@ def test_waiting_work_can_be_cancelled_and_entered_again(tmp_path: Path, model: 
             time.sleep(0.05)
         assert enter(second, "second.jpg") == "Waiting for its turn."
         seconds = [second.submit(api_name="/run")]
-        for client in (first, second):  # at work, waiting: neither is destroyed by another click
+        for client in (first, second):  # one works, one waits; another click must not disturb either
             with pytest.raises(AppError, match="are still at work: wait for them, or cancel"):
                 enter(client, "other.jpg")
         assert second.predict(api_name="/cancel") == "Cancelled."
@@ -181,7 +181,7 @@ def test_waiting_work_can_be_cancelled_and_entered_again(tmp_path: Path, model: 
         assert not firsts.done()
         gate.set()
         assert firsts.result(60)[0].startswith("1 upscaled; ")
-        # The turn that was the cancelled work's is that of what was entered after it.
+        # The work that was entered next takes the turn of the cancelled one.
         assert seconds[0].result(60)[0].startswith("1 upscaled; ")
         assert seconds[1].result(60)[0] == {"__type__": "update"}  # to nothing
         assert begun == ["first.jpg", "third.jpg"]

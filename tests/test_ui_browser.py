@@ -31,7 +31,7 @@ pytestmark = [
 
 
 def run_of_two_networks(folder: Path) -> Path:
-    """A run of a fidelity network and a perceptual one, between which the dial runs."""
+    """A run with a fidelity and a perceptual network, the two ends of the dial."""
     synthetic_pictures(folder / "photos", 4, 48)
     run_tiny(folder / "photos", folder / "run", "steps=1")
     return folder / "run"
@@ -61,7 +61,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def looks(browser: Any) -> tuple[Callable[[str], Any], Callable[[str], str]]:
-    """Return what waits for an element, by its selector, and what waits for a text in the status."""
+    """Return a function that waits for an element by its selector, and one that waits for a text in the status."""
     from selenium.webdriver.support.wait import WebDriverWait
 
     def find(selector: str) -> Any:
@@ -77,7 +77,7 @@ def looks(browser: Any) -> tuple[Callable[[str], Any], Callable[[str], str]]:
 
 
 def screenshot(browser: Any, name: str) -> None:
-    """Save what a window shows, where somebody asks for it."""
+    """Save what a window shows, if the variable SCREENSHOTS names a folder."""
     if folder := os.environ.get("SCREENSHOTS"):
         time.sleep(1)
         browser.save_screenshot(f"{folder}/{name}.png")

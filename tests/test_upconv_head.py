@@ -1,4 +1,4 @@
-"""A released network with an UpConv head: the head alone is trained, and files give it back."""
+"""A released network with an UpConv head: only the head is trained, and files give the network back."""
 
 from __future__ import annotations
 

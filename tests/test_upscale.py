@@ -1,4 +1,4 @@
-"""Tiles against the whole picture; pictures and folders in and out."""
+"""Tiles against the whole picture; reading and writing pictures and folders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from helpers import Repeat, without_access, write_model
 
 
 class SmallNet(nn.Module):
-    """`layers` 3x3 convolutions with biases, then x2: sees exactly `layers` LR pixels each way."""
+    """`layers` 3x3 convolutions with biases, then x2; it sees exactly `layers` LR pixels in each direction."""
 
     def __init__(self, layers: int = 3) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class SmallNet(nn.Module):
 
 
 class Global(SmallNet):
-    """Looks at the whole picture."""
+    """A network that looks at the whole picture."""
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images) + images.std(dim=(2, 3), keepdim=True).mean(dim=1, keepdim=True)
@@ -78,7 +78,7 @@ def test_tiled_equals_whole(size: tuple[int, int], tile: int) -> None:
 
 
 def test_wide_pictures_have_low_rows_of_wide_tiles() -> None:
-    """A row takes little memory, and a tile as much as ever: less would be computed twice more often."""
+    """Then a row takes little memory at the same size of tiles; smaller tiles would overlap more."""
     picture = torch.randint(0, 256, (3, 128, 60_000), dtype=torch.uint8)
     seen: list[tuple[int, int]] = []
 
@@ -115,7 +115,7 @@ def test_a_model_that_sees_everything_is_reported() -> None:
 
 @pytest.mark.parametrize(("tile", "height"), [(16, 75), (32, 75), (64, 75), (None, 75), (None, 4400)])
 def test_8_bit_result_does_not_depend_on_the_tile(tile: int | None, height: int) -> None:
-    """Unset, pictures of more than 512 * 512 pixels are cut up."""
+    """By default, pictures of more than 512 * 512 pixels are cut into tiles."""
     torch.manual_seed(1)
     model = SmallNet(6).eval()
     picture = torch.randint(0, 256, (3, height, 61), dtype=torch.uint8)
@@ -140,7 +140,7 @@ def test_wrong_scale_and_nan_are_refused() -> None:
 
 @pytest.mark.parametrize(("architecture", "tile"), [("RRDB", 32), ("SwinIR", 48)])
 def test_known_architectures_are_the_same_in_tiles(architecture: str, tile: int) -> None:
-    """Random weights see far, but little of it; SwinIR's windows must fall where they fall in the whole picture."""
+    """Random weights depend little on far pixels; SwinIR's windows must lie where they do in the whole picture."""
     small = {"img_size": 16, "depths": [2], "embed_dim": 12, "num_heads": [2], "upsampler": "pixelshuffledirect"}
     model = RRDBNet(2, 8, 2, 4) if architecture == "RRDB" else SwinIR(window_size=8, mlp_ratio=2, upscale=2, **small)
     picture = torch.randint(0, 256, (3, 83, 70), dtype=torch.uint8)

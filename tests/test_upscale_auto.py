@@ -1,4 +1,4 @@
-"""Which model in the box upscales a picture where none is named."""
+"""Which model in the box upscales a picture if the user names none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damaged pictures of all formats: one sentence or a whole result each."""
+"""Damaged pictures of all formats: each gives a one-sentence error or a complete result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PER_PICTURE = 60
 
 
 def originals(folder: Path) -> list[Path]:
-    """One picture or more of every format, with metadata."""
+    """At least one picture of every format, with metadata."""
     exif = Image.Exif()
     exif[0x10F], exif[0x112] = "Maker", 6
     exif.get_ifd(0x8769)[0xA002] = 40
@@ -48,7 +48,7 @@ def originals(folder: Path) -> list[Path]:
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> Iterator[bytes]:
-    """Cut short, bytes changed (mostly early ones), parts doubled, zeroed or left out, numbers made huge."""
+    """Truncate, change bytes (mostly early ones), double, zero or remove parts, or make numbers huge."""
     for number in range(PER_PICTURE):
         early = min(len(data), 100 if number % 2 else 1_000_000)
         start, stop = sorted(rng.integers(4, early, 2))

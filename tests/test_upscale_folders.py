@@ -1,4 +1,4 @@
-"""Several pictures in flight, told in pixels and summed up."""
+"""Folders: several pictures at a time, progress in pixels, and the summary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from aesop.upscaling.upscale import upscale
 
 
 class Repeat(nn.Module):
-    """x2 by repeating pixels; counts how many threads are inside."""
+    """An x2 generator that repeats pixels and counts the threads that call it at the same time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def test_the_network_runs_one_picture_at_a_time(tmp_path: Path) -> None:
 
 
 def test_small_pictures_of_one_size_share_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forced onto the CPU; the first picture of all waits until others are there."""
+    """Forced onto the CPU; the very first picture waits until others have arrived."""
     monkeypatch.setattr("aesop.upscaling.groups.pays", lambda device: True)
     originals = {f"{seed:02}.png": picture(20 + 4 * (seed > 12), 30, seed) for seed in range(20)}
     for name, pixels in originals.items():
@@ -166,7 +166,7 @@ def test_one_large_picture_shows_how_far_it_is(
 def test_what_fails_counts_as_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The header is whole, the pixels are not."""
+    """The header is intact, the pixels are not."""
     monkeypatch.setattr("aesop.progress.LINE_INTERVAL", 0.0)
     write_picture(tmp_path / "a.png", picture(700, 1000))
     data = (tmp_path / "a.png").read_bytes()

@@ -1,4 +1,4 @@
-"""Every kind of picture file keeps its kind and its pixels on the way through; what cannot be kept is refused."""
+"""Every kind of picture file keeps its kind and its pixels; what cannot be kept is refused."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_associated_alpha_is_undone(tmp_path: Path) -> None:
 
 
 def test_hidden_colours_do_not_bleed(tmp_path: Path) -> None:
-    """A green disc on hidden magenta, blurred: all that shows stays green."""
+    """In a blurred green disc on hidden magenta, everything visible stays green."""
     y, x = np.mgrid[-40:40, -40:40]
     pixels = np.full((80, 80, 4), (255, 0, 255, 0), np.uint8)
     pixels[np.hypot(x, y) < 25] = (20, 200, 40, 255)

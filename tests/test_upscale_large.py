@@ -1,4 +1,4 @@
-"""Pictures pass through source and sink in strips: memory does not grow with their height."""
+"""Pictures are read and written in strips, so memory does not grow with their height."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_memory_is_bounded(suffix: str, tmp_path: Path) -> None:
 @memory_is_told
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_400_megapixels_take_less_than_2_gigabytes(suffix: str, tmp_path: Path) -> None:
-    """By the command: torch, the model and the choice of its engine included."""
+    """Measured for the whole command, including torch, the model and the choice of the engine."""
     picture = written_picture(tmp_path / "a.jpg", 25, across=1)
     model = written_model(tmp_path / "model.safetensors", "tiny")
     _, _, megabytes = upscaled(picture, model, tmp_path, "torch", suffix)

@@ -1,4 +1,4 @@
-"""EXIF, XMP, profile and resolution are kept, corrected, or left out as asked; each read back by Pillow."""
+"""EXIF, XMP, profile and resolution are kept, corrected or left out on request; Pillow reads all results."""
 
 from __future__ import annotations
 
@@ -145,12 +145,12 @@ def test_large_tiffs_have_metadata_too(photo: Path, tmp_path: Path, monkeypatch:
 
 
 def resource(number: int, data: bytes, name: bytes = b"\0\0") -> bytes:
-    """One of Photoshop's, as in a JPEG's APP13 segment."""
+    """A Photoshop resource, as in a JPEG's APP13 segment."""
     return b"8BIM" + struct.pack(">H", number) + name + struct.pack(">I", len(data)) + data + bytes(len(data) % 2)
 
 
 def with_segments(path: Path, *segments: tuple[int, bytes]) -> Path:
-    """Put segments into a JPEG behind its first."""
+    """Insert segments after the first one of a JPEG."""
     data = path.read_bytes()
     place = 4 + int.from_bytes(data[4:6], "big")
     added = b"".join(struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body for kind, body in segments)
@@ -159,7 +159,7 @@ def with_segments(path: Path, *segments: tuple[int, bytes]) -> Path:
 
 
 def with_chunk(path: Path, kind: bytes, body: bytes, crc: int | None = None) -> Path:
-    """Put a chunk into a PNG behind its first, with a false checksum if asked for."""
+    """Insert a chunk after the first one of a PNG, optionally with a wrong checksum."""
     data = path.read_bytes()
     crc = zlib.crc32(kind + body) if crc is None else crc
     path.write_bytes(data[:33] + struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", crc) + data[33:])
@@ -168,7 +168,7 @@ def with_chunk(path: Path, kind: bytes, body: bytes, crc: int | None = None) -> 
 
 @pytest.fixture
 def worded(tmp_path: Path) -> dict[str, Path]:
-    """A PNG, a JPEG and a TIFF with words of every kind that is kept."""
+    """A PNG, a JPEG and a TIFF with every kind of text that is kept."""
     image = Image.fromarray(noise(9, 9, 3))
     texts = PngInfo()
     texts.add_text("parameters", "a prompt, Steps: 20")
@@ -191,7 +191,7 @@ def worded(tmp_path: Path) -> dict[str, Path]:
 
 
 def chunks_of(path: Path) -> list[bytes]:
-    """A PNG's text chunks but XMP, sorted."""
+    """A PNG's text chunks except XMP, sorted."""
     data, place, found = path.read_bytes(), 8, []
     while place < len(data):
         size = 12 + int.from_bytes(data[place : place + 4], "big")
@@ -203,7 +203,7 @@ def chunks_of(path: Path) -> list[bytes]:
 
 
 def texts_of(path: Path) -> dict[str, Any]:
-    """Texts but XMP that Pillow reads of a PNG, those behind the pixels too."""
+    """The texts except XMP that Pillow reads from a PNG, including those after the pixels."""
     image: Any = Image.open(path)
     with image:
         return {key: value for key, value in image.text.items() if key != "XML:com.adobe.xmp"}
@@ -269,7 +269,7 @@ def test_huge_and_damaged_words_are_left_out_and_harm_nothing(worded: dict[str, 
 
 
 def test_exif_in_place() -> None:
-    """A thumbnail goes, sizes beyond 16 bits fit, and all else stays byte for byte."""
+    """The thumbnail is removed, sizes beyond 16 bits fit, and everything else stays byte for byte."""
     thumbnail = b"\xff\xd8secret\xff\xd9"
     for order in "<>":
         first = struct.pack(
@@ -309,7 +309,7 @@ def test_damaged_metadata_is_left_out_and_harms_nothing(tmp_path: Path) -> None:
 
 
 def test_wide_gamuts_lose_no_colour(tmp_path: Path) -> None:
-    """What sRGB cannot show comes back to the level, where a way through sRGB would clip it."""
+    """Colours outside sRGB come back exactly; a conversion to sRGB would clip them."""
     pixels = smooth(40, 64)
     Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=profile("p3"))
     with Image.open(through(tmp_path / "a.png", tmp_path)) as image:

@@ -1,4 +1,4 @@
-"""Pictures in memory: the same kind out as in, whatever the channels and the type."""
+"""Pictures in memory: the result has the picture's kind, whatever its channels and type."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from picture_files import noise, repeated
 
 
 class Blur(nn.Module):
-    """Each pixel the mean of those around it."""
+    """A network that averages each pixel's neighbourhood."""
 
     def forward(self, images: Tensor) -> Tensor:
         return nn.functional.avg_pool2d(images, 9, 1, 4, count_include_pad=False)

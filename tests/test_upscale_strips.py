@@ -1,4 +1,4 @@
-"""Strips: bounded memory, tiles as memory allows, and the result of the whole picture."""
+"""Strips: bounded memory, tiles as large as memory allows, and the same result as for the whole picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from helpers import BENCHMARKS, memory_is_told, write_model
 
 
 class Blur(nn.Module):
-    """x2: each pixel the mean of those around it, twice as large."""
+    """An x2 network that averages each pixel's neighbourhood."""
 
     def forward(self, images: Tensor) -> Tensor:
         blurred = nn.functional.avg_pool2d(images, 5, 1, 2, count_include_pad=False)
@@ -147,7 +147,7 @@ def test_other_errors_of_the_model_are_not_hidden() -> None:
 
 
 def test_memory_that_a_network_needs() -> None:
-    """Two tensors of 16 channels at a time: a convolution's output and that of the activation."""
+    """Two tensors of 16 channels at a time: the outputs of a convolution and of its activation."""
     network = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 3, 3, padding=1)).eval()
     assert needed_bytes(network, torch.rand(1, 3, 40, 30)) == 40 * 30 * 16 * 4 * 2
     assert needed_bytes(nn.Sequential(nn.ReLU(inplace=True)), torch.rand(1, 3, 9, 9)) == 0
@@ -191,9 +191,9 @@ print(held(os.getpid()))
 @pytest.mark.long
 @memory_is_told
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    """Whatever the height: results of 48 and of 192 MB, both of many more rows of tiles than are held at a time."""
+    """Results of 48 and of 192 MB, with many more rows of tiles than are held at a time, take the same memory."""
     model, peaks = write_model(tmp_path / "model.safetensors"), []
-    # glibc gives large blocks back at once then: what is measured is what is held, not how the heap is cut up.
+    # Makes glibc return large blocks at once, so that fragmentation of the heap is not measured.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000"}
     for height in (2500, 10000):
         places = pyvips.Image.xyz(400, height)

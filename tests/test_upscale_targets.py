@@ -1,4 +1,4 @@
-"""Results of any size; the dial between fidelity and perception; the mean over eight orientations."""
+"""Results of any size, the dial between fidelity and perception, and the mean over eight orientations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What validations measure and show, which snapshot is the best, and which ones stay."""
+"""What validations measure and show, which snapshot is the best, and which ones are kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIDE = 192
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
-    """A run, and the folder of the pictures that it is validated on."""
+    """A run, and the folder of the pictures on which it is validated."""
     folder = tmp_path_factory.mktemp("validated")
     synthetic_pictures(folder / "photos", 2, 48)
     synthetic_pictures(folder / "held-out", 2, SIDE)
@@ -67,7 +67,7 @@ def test_small_crops_have_no_niqe(photos: Path, tmp_path: Path):
 
 
 def panels(picture: np.ndarray, columns: int) -> list[list[np.ndarray]]:
-    """The images of a validation's picture, by rows."""
+    """The images in a validation's picture, row by row."""
     height, width = (picture.shape[0] + GAP) // (SIDE + LABEL + GAP), (picture.shape[1] + GAP) // (SIDE + GAP)
     assert (height, width) == (2, columns)
     tops = [LABEL + row * (SIDE + LABEL + GAP) for row in range(height)]
@@ -141,7 +141,7 @@ def test_the_last_snapshots_and_the_best_stay_after_a_kill_too(photos: Path, tmp
     log = kept.stage("fidelity").read_log()
     values = {line["iteration"]: line["psnr"] for line in log if line["kind"] == "validation"}
     best = max(values, key=lambda iteration: values[iteration])
-    assert best < 5  # or else nothing is shown
+    assert best < 5  # otherwise the test shows nothing
     assert list(kept.stage("fidelity").snapshots()) == [best, 5, 6]
     marked = {line["iteration"]: line["psnr"] for line in log if line["kind"] == "best"}
     assert list(marked) == [n for n in values if values[n] == max(list(values.values())[:n])]
