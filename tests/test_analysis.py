@@ -82,7 +82,7 @@ def test_energy_beyond_the_band_of_lr(cycles: int, beyond: bool):
 
 def test_what_is_reproduced_counts_what_is_made_up():
     picture = wave(32, 6)
-    # Half the amplitude leaves a quarter of the energy wrong; the opposite wave is worse than nothing.
+    # Half the amplitude leaves a quarter of the energy as error; the opposite wave is worse than no wave.
     assert reproduced(0.5 + (picture - 0.5) / 2, picture, 4) == pytest.approx(0.75, abs=1e-4)
     assert reproduced(1 - picture, picture, 4) == pytest.approx(-3, abs=1e-4)
     assert reproduced(picture, picture, 4) == 1
@@ -190,7 +190,7 @@ def test_crops_are_the_boxes_pixels():
     assert list(sheet.crops[0]) == ["SR", "HR"]
     assert torch.equal(sheet.crops[1]["SR"], to_planes(sr)[:, 24:40, 44:60])
     assert torch.equal(sheet.picture, to_planes(hr))
-    # Without HR the boxes are those of the last model's picture.
+    # Without HR, boxes are chosen from the last model's picture.
     alone = crop_sheet(evaluated(None, a=hr, HR=sr), side=16)
     assert list(alone.crops[0]) == ["a", "HR"]
     assert torch.equal(alone.picture, to_planes(sr))

@@ -41,7 +41,7 @@ def test_recorded_losses_are_the_logs(tmp_path: Path):
 
 
 def test_all_runs_are_measured_on_the_same_pictures(tmp_path: Path):
-    # One log has both losses; it is not compared with the other's snapshots on other pictures.
+    # One log has both losses, so it is not compared with the other's snapshots on other pictures.
     logged = make_run(tmp_path / "logged", [{"aesop": 0.02, "pixel": 0.04}])
     weight = "perceptual.fidelity_loss.weight=0.5"
     lacking = make_run(tmp_path / "lacking", [{"pixel": 0.04}], weight, recipe="laptop-pixel")

@@ -168,7 +168,7 @@ def test_whole_pictures_of_any_size(section: DegradationSection, size: tuple[int
 
 
 def test_parameters_do_not_depend_on_pixels() -> None:
-    # Devices differ by rounding, and the number of random numbers that Poisson noise takes differs with the pixels.
+    # Devices differ by rounding, and the number of random numbers for Poisson noise depends on the pixels.
     degradation = real_esrgan(first={"gaussian": 0}, second={"gaussian": 0}, sharpen=False).build(4, 16)
     corners = []
     for brightness in (0.1, 0.9):
@@ -222,7 +222,7 @@ def test_the_pool_loses_no_pair_and_keeps_pairs_together(size: int, batch: int) 
             assert out == numbers.tolist()
     kept = pool.state_dict()["lr"][:, 0, 0, 0].tolist()
     assert len(kept) == size
-    # While it fills, pairs are handed out and kept; of the batch that fills it, only as many as fit.
+    # While the pool fills, pairs are used and kept; from the batch that fills it, only as many as fit are kept.
     filling = -(-size // batch) * batch
     assert Counter(given + kept) == Counter(taken) - Counter(range(size, filling))
     assert mixed

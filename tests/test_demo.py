@@ -154,7 +154,7 @@ def test_from_pictures_to_a_report(tmp_path: Path, from_scratch: bool):
     for path in find_pictures(run / "photos/validation"):
         assert path.stem in page
 
-    # The twins start from one network and do not end as one.
+    # The twins start from the same network and end with different ones.
     start = run / "aesop/fidelity/generator.safetensors" if from_scratch else models()["clean-x4"]
     fidelity, aesop, pixel = (
         load_file(file) for file in (start, *(run / f"{name}/perceptual/generator.safetensors" for name in MODELS))

@@ -204,7 +204,7 @@ def test_commands_run(block: str, inside: Path):
             command, number = command_of(words)
             command.make_context("ui", words[number:])
         else:
-            # Not those metrics whose weights come from the network.
+            # Leaves out metrics whose weights would be downloaded.
             fewer = ("--metrics", "psnr,lr-psnr,ae-psnr") if words[1] == "evaluate" else ()
             assert aesop(*words[1:], *fewer) == 0, words
             for output in re.findall(r"--(?:output|report) (\S+)", " ".join(words)):

@@ -217,7 +217,7 @@ def test_sr_pictures_are_kept_where_the_user_names(bench: Path, model: Path, tmp
     assert len(before) == 3
     evaluate([f"Net={model}"], [bench], **how)
     assert times() == before
-    # One that is missing or damaged, or of another LR picture, is made again, though its values are there.
+    # A missing or damaged picture, or one of another LR picture, is made again even if its values are in the cache.
     (tmp_path / "sr/bench/Net/000.png").unlink()
     (tmp_path / "sr/bench/Net/001.png").write_bytes(b"half a file")
     again = list(pictures(evaluate([f"Net={model}"], [bench], **how)))

@@ -74,7 +74,7 @@ def test_a_folder_stands_beside_networks_in_every_output(bench: Path, tmp_path: 
     assert rows["Other"]["mean"] == rows["net"]["mean"]
     for kind in ("markdown", "latex", "report"):
         assert "Other" in written[kind]
-    # The page shows all sides of every picture: LR, bicubic, net, Other, out, HR.
+    # The page shows all versions of every picture: LR, bicubic, net, Other, out, HR.
     assert written["report"].count("data:image/webp") >= 3 * 6
 
 
@@ -123,7 +123,7 @@ def test_several_benchmarks_are_subfolders(bench: Path, tmp_path: Path) -> None:
     assert [(r.benchmark, r.count) for r in found.results] == [("Set5", 3), ("bench", 2)]
     alone = evaluate([folder], [tmp_path / "Set5"], metrics=["psnr"])
     assert alone.results == found.results[:1]
-    # One that the folder has nothing for is marked, picture by picture.
+    # Pictures that the folder lacks are marked one by one.
     shutil.rmtree(folder / "bench")
     found = evaluate([folder], [tmp_path / "Set5", bench], metrics=["psnr"])
     assert [failure.benchmark for failure in found.failures] == ["bench"] * 3

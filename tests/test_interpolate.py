@@ -77,7 +77,7 @@ def test_a_network_in_between_loads_as_its_parents_do(tmp_path: Path):
         "second": {"path": str(run), "sha256": hashlib.sha256(files["second"].read_bytes()).hexdigest()},
         "alpha": 0.25,
     }
-    # Of its parents only how the network is built: it was not trained as they were.
+    # It records only how its parents' networks are built, since it was not trained like them.
     assert metadata.keys() == {"recipe", "stage", "interpolation"}
     assert metadata["recipe"].keys() == {"scale", "generator"}
     assert metadata["stage"] == "interpolation"
@@ -205,7 +205,7 @@ def test_methods_are_told_by_what_they_are(tmp_path: Path):
     assert found["run"][1] == ("iteration 15", str(checkpoints(run, 1)[15]))
     assert found["bicubic"] == [("", "bicubic")]
     assert found["x"] == [("", str(file))]
-    # Titles that differ in symbols alone have networks of their own.
+    # Titles that differ only in symbols have separate networks.
     one, other = (read_state(Path(found[title][1][1])) for title in ("AESOP∗", "AESOP†"))
     parents = read_state(file), read_state(run / "perceptual/generator.safetensors")
     for name, value in one.items():

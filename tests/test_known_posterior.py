@@ -80,7 +80,7 @@ def neighbours(scene: Scene) -> list[Scene]:
 
 
 def test_lr_determines_the_scene() -> None:
-    # LR pictures of two scenes lie further apart than twice the grain, so that one scene fits an LR picture.
+    # LR pictures of two scenes differ by more than twice the grain, so only one scene fits an LR picture.
     generator = seeded()
     for scene in (Scene.draw(generator) for _ in range(40)):
         drawn = torch.stack([picture(near) for near in [scene, *neighbours(scene)]])
@@ -100,7 +100,7 @@ def test_a_known_bias_and_a_known_variance_are_measured() -> None:
         assert se == pytest.approx(4, abs=0.1)
         assert ve == pytest.approx(6, abs=0.1)
         assert rmse == pytest.approx((se**2 + ve**2 + ve_hr**2) ** 0.5, rel=0.03)  # eq. 2, within the draws' noise
-    # A part of the noise in 16 lies where LR sees it; the bias does altogether.
+    # A 16th of the noise's energy lies where LR sees it, and all of the bias.
     assert values["lr"] == pytest.approx([(16 + 36 / 16) ** 0.5] * 3, abs=0.1)
     assert values["edges"] == pytest.approx([(36 * 15 / 16) ** 0.5] * 3, abs=0.2)
 

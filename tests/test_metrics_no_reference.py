@@ -75,7 +75,7 @@ def test_niqe_rises_with_blur_and_with_noise() -> None:
     )]  # fmt: skip
     values = [niqe(as_image(picture)).item() for picture in pictures]
     assert values[0] < min(values[1:])
-    # Ours, when baboon had MATLAB's value: a picture that is there on every machine guards the pristine model's file.
+    # Our value when baboon had MATLAB's: this picture is available everywhere and guards the pristine model's file.
     assert values[0] == pytest.approx(CAMERA, abs=1e-6)
 
 

@@ -52,7 +52,7 @@ def test_distance_is_that_of_torch_fidelity_for_the_same_features(count: int) ->
     first, second = rng.normal(size=(count, 20)), rng.normal(0.3, 2, size=(count + 3, 20)) ** 2
     statistics = [reference.fid_features_to_statistics(torch.from_numpy(features)) for features in (first, second)]
     expected = reference.fid_statistics_to_metric(*statistics, verbose=False)[reference.KEY_METRIC_FID]
-    # Fewer pictures than features: the reference takes roots of eigenvalues that ought to be 0.
+    # Fewer pictures than features: the reference takes roots of eigenvalues that should be 0.
     assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-5 if count < 20 else 1e-10)
 
 

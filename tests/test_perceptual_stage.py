@@ -313,7 +313,7 @@ def test_fusion_alone_is_trained_first(tmp_path: Path):
     for name in ("discriminator", "gradient_discriminator"):
         assert moved(waiting, name, start[name]) == set(start[name])
     held = copy.deepcopy(waiting.network.state_dict())
-    # Resumed, so that the count of iterations goes on: all move now, the next iteration already.
+    # Resuming continues the count of iterations, so from the next iteration on all networks change.
     freed = train(tmp_path / "run", 3)
     assert moved(freed, "generator", held) == everything
     straight = train(tmp_path / "straight", 3)

@@ -38,7 +38,7 @@ def test_a_plan_counts_what_a_network_does():
     passes, megapixels, gibibytes = numbers(first.split("devices")[1])
     assert passes == pytest.approx(1000 * 6 * 64**2 / (640 * 960), rel=0.01)
     assert megapixels == 0.6
-    # The same by hooks, which see the shapes of a real run, and by a list of what its gradient kept.
+    # The same counted by hooks, which see the shapes of a real run, and by a list of the tensors kept for its gradient.
     network = recipe.generator.build(4)
     work = 0
 

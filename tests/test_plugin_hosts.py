@@ -98,7 +98,7 @@ def test_basicsr_trains_by_its_own_loop(tmp_path: Path):
     assert len(pixel) == 20
     assert pixel[-1] < 0.8 * pixel[0]
 
-    # Every batch is all four pictures: what iteration 11 has logged is the loss of the network that iteration 10 saved.
+    # Every batch is all four pictures, so iteration 11 logs the loss of the network that iteration 10 saved.
     state = torch.load(tmp_path / "experiments/tiny/models/net_g_10.pth", weights_only=True)["params"]
     import_module("aesop.plugins.basicsr")
     generator = import_module("basicsr.archs").build_network(yaml.safe_load(TINY)["network_g"])

@@ -171,7 +171,7 @@ def test_a_curve_has_the_colour_of_the_model_it_ends_in():
     end = Evaluation(["a", "b"], ["Set5"], ["psnr"], [Result("b", "Set5", 4, "psnr", {"p0": 1.0})])
     other, net = colours(end)
     assert other != net
-    # A run's last checkpoint is another file than its generator, with the same means.
+    # A run's last checkpoint is a different file from its generator, with the same means.
     end.results = [replace(result, model="b") for result in found.results if result.model == "net"][1:]
     assert colours(end) == (net, net)
 
