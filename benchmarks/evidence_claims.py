@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from aesop.metrics import METRICS
 from evidence_tables import FIDELITY, SCORES, Study, difference, gaps_at_score, leaning, sign
@@ -27,27 +28,31 @@ BETTER = (
 
 def claims(study: Study) -> str:
     """Each claim, what was measured, and the verdict."""
-    rows = []
-    for claim, method, control in BETTER:
-        rows.append([claim, *_better(study, method, control)])
-    rows.append(["A strong pixel loss blurs (figure 3): its perceptual scores are worse", *_blurs(study)])
+    rows = [[claim, *_judged(study, method, control, _better)] for claim, method, control in BETTER]
+    blurs = "A strong pixel loss blurs (figure 3): its perceptual scores are worse"
+    rows.append([blurs, *_judged(study, "pixel-1", "ldl", _blurs)])
     for claim, metric in (
         ("LR-PSNR rises over LDL's (table 4, Set14 and BSD100: +1.3 and +2.1 dB)", "lr-psnr"),
         ("AE-PSNR rises over LDL's (table 4, Set14 and BSD100: +0.6 and +0.6 dB), by another auto-encoder", "ae-psnr"),
     ):
-        rows.append([claim, *_rises(study, metric)])
+        rows.append([claim, *_judged(study, "aesop", "ldl", partial(_rises, metric=metric))])
     return table(["claim", "measured here", "verdict"], rows)
 
 
-def _missing(study: Study, *methods: str) -> list[str] | None:
-    missing = [study.titles.get(method, method) for method in methods if method not in study.seeds]
-    return [f"{' and '.join(missing)}: not trained yet", "not measured"] if missing else None
+def _judged(
+    study: Study, method: str, control: str, judge: Callable[[Study, str, str], tuple[str, str]]
+) -> tuple[str, str]:
+    """What was measured of a method and its control, and the verdict; of one seed, it says so."""
+    compared = (method, control)
+    if missing := [study.titles.get(name, name) for name in compared if name not in study.seeds]:
+        return f"{' and '.join(missing)}: not trained yet", "not measured"
+    measured, word = judge(study, *compared)
+    single = len(study.seeds[method].keys() & study.seeds[control].keys()) < 2
+    return measured, f"{word}, in one seed" if single and word != "cannot be told" else word
 
 
-def _better(study: Study, method: str, control: str) -> list[str]:
-    """Fidelity of a method minus a control's, at equal values of each perceptual score; and the verdict."""
-    if missing := _missing(study, method, control):
-        return missing
+def _better(study: Study, method: str, control: str) -> tuple[str, str]:
+    """Fidelity of a method minus a control's, at equal values of each perceptual score."""
     cells, signs, leanings = [], [], []
     for score in SCORES:
         gaps = {metric: gaps_at_score(study, method, control, metric, score) for metric in FIDELITY}
@@ -56,26 +61,20 @@ def _better(study: Study, method: str, control: str) -> list[str]:
         cells.append(f"at an equal {METRICS[score].title}: {values or 'not reached'}")
         signs.append(agreed([sign(gap) for gap in found.values()]))
         leanings.append(agreed([leaning(gap) for gap in found.values()]))
-    return ["<br>".join(cells), verdict(signs, leanings)]
+    return "<br>".join(cells), verdict(signs, leanings)
 
 
-def _blurs(study: Study) -> list[str]:
-    if missing := _missing(study, "pixel-1", "ldl"):
-        return missing
-    gaps = {score: study.gaps("pixel-1", "ldl", score) for score in SCORES}
+def _blurs(study: Study, method: str, control: str) -> tuple[str, str]:
+    gaps = {score: study.gaps(method, control, score) for score in SCORES}
     cells = [f"{METRICS[score].title} {difference(score, gap)}" for score, gap in gaps.items()]
-    return [
-        "pixel 1 less LDL: " + ", ".join(cells),
-        verdict(*([told(gap) for gap in gaps.values()] for told in (sign, leaning))),
-    ]
+    word = verdict(*([told(gap) for gap in gaps.values()] for told in (sign, leaning)))
+    return "pixel 1 less LDL: " + ", ".join(cells), word
 
 
-def _rises(study: Study, metric: str) -> list[str]:
-    if missing := _missing(study, "aesop", "ldl"):
-        return missing
-    gap = study.gaps("aesop", "ldl", metric)
+def _rises(study: Study, method: str, control: str, metric: str) -> tuple[str, str]:
+    gap = study.gaps(method, control, metric)
     words = {1: "holds", 0: "cannot be told", -1: "does not hold"}
-    return [f"{METRICS[metric].title} {difference(metric, gap)}", words[sign(gap)]]
+    return f"{METRICS[metric].title} {difference(metric, gap)}", words[sign(gap)]
 
 
 def agreed(signs: Sequence[int]) -> int:
