@@ -217,9 +217,11 @@ def upscale_strips(
     weight = _weight(model)
     few = max(ROW_BYTES // (3 * width * scale * scale * dtype.itemsize), WORTHWHILE * overlap, STEP)
     low = min(tile, few)
-    side = max(tile, (tile + 2 * overlap) ** 2 // (low + 2 * overlap) - 2 * overlap)  # of low tiles, the width
+    side = (tile + 2 * overlap) ** 2 // (low + 2 * overlap) - 2 * overlap  # of low tiles, the width
     rows, columns = spans(height, low, overlap), spans(width, side, overlap)
     for row, window in zip(rows, windows(strips, ((row.left, row.right) for row in rows)), strict=True):
+        if row.start:
+            give_back()  # blocks of many sizes and threads leave gaps, more with every row
         result = torch.empty(3, len(row) * scale, width * scale, dtype=dtype)
         tiles = [(row, column) for column in reversed(columns)]
         while tiles:
@@ -243,7 +245,6 @@ def upscale_strips(
             _write(core, result[:, (down.start - row.start) * scale :, left : left + core.shape[2]])
             if advance is not None:
                 advance(len(down) * len(across))
-        give_back()  # blocks of many sizes and threads leave gaps, more with every row
         yield result
 
 
