@@ -23,7 +23,7 @@ from aesop.data.pictures import read_picture, write_picture
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.networks.loading import LoadedGenerator
 from aesop.networks.rrdb import RRDBNet
-from aesop.upscaling.tiles import STEP, Upscaler, measure_overlap, spans, upscale_strips, upscale_tiled
+from aesop.upscaling.tiles import STEP, Upscaler, measure_overlap, spans, upscale_tiled
 from aesop.upscaling.upscale import upscale
 from helpers import Repeat, without_access, write_model
 
@@ -75,23 +75,6 @@ def test_tiled_equals_whole(size: tuple[int, int], tile: int) -> None:
     tiled = upscale_tiled(model, image, 2, tile=tile, overlap=3)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-6)
     assert max(seen) <= tile + 2 * STEP
-
-
-def test_wide_pictures_have_low_rows_of_wide_tiles() -> None:
-    """Then a row takes little memory at the same size of tiles; smaller tiles would overlap more."""
-    picture = torch.randint(0, 256, (3, 128, 60_000), dtype=torch.uint8)
-    seen: list[tuple[int, int]] = []
-
-    def model(images: Tensor) -> Tensor:
-        seen.append((images.shape[-2], images.shape[-1]))
-        return images.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
-
-    strips = list(upscale_strips(model, [picture], 128, 60_000, 2, tile=384, overlap=2, dtype=torch.uint8))
-    assert torch.equal(torch.cat(strips, dim=1), model(picture[None])[0])
-    *tiles, _ = seen
-    assert max(strip.numel() for strip in strips) < 50e6
-    square = (384 + 2 * STEP) ** 2
-    assert 0.8 * square < max(height * width for height, width in tiles) < 1.2 * square
 
 
 def test_overlap_is_what_the_model_sees() -> None:

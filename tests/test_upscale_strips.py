@@ -21,7 +21,7 @@ from aesop.data.strips import ahead, windows
 from aesop.upscaling.planes import upscale_planes
 from aesop.upscaling.room import free_bytes, is_out_of_memory, needed_bytes
 from aesop.upscaling.tiles import STEP, Upscaler, upscale_strips, upscale_tiled
-from helpers import BENCHMARKS, memory_is_told, write_model
+from helpers import BENCHMARKS, Repeat, memory_is_told, write_model
 
 
 class Blur(nn.Module):
@@ -205,3 +205,20 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         result = pyvips.Image.new_from_file(str(tmp_path / f"out/{height}.tif"))
         assert (result.width, result.height) == (1600, 4 * height)
     assert peaks[1] < peaks[0] + 100
+
+
+def test_wide_pictures_have_low_rows_of_wide_tiles() -> None:
+    """Then a row takes little memory at the same size of tiles; smaller tiles would overlap more."""
+    picture = torch.randint(0, 256, (3, 128, 60_000), dtype=torch.uint8)
+    seen: list[tuple[int, int]] = []
+
+    def model(images: Tensor) -> Tensor:
+        seen.append((images.shape[-2], images.shape[-1]))
+        return Repeat()(images)
+
+    strips = list(upscale_strips(model, [picture], 128, 60_000, 2, tile=384, overlap=2, dtype=torch.uint8))
+    assert torch.equal(torch.cat(strips, dim=1), model(picture[None])[0])
+    *tiles, _ = seen
+    assert max(strip.numel() for strip in strips) < 50e6
+    square = (384 + 2 * STEP) ** 2
+    assert 0.8 * square < max(height * width for height, width in tiles) < 1.2 * square
