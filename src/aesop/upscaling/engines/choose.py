@@ -201,6 +201,9 @@ class _Trials:
         """Time eager float32 once more; the least of all its turns counts, for every engine: other work slows some."""
         self.seconds = min(self.seconds, self.timed(self.eager))
         self.record.seconds = self.seconds / self.crop[0, 0].numel()
+
+    def weigh(self) -> None:
+        """Record the speed of all engines that were timed."""
         for name, seconds in self.times.items():
             self.record.engines[name] = replace(self.record.engines[name], speed=self.seconds / seconds)
 
@@ -213,22 +216,21 @@ class _Trials:
             outputs = [engine(crop) for crop in self.crops]
             setup = self.clock() - start
             agreed = min(map(agreement, outputs, references))
-            speed = 0.0
             if agreed >= LEAST:
                 times = []
                 for _ in range(RUNS):
                     self.time_eager()
                     times.append(max(self.timed(engine), 1e-9))
                 self.times[kind.name] = min(times)
-                speed = self.seconds / min(times)
                 setup = max(setup - min(times), 0.0)
         except FAILURES as error:
             self.built.pop(kind.name, None)
             if isinstance(error, torch.OutOfMemoryError):  # says nothing of another day
                 return Measured(0.0, 0.0, 0.0)
-            speed, agreed, setup = 0.0, 0.0, 0.0
-        found = self.record.engines[kind.name] = Measured(speed, agreed, setup)
-        return found
+            agreed, setup = 0.0, 0.0
+        self.record.engines[kind.name] = Measured(0.0, agreed, setup)
+        self.weigh()
+        return self.record.engines[kind.name]
 
 
 def textured_crop(tile: Tensor, side: int) -> Tensor:
