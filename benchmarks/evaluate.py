@@ -8,9 +8,9 @@ by every metric that is available here. Each time is the median of three, with o
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,8 +19,10 @@ ROUNDS = 3
 
 
 def main() -> None:
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmark", metavar="BENCHMARK")
+    parser.add_argument("blocks", metavar="BLOCKS", type=int, nargs="?", default=6)
+    asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
@@ -30,15 +32,15 @@ def main() -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    blocks = int(sys.argv[2]) if len(sys.argv) == 3 else 6
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AESOP_CACHE"] = folder
         model = Path(folder) / "rrdb.safetensors"
-        write_state(model, RRDBConfig(type="rrdb", features=64, blocks=blocks, growth=32).build(4).state_dict(), {})
+        network = RRDBConfig(type="rrdb", features=64, blocks=asked.blocks, growth=32).build(4)
+        write_state(model, network.state_dict(), {})
 
         def seconds(processes: int, cache: bool) -> float:
             started = time.perf_counter()
-            evaluate([model], [sys.argv[1]], processes=processes, cache=cache)
+            evaluate([model], [asked.benchmark], processes=processes, cache=cache)
             return time.perf_counter() - started
 
         seconds(1, cache=True)  # fills the cache and loads modules and weights

@@ -1,6 +1,6 @@
 """How far reduced precision, or another auto-encoder, turns the gradient of each loss: cosines on real pictures.
 
-    python benchmarks/gradients.py BENCHMARK_DIR... [AUTOENCODER_FILE...]
+    python benchmarks/gradients.py BENCHMARK_DIR... [--autoencoder FILE]...
 
 Takes the middle 128 pixels of each picture. SR is made by the box's `clean-x4` with 1 % of noise on its weights,
 because without it the network would equal its own moving average. The auto-encoder is the box's; files given are
@@ -13,8 +13,8 @@ median, minimum and maximum over the crops. docs/training.md quotes the output.
 
 from __future__ import annotations
 
+import argparse
 import copy
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -44,16 +44,16 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def main() -> None:
-    folders = [Path(given) for given in sys.argv[1:] if Path(given).is_dir()]
-    files = [Path(given) for given in sys.argv[1:] if Path(given).is_file()]
-    if not folders:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmarks", metavar="BENCHMARK_DIR", type=Path, nargs="+")
+    parser.add_argument("--autoencoder", metavar="FILE", type=Path, action="append", default=[])
+    asked = parser.parse_args()
     torch.manual_seed(0)
     average = load_generator("clean-x4").model.eval().requires_grad_(False)
     generator = copy.deepcopy(average)
     for weight in generator.parameters():
         weight.mul_(1 + 0.01 * torch.randn_like(weight))
-    batches = list(batches_of(folders))
+    batches = list(batches_of(asked.benchmarks))
     print(f"{sum(len(hr) for _, hr in batches)} crops; cosine with the float32 gradient: median (minimum to maximum)")
     print("bf16-mixed: the loss alone | SR made in bf16 as well")
     discriminator = VGGDiscriminator(CROP, 16)
@@ -87,7 +87,7 @@ def main() -> None:
         "tf32": partial(_rounding, to_tf32, own),
         "float16": partial(_rounding, lambda value: value.half().float(), own),
         "bfloat16": AESOPLoss.pretrained("x4").bfloat16(),
-        **{file.name: AESOPLoss(AutoEncoder.load(file)) for file in files},
+        **{file.name: AESOPLoss(AutoEncoder.load(file)) for file in asked.autoencoder},
         "for comparison: LR consistency": LRConsistencyLossConfig(type="lr-consistency").build(LossContext(4)),
         "for comparison: pixel loss": F.l1_loss,
     }

@@ -10,6 +10,7 @@ requests and crops per second with none, all or half of the tiles on disk.
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import statistics
@@ -38,10 +39,13 @@ ROUNDS, SECONDS = 7, 1.0
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?")
+    asked = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        source = Path(sys.argv[1]) if len(sys.argv) > 1 else make_pictures(work / "pictures")
+        source = asked.folder or make_pictures(work / "pictures")
         data = prepare(source, work / "store", SCALE, minimum=CROP)
         print(f"{len(data)} pictures of {source}, HR crops of {CROP}, scale {SCALE}, one process")
 

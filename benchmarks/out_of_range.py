@@ -7,7 +7,7 @@ Its output is quoted in docs/method.md.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -20,11 +20,13 @@ SIDE = 256
 
 
 def main() -> None:
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    autoencoder = AutoEncoder.load(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("autoencoder", metavar="AUTOENCODER", type=Path)
+    parser.add_argument("picture", metavar="PICTURE", type=Path)
+    asked = parser.parse_args()
+    autoencoder = AutoEncoder.load(asked.autoencoder)
     loss = AESOPLoss(autoencoder)
-    picture = to_float(to_planes(read_picture(Path(sys.argv[2]))))
+    picture = to_float(to_planes(read_picture(asked.picture)))
     top, left = ((length - SIDE) // 2 for length in picture.shape[-2:])
     hr = picture[None, :, top : top + SIDE, left : left + SIDE]
     board = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2 * 2.0 - 1

@@ -14,6 +14,7 @@ library's default memory handling.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import resource
 import sys
@@ -44,15 +45,18 @@ from aesop.training.recipe_files import load_recipe
 from aesop.training.speed import checkpoint_stage, compile_networks
 
 REPETITIONS = 3
-DEFAULT = ["aesop-rrdb-128", "fidelity.batch=2", "autoencoder.batch=1", "perceptual.batch=2"]
+DEFAULT = "aesop-rrdb-128", ["fidelity.batch=2", "autoencoder.batch=1", "perceptual.batch=2"]
 
 Step = Callable[[], object]
 
 
 def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
-    name, *overrides = sys.argv[1:] or DEFAULT
-    recipe = load_recipe(name, overrides)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?")
+    parser.add_argument("overrides", metavar="key=value", nargs="*")
+    asked = parser.parse_args()
+    recipe = load_recipe(asked.recipe, asked.overrides) if asked.recipe else load_recipe(*DEFAULT)
     torch.manual_seed(0)
     fabrics = {"": fabric_of("32-true")}
     device = fabrics[""].device
