@@ -68,7 +68,7 @@ def _blurs(study: Study, method: str, control: str) -> tuple[str, str]:
     gaps = {score: study.gaps(method, control, score) for score in SCORES}
     cells = [f"{METRICS[score].title} {difference(score, gap)}" for score, gap in gaps.items()]
     word = verdict(*([told(gap) for gap in gaps.values()] for told in (sign, leaning)))
-    return "pixel 1 less LDL: " + ", ".join(cells), word
+    return "pixel 1 minus LDL: " + ", ".join(cells), word
 
 
 def _rises(study: Study, method: str, control: str, metric: str) -> tuple[str, str]:

@@ -22,7 +22,7 @@ CONTROLS = ("ldl", "lr-consistency")
 
 def autoencoders(logs: Path) -> str:
     """A table of what each auto-encoder keeps at some iterations, from the validations in its log."""
-    heads = ["auto-encoder", "iterations", "AE(HR), dB", "less G(LR)", "E(HR) from LR, dB"]
+    heads = ["auto-encoder", "iterations", "AE(HR), dB", "minus G(LR)", "E(HR) from LR, dB"]
     rows = []
     for file in sorted(logs.glob("ae-*.jsonl")):
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -44,7 +44,7 @@ def draw(study: Study, path: Path) -> None:
         for method in study.methods:
             x, y = ([float(np.nanmean(study.mean(method, m, alpha))) for alpha in ALPHAS] for m in (score, "psnr"))
             plot.plot(x, y, marker="o", markersize=3, label=study.titles[method])
-        plot.set_xlabel(f"{METRICS[score].title} (less is better)")
+        plot.set_xlabel(f"{METRICS[score].title} (lower is better)")
         plot.grid(alpha=0.3)
     axes[0].set_ylabel("PSNR, dB")
     axes[-1].legend(fontsize=7)

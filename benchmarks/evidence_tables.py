@@ -161,7 +161,7 @@ def means(study: Study) -> str:
 
 def differences(study: Study, control: str) -> str:
     """Every method minus a control, paired by seed and picture; bold where the difference is significant."""
-    heads = [f"less {study.titles[control]}", *(METRICS[name].title for name in COLUMNS)]
+    heads = [f"minus {study.titles[control]}", *(METRICS[name].title for name in COLUMNS)]
     rows = []
     for method in study.methods:
         if method != control:
@@ -177,7 +177,7 @@ def _seeds(study: Study, method: str, control: str) -> str:
 
 def at_equal_score(study: Study, control: str) -> str:
     """PSNR and SSIM of each method minus the control's, where both have the same mean perceptual score."""
-    heads = [f"less {study.titles[control]}", *(f"at an equal {METRICS[score].title}" for score in SCORES)]
+    heads = [f"minus {study.titles[control]}", *(f"at an equal {METRICS[score].title}" for score in SCORES)]
     rows = []
     for method in study.methods:
         if method != control:

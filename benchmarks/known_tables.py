@@ -62,10 +62,10 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         "sight": summary("", results["sight"], SIGHT),
         "auto-encoders": summary("", results["auto-encoders"], ENCODERS),
         "at HR's texture": summary("", rows, IMAGES),
-        "less LR consistency": summary(
-            "less LR consistency", results["minus"]["LR consistency"], DIFFERENCES, sign=True
+        "minus LR consistency": summary(
+            "minus LR consistency", results["minus"]["LR consistency"], DIFFERENCES, sign=True
         ),
-        "less AESOP (a), long": summary("less AESOP (a), long", beside, DIFFERENCES, sign=True),
+        "minus AESOP (a), long": summary("minus AESOP (a), long", beside, DIFFERENCES, sign=True),
     }
 
 
