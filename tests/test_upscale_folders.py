@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from aesop.cli import app
 from aesop.data.pictures import read_picture, write_picture
 from aesop.errors import AesopError, RunError
 from aesop.networks.loading import LoadedGenerator
 from aesop.progress import progress
 from aesop.upscaling.batches import Batches
-from aesop.upscaling.engines.choose import Chosen
+from aesop.upscaling.engines.choose import Chosen, choose_engine
 from aesop.upscaling.upscale import upscale
 
 
@@ -48,6 +50,10 @@ def model() -> LoadedGenerator:
     return LoadedGenerator(Repeat(), 2, "repeat", Path("twice.pth"), "")
 
 
+def model_of(network: nn.Module) -> LoadedGenerator:
+    return dataclasses.replace(model(), model=network)
+
+
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -57,7 +63,7 @@ def test_the_network_runs_one_picture_at_a_time(tmp_path: Path) -> None:
     for name, pixels in originals.items():
         write_picture(tmp_path / "in" / name, pixels)
     network = Repeat()
-    report = upscale(tmp_path / "in", dataclasses.replace(model(), model=network), tmp_path / "out")
+    report = upscale(tmp_path / "in", model_of(network), tmp_path / "out")
     assert [path.name for path in report.written] == sorted(originals)
     for name, pixels in originals.items():
         assert np.array_equal(read_picture(tmp_path / "out" / name), pixels.repeat(2, 0).repeat(2, 1))
@@ -81,7 +87,7 @@ def test_small_pictures_of_one_size_share_batches(tmp_path: Path, monkeypatch: p
             sizes.append(len(images))
             return super().forward(images)
 
-    upscale(tmp_path / "in", dataclasses.replace(model(), model=Counting()), tmp_path / "out", engine="torch")
+    upscale(tmp_path / "in", model_of(Counting()), tmp_path / "out", engine="torch")
     for name, pixels in originals.items():
         assert np.array_equal(read_picture(tmp_path / "out" / name), pixels.repeat(2, 0).repeat(2, 1))
     assert sum(sizes) == 20
@@ -122,6 +128,67 @@ def test_a_full_disk_stops_the_folder(tmp_path: Path, monkeypatch: pytest.Monkey
         upscale(tmp_path / "in", model(), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     assert threading.active_count() < 30
+
+
+@pytest.mark.parametrize(
+    "failure", [AssertionError(), ValueError("odd sides\nof course"), KeyError("x"), MemoryError()]
+)
+def test_whatever_a_network_raises_fails_one_picture(
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Repeat):
+        def forward(self, images: Tensor) -> Tensor:
+            if images.shape[-1] == 31:
+                raise failure
+            return super().forward(images)
+
+    for seed in range(5):
+        write_picture(tmp_path / f"in/{seed}.png", picture(20, 31 - (seed != 2), seed))
+    generator = model_of(Failing())
+    report = upscale(tmp_path / "in", generator, tmp_path / "out")
+    assert [path.name for path in report.written] == ["0.png", "1.png", "3.png", "4.png"]
+    said = report.failed.pop(tmp_path / "in/2.png")
+    assert not report.failed
+    if isinstance(failure, MemoryError):
+        assert said == "not enough memory; close other programs, or take another --device."
+    else:
+        assert said.startswith(f"cannot be upscaled ({type(failure).__name__}(")
+        assert "\n" not in said
+    monkeypatch.setattr("aesop.upscaling.upscale.generators_for", lambda *_: lambda _: generator)
+    failed = CliRunner().invoke(app, ["upscale", str(tmp_path / "in"), "--output", str(tmp_path / "again")])
+    assert failed.exit_code == 2
+    assert f"{tmp_path / 'in/2.png'}: {said}" in failed.stderr
+    assert "4 written" in failed.stdout
+
+
+def test_what_fails_while_the_engine_is_chosen_fails_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the first picture's pixels nor an engine that cannot even be tried."""
+    for seed in range(2):
+        write_picture(tmp_path / f"in/{seed}.png", picture(20, 31, seed))
+
+    def fails(*given: Any, wanted: str, **options: Any) -> Chosen:
+        if wanted != "torch":
+            raise MemoryError
+        return choose_engine(*given, wanted=wanted, **options)
+
+    def refuses(path: Path) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr("aesop.upscaling.groups.choose_engine", fails)
+    monkeypatch.setattr("aesop.upscaling.groups.open_source", refuses)
+    assert len(upscale(tmp_path / "in", model(), tmp_path / "out").written) == 2
+
+
+def test_who_watches_ends_the_work_by_whatever_it_raises(tmp_path: Path) -> None:
+    write_picture(tmp_path / "in/a.png", picture(20, 31))
+    for error in (ValueError("enough"), RuntimeError("enough"), OSError(5, "enough")):
+
+        def watch(done: int, work: int, name: str, error: Exception = error) -> None:
+            raise error
+
+        with pytest.raises((type(error), AesopError), match="enough"):
+            upscale(tmp_path / "in", model(), tmp_path / "out", watch=watch)
+        assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_time_of_long_work_is_told_before(

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, IptcImagePlugin
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from aesop.upscaling.pictures.containers import Metadata, add_to_tiff
 from aesop.upscaling.pictures.exif import corrected_exif
 from aesop.upscaling.pictures.notes import stored_notes
 from aesop.upscaling.pictures.sink import open_sink
@@ -121,6 +122,29 @@ def test_resolutions_are_those_of_the_file(suffix: str, tmp_path: Path) -> None:
     for key in ("png", "jpeg", "tiff", "bmp"):
         with Image.open(through(tmp_path / f"a.{suffix}", tmp_path / "out", key=key)) as image:
             assert image.info["dpi"] == pytest.approx((72, 150), abs=0.02)
+
+
+def with_resolution(path: Path, across: float, down: float) -> Path:
+    """A TIFF that states any resolution, as floating point."""
+    tags = ImageFileDirectory_v2()
+    for tag, value in ((282, across), (283, down)):
+        tags.tagtype[tag] = 12
+        tags[tag] = value
+    Image.fromarray(noise(9, 9, 3)).save(path, tiffinfo=tags)
+    return path
+
+
+@pytest.mark.parametrize("key", [*KEYS, "bmp"])
+def test_no_resolution_is_infinite_or_too_large(key: str, tmp_path: Path) -> None:
+    result = through(with_resolution(tmp_path / "a.tif", float("inf"), 72), tmp_path / "out", key=key)
+    assert open_source(result).info.resolution is None
+    huge = struct.pack(">IIB", 4_000_000_000, 4_000_000_000, 1)
+    Image.fromarray(noise(9, 9, 3)).save(tmp_path / "a.png")
+    for path in (with_chunk(tmp_path / "a.png", b"pHYs", huge), with_resolution(tmp_path / "b.tif", 1e300, 1e300)):
+        found = open_source(through(path, tmp_path / "out", key=key)).info.resolution
+        if key not in ("webp", "avif"):
+            assert found is not None
+            assert min(found) >= (65_535 if key == "jpeg" else 400_000)
 
 
 def test_a_tiffs_own_words_are_kept(tmp_path: Path) -> None:
@@ -306,6 +330,27 @@ def test_damaged_metadata_is_left_out_and_harms_nothing(tmp_path: Path) -> None:
         write(noise(9, 9, 3))
     with Image.open(tmp_path / "a.jpg") as image:
         image.load()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damaged_exif_never_stops_a_tiff(tmp_path: Path) -> None:
+    """What Pillow cannot read or write of it is left out; the rest is kept."""
+    made = exif()
+    made[0x10E] = "words " * 9
+    whole = made.tobytes().removeprefix(b"Exif\0\0")
+    rng = np.random.default_rng(0)
+    kept = 0
+    for _ in range(1_500):
+        damaged = bytearray(whole)
+        for place in rng.integers(8, len(whole), 3):
+            damaged[place] = rng.integers(256)
+        if (corrected := corrected_exif(bytes(damaged), 9, 9)) is not None:
+            file = BytesIO()
+            Image.new("L", (9, 9)).save(file, "TIFF")
+            add_to_tiff(file, Metadata(exif=corrected))
+            with Image.open(file) as image:
+                kept += image.getexif().get(0x10F) == "Maker"
+    assert kept > 500
 
 
 def test_wide_gamuts_lose_no_colour(tmp_path: Path) -> None:

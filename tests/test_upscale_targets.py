@@ -66,11 +66,16 @@ def test_sizes_that_cannot_be() -> None:
         ({"scale": 0.5}, "--scale must be at least 1, not 0.5"),
         ({"scale": float("nan")}, "--scale must be at least 1"),
         ({"width": 0}, "--width must be more than 0"),
-        ({"megapixels": float("inf")}, "--megapixels must be more than 0"),
+        ({"megapixels": float("inf")}, "--megapixels must be at most 100,000,000"),
+        ({"scale": 1e308}, "--scale must be at most 100,000,000"),
+        ({"width": 10**400}, "--width must be at most 100,000,000"),
+        ({"height": 10**5000}, "--height must be at most 100,000,000"),
         ({"width": 9, "scale": 2}, "--scale and --width: give one of them"),
     ):
         with pytest.raises(AesopError, match=message):
             Target(**wrong)
+    for largest in (Target(scale=1e8), Target(width=10**8), Target(height=10**8), Target(megapixels=1e8)):
+        assert steps_to(largest, 1, 5000, 2).width > 5000
     with pytest.raises(DataError, match=r"has 30 x 20 pixels already, more than asked for"):
         steps_to(Target(width=29), 20, 30, 4)
     with pytest.raises(AesopError, match="does not enlarge"):

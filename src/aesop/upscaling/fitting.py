@@ -30,7 +30,7 @@ def generators_for(
 
     @functools.cache
     def name_of(picture: Path) -> str:
-        with suppress(AesopError, OSError):  # told when its turn comes
+        with suppress(Exception):  # told when its turn comes
             if is_compressed(picture):
                 height, width = picture_size(picture) if target.by_size else (1, 1)
                 return box.chosen(compressed=True, factor=target.factor(height, width, 4))

@@ -15,7 +15,7 @@ import torch
 
 from aesop.data.pictures import to_picture, to_planes
 from aesop.data.strips import ahead
-from aesop.errors import AesopError, RunError
+from aesop.errors import RunError
 from aesop.progress import Advance
 from aesop.upscaling.pictures.formats import SUFFIXES
 from aesop.upscaling.pictures.sink import open_sink, require_holdable
@@ -77,17 +77,20 @@ class Flight:
             if self._stopped.is_set():
                 raise _Stopped
             done += pixels
-            with self._counting:
-                self._advance(pixels if job.pixels else 0, job.source.name)
+            try:
+                with self._counting:
+                    self._advance(pixels if job.pixels else 0, job.source.name)
+            except Exception as error:  # who watches ends the work, not this picture
+                raise _Stopped from error
 
         try:
             with self._large if job.pixels > WHOLE_PIXELS else nullcontext():
                 return self._upscale(job, advance)
+        except _Stopped as stopped:
+            raise stopped.__cause__ or stopped from None
         except RunError:
             raise
-        except (torch.OutOfMemoryError, MemoryError):
-            return "not enough memory; close other programs, or take another --device."
-        except (AesopError, RuntimeError, OSError) as error:
+        except Exception as error:  # of whatever kind, the other pictures are done
             return sentence(error, job.source)
         finally:
             if done < job.pixels and not self._stopped.is_set():

@@ -32,7 +32,7 @@ def left_to_do(
     """What is not done yet; the rest is noted in the report."""
     for source, result in jobs.items():
         size = None
-        with suppress(AesopError, OSError):  # told when its turn comes
+        with suppress(Exception):  # told when its turn comes
             size = picture_size(source)
         try:
             steps = steps_to(target, *size, scale) if size else None
@@ -48,7 +48,7 @@ def left_to_do(
                 other = f"{found.model}, scale {found.scale:g}"
                 mend = "--overwrite replaces it, or choose another --output."
                 report.failed[source] = f"{result}: is of {other}; {mend}"
-        except (AesopError, OSError) as error:
+        except Exception as error:  # must not end the others
             report.failed[source] = sentence(error, result)
 
 
@@ -74,10 +74,10 @@ class Group:
         return sum(job.pixels for job in self.jobs)
 
     def choose_engine(self, wanted: str, device: torch.device, network: ThreadPoolExecutor, *, ensemble: bool) -> None:
-        """Choose what runs the model, by the first picture that can be read, in the thread `network`."""
+        """Choose what runs the model, by the first picture that can be read."""
         tile = torch.zeros(3, 32, 32, dtype=torch.uint8)
         for job in self.jobs:
-            with suppress(AesopError, OSError):
+            with suppress(Exception):  # told when its turn comes
                 planes = to_planes(next(open_source(job.source).strips()))
                 tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
                 break
@@ -86,7 +86,9 @@ class Group:
         options: dict[str, Any] = {"pixels": pixels, "device": device}
         try:
             found = choose_engine(*given, wanted=wanted, **options)
-        except RuntimeError:  # which each picture will tell
+        except AesopError:
+            raise
+        except Exception:  # which each picture will tell
             found = choose_engine(*given, wanted="torch", **options)
         run = Ensemble(found.engine) if ensemble else found.engine
         if pays(device):

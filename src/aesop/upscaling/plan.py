@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
 
+import torch
+
 from aesop.data.pictures import PictureAccessError, find_pictures
 from aesop.errors import AesopError, DataError
 from aesop.files import explained
 from aesop.upscaling.pictures.formats import FORMATS, SUFFIXES, default_format
-from aesop.words import first_line
+from aesop.words import first_line, one_line
 
 
 @dataclass
@@ -128,4 +130,8 @@ def sentence(error: Exception, path: Path) -> str:
     """One sentence on what became of `path`."""
     if isinstance(error, OSError):
         return explained(error, path)
-    return first_line(error)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "not enough memory; close other programs, or take another --device."
+    if isinstance(error, AesopError | RuntimeError):
+        return first_line(error)
+    return f"cannot be upscaled ({one_line(repr(error))})."

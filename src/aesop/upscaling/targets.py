@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from aesop.data.bicubic import resized_length
 from aesop.errors import AesopError, DataError
 
+#: No size is larger, in whatever unit: no format holds more pixels a side.
+_MOST = 100_000_000
+
 
 @dataclass(frozen=True)
 class Target:
@@ -29,7 +32,9 @@ class Target:
             raise AesopError(f"{' and '.join(f'--{name}' for name in given)}: give one of them.")
         for name, value in given.items():
             least = 1 if name == "scale" else 0
-            if not (math.isfinite(value) and value >= least and value > 0):
+            if value > _MOST:  # too many digits, perhaps, to print
+                raise AesopError(f"--{name} must be at most {_MOST:,}.")
+            if not (value >= least and value > 0):
                 raise AesopError(f"--{name} must be {'at least 1' if least else 'more than 0'}, not {value:g}.")
 
     @property

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from aesop.data.bicubic import PEAKS
 from aesop.errors import ModelError
-from aesop.upscaling.engines.guard import FAILURES, Guarded
+from aesop.upscaling.engines.guard import Guarded
 from aesop.upscaling.engines.kinds import KINDS, Engine, EngineKind, find_kind
 from aesop.upscaling.engines.memory import Measured, Record, memory_file, memory_key, recall, remember
 from aesop.upscaling.tiles import STEP, made_up_picture
@@ -103,7 +103,7 @@ def choose_engine(
             found = record.engines[best]
             chosen = Chosen(best, trials.guarded(usable[best]), found, record.seconds / found.speed)
             break
-        except FAILURES:  # it was fine when it was measured
+        except Exception:  # it was fine when it was measured
             record.engines[best] = Measured(0.0, 0.0, 0.0)
     if record.engines != before:
         remember(memory, key, record)
@@ -223,9 +223,9 @@ class _Trials:
                     times.append(max(self.timed(engine), 1e-9))
                 self.times[kind.name] = min(times)
                 setup = max(setup - min(times), 0.0)
-        except FAILURES as error:
+        except Exception as error:  # runtimes raise their own
             self.built.pop(kind.name, None)
-            if isinstance(error, torch.OutOfMemoryError):  # says nothing of another day
+            if isinstance(error, torch.OutOfMemoryError | MemoryError):  # says nothing of another day
                 return Measured(0.0, 0.0, 0.0)
             agreed, setup = 0.0, 0.0
         self.record.engines[kind.name] = Measured(0.0, agreed, setup)

@@ -7,11 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from aesop.errors import ModelError
 from aesop.upscaling.tiles import STEP
 
-#: What engines raise on what they do not know: runtimes raise their own.
-FAILURES = (ModelError, RuntimeError, ValueError)
 #: Output darker than half an 8-bit level, of input that is brighter than BRIGHT on average, is black.
 DARK, BRIGHT = 0.5 / 255, 4 / 255
 
@@ -33,9 +30,9 @@ class Guarded:
             return self.eager(images)
         try:
             output = self.engine(images)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, MemoryError):
             raise
-        except FAILURES:
+        except Exception:  # runtimes raise their own
             self.redone += len(images)
             return self.eager(images)
         redone = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -59,7 +60,7 @@ def png_head(head: bytes, metadata: Metadata) -> bytes | None:
     if metadata.profile:
         chunks.append(png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.profile)))
     if metadata.resolution:
-        per_metre = [min(round(value / 0.0254), (1 << 31) - 1) for value in metadata.resolution]
+        per_metre = [round(value / 0.0254) for value in metadata.resolution]
         chunks.append(png_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
     if metadata.exif:
         chunks.append(png_chunk(b"eXIf", metadata.exif))
@@ -145,7 +146,8 @@ def _exif_tags(exif: bytes | None, order: str, append: Callable[[bytes], int], *
     if not exif:
         return {}
     stored = Image.Exif()
-    stored.load(exif)
+    with suppress(Exception):  # what of it is damaged is left out
+        stored.load(exif)
     magic = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "H", 43 if big else 42)
     directory = ImageFileDirectory_v2(magic + (struct.pack(order + "HHQ", 8, 0, 0) if big else bytes(4)))
     describe(stored, directory)

@@ -101,12 +101,12 @@ ENCODERS: dict[str, Callable[[Any, BinaryIO, Encoding], None]] = {
 
 @contextmanager
 def _written_to(file: BinaryIO, change: Callable[[bytes], bytes | None] | None = None) -> Iterator[Any]:
-    """Yield a libvips target that writes to `file`; raises the system's error, not libvips', where that fails.
+    """Yield a libvips target that writes to `file`; raises the first error, not libvips' own, where that fails.
 
     `change` makes the beginning of the file of what has come so far, or asks for more by None.
     """
     begun = b""
-    refusal: OSError | None = None
+    refusal: Exception | None = None
 
     def write(data: bytes) -> int:
         nonlocal begun, change
@@ -117,18 +117,19 @@ def _written_to(file: BinaryIO, change: Callable[[bytes], bytes | None] | None =
             if changed is None:
                 return size
             change, data = None, changed
-        return size if tried(file.write, data) >= 0 else -1
+        file.write(data)
+        return size
 
-    def tried(action: Callable[..., int], *arguments: Any) -> int:
+    def tried(action: Callable[..., Any], *arguments: Any) -> Any:
         nonlocal refusal
         try:
             return action(*arguments)
-        except OSError as error:
-            refusal = error
+        except Exception as error:
+            refusal = refusal or error
             return -1
 
     target = libvips().TargetCustom()
-    target.on_write(write)
+    target.on_write(partial(tried, write))
     if change is None:
         target.on_seek(partial(tried, file.seek))
         target.on_read(file.read)

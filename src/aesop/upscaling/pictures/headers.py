@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +17,8 @@ TIFF_DESCRIBING = (270, 271, 272, 305, 306, 315, 316, 33432, 18246, 18249)
 TIFF_DIRECTORIES = (34665, 34853)
 
 Resolution = tuple[float, float]
+#: No resolution is told beyond this, the largest that PNG and BMP can hold.
+_FINEST = ((1 << 31) - 1) * 0.0254
 
 
 def resolution(path: Path, key: str) -> Resolution | None:
@@ -92,13 +96,29 @@ def tiff_exif(path: Path) -> bytes | None:
 
 
 def describe(stored: Any, kept: Any) -> None:
-    """Copy what a TIFF's EXIF says of its picture, a Pillow Exif, to another directory of Pillow's."""
+    """Copy what a TIFF's EXIF says of its picture, a Pillow Exif, to another directory of Pillow's.
+
+    Damaged values, which Pillow cannot read or write, are left out.
+    """
     for tag in TIFF_DESCRIBING:
-        if tag in stored:
-            kept[tag] = stored[tag]
+        with suppress(Exception):  # whatever Pillow makes of damage
+            if tag in stored and _writable(tag, stored[tag]):
+                kept[tag] = stored[tag]
     for tag in TIFF_DIRECTORIES:
-        if values := stored.get_ifd(tag):
-            kept[tag] = dict(values)
+        with suppress(Exception):
+            values = {inner: value for inner, value in stored.get_ifd(tag).items() if _writable(inner, value, tag)}
+            if values:
+                kept[tag] = values
+
+
+def _writable(tag: int, value: Any, group: int | None = None) -> bool:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    directory = ImageFileDirectory_v2(group=group)
+    with suppress(Exception):
+        directory[tag] = value
+        return bool(directory.tobytes())
+    return False
 
 
 def _tiff_reader(file: BinaryIO) -> Any:
@@ -119,7 +139,7 @@ def tiff_directory(file: BinaryIO) -> Any:
 
 
 def _positive(across: float, down: float) -> Resolution | None:
-    return (across, down) if across > 0 and down > 0 else None
+    return (min(across, _FINEST), min(down, _FINEST)) if 0 < across < math.inf and 0 < down < math.inf else None
 
 
 class _Bits:
