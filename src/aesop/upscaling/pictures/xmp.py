@@ -11,9 +11,11 @@ _EMPTY = (
     b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
     b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 )
-_TAG = re.compile(rb'<rdf:Description rdf:about="" xmlns:aesop="urn:aesop:upscaled"[^>]*/>')
+# Hostile XMP must not take quadratic time: no search runs past the next `<`, or where it cannot succeed.
+_TAG = re.compile(rb'<rdf:Description rdf:about="" xmlns:aesop="urn:aesop:upscaled"[^<>]*/>')
 _END = re.compile(rb"</rdf:RDF\s*>")
 _THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails\s*>", re.DOTALL)
+_THUMBNAILS_END = re.compile(rb"</xmp:Thumbnails\s*>")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Tag:
 def corrected_xmp(xmp: bytes | None, height: int, width: int, tag: Tag | None) -> bytes | None:
     """Return XMP of an upright picture of that size, without thumbnails, with `tag` in place of any older one."""
     if xmp is not None:
-        xmp = _THUMBNAILS.sub(b"", _TAG.sub(b"", xmp))
+        xmp = _TAG.sub(b"", xmp)
+        end = max((found.end() for found in _THUMBNAILS_END.finditer(xmp)), default=0)
+        xmp = _THUMBNAILS.sub(b"", xmp[:end]) + xmp[end:]
         for names, value in (
             (b"tiff:Orientation", 1),
             (b"tiff:ImageWidth|exif:PixelXDimension", width),
@@ -37,7 +41,7 @@ def corrected_xmp(xmp: bytes | None, height: int, width: int, tag: Tag | None) -
     if tag is None:
         return xmp
     base = xmp if xmp is not None and _END.search(xmp) else _EMPTY
-    end = list(_END.finditer(base))[-1].start()
+    end = max(found.start() for found in _END.finditer(base))
     return base[:end] + _packed(tag) + base[end:]
 
 
