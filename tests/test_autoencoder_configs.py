@@ -29,7 +29,7 @@ from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
 from equations import unseen_by
 from helpers import randomise
-from tiny_systems import tiny_recipe
+from tiny_systems import DAT, tiny_recipe
 
 SCALES = [2, 3, 4, 8]
 SMALL = SRVGGConfig(type="srvgg", features=4, convs=1)
@@ -330,3 +330,16 @@ def test_every_ablation_differs_in_the_auto_encoder_alone():
     a, b, c = ({**load_recipe(name).model_dump(mode="json"), "name": "", "about": ""} for name in names)
     assert a == {**c, "autoencoder": {**c["autoencoder"], "encoder": "bicubic"}}
     assert b == {**c, "autoencoder": {**c["autoencoder"], "lr_weight": 0.0}}
+
+
+@pytest.mark.parametrize("name", ["fidelity", "autoencoder"])
+def test_batches_of_one_train_dat(tmp_path: Path, name: str):
+    """DAT's batch norm has one value per channel and image: one image alone has no variance."""
+    section = json.dumps({"type": "spandrel", "architecture": "DAT", "arguments": DAT})
+    recipe = small_recipe(f"generator={section}")
+    stage = stage_of(recipe, tmp_path, name)
+    lr, hr = batch(recipe)
+    before = copy.deepcopy(stage.result.state_dict())
+    stage.step(lr[:1], hr[:1])
+    assert all(value.isfinite().all() for value in stage.result.state_dict().values())
+    assert not same(stage.result.state_dict(), before)
