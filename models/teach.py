@@ -1,10 +1,11 @@
 """Upscale the training pictures' LR with a large network, so that a small one can learn from the results.
 
-    python models/teach.py DIR/train TEACHER DIR/taught [--shrink 4 3]
+    python models/teach.py DIR/train TEACHER DIR/taught
 
-Writes DIR/taught/lr (each picture shrunk by 4 and 3, MATLAB's bicubic) and DIR/taught/hr (TEACHER's x4 of those), for
-`aesop train RECIPE --hr DIR/taught/hr --lr DIR/taught/lr`. What the teacher cannot know is missing in its pictures, so
-the small network's gradient has less noise than with HR. Pictures that are already there are skipped.
+Writes DIR/taught/lr (each picture shrunk by 4, photographs by 3 and 2 as well, MATLAB's bicubic) and DIR/taught/hr
+(TEACHER's x4 of those), for `aesop train RECIPE --hr DIR/taught/hr --lr DIR/taught/lr`. What no network can know is
+missing in the teacher's pictures, so the small network's gradient has less noise than with HR. Pictures that are
+already there are skipped.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from aesop.data.bicubic import resize
 from aesop.data.pictures import find_pictures, read_picture, to_float, to_levels, to_picture, to_planes, write_picture
 from aesop.progress import progress
 
+#: Names of pictures of textures begin like this. There are four times as many of them as of photographs, and crops are
+#: drawn from all pictures alike: photographs come in three sizes, so that crops of both are as frequent.
+TEXTURES = ("supertuxkart-data", "ufoai-textures")
+
 
 def main() -> None:
     """Write the pictures."""
@@ -26,10 +31,11 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, metavar="DIR/train")
     parser.add_argument("teacher", metavar="TEACHER")
     parser.add_argument("output", type=Path, metavar="DIR/taught")
-    parser.add_argument("--shrink", type=int, nargs="+", default=[4, 3])
     asked = parser.parse_args()
     teacher = load_generator(asked.teacher).model
-    wanted = [(path, shrink) for shrink in asked.shrink for path in find_pictures(asked.pictures)]
+    pictures = find_pictures(asked.pictures)
+    photographs = [path for path in pictures if not path.name.startswith(TEXTURES)]
+    wanted = [(path, 4) for path in pictures] + [(path, shrink) for shrink in (3, 2) for path in photographs]
     for folder in ("hr", "lr"):
         (asked.output / folder).mkdir(parents=True, exist_ok=True)
     with torch.inference_mode(), progress("teach", len(wanted), unit="pictures") as advance:
