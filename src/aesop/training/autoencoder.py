@@ -84,9 +84,7 @@ def verdict(measured: Mapping[str, float]) -> str:
     """Say whether the bottleneck carries more than LR: what a validation with `fidelity_psnr` means for the loss."""
     gain = measured["ae_psnr"] - measured["fidelity_psnr"]
     if gain >= LEAST_GAIN:
-        return (
-            f"the auto-encoder keeps {gain:.2f} dB more of HR than LR allows, so the AESOP loss sees more than LR does"
-        )
+        return f"the auto-encoder keeps {gain:.2f} dB more of HR than LR allows"
     return (
         f"the auto-encoder has learned nothing beyond LR ({gain:+.2f} dB; {LEAST_GAIN} dB would count): the AESOP loss "
         "would be little more than LR consistency; train it longer, or with a lower autoencoder.lr_weight"
