@@ -31,8 +31,13 @@ _MENDS = {
     errno.EEXIST: "a file has the name of this folder; choose another path",
     errno.ENOTDIR: "a part of this path is not a folder; choose another path",
     errno.EISDIR: "is a folder; a file is expected here",
+    errno.EFBIG: "the file is too large for this disk; choose another disk, or a smaller size",
     errno.EMFILE: "too many open files; raise the limit (`ulimit -n`)",
 }
+
+
+#: What keeps all other files from being written too, and ends the work.
+_FOR_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def explained(error: OSError, path: Path | str | None = None) -> str:
@@ -55,7 +60,8 @@ def os_errors_explained() -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path`; once written, it replaces `path` (a link's target, not the link).
 
-    Raises RunError if it cannot be written, AesopError if the name is too long; `path` then keeps what it held.
+    Raises RunError if no file can be written there (a full disk, no permission), AesopError if only this one cannot
+    (too long a name, too large, a failing disk); `path` then keeps what it held.
     """
     path = Path(os.path.realpath(path))
     temporary, handle = None, None
@@ -71,8 +77,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno is None:  # not the system's, but the writer's
             raise
-        # Other files can still be written, and a RunError would stop the work.
-        kind = AesopError if error.errno == errno.ENAMETOOLONG else RunError
+        kind = RunError if error.errno in _FOR_ALL else AesopError
         raise kind(explained(error, path)) from error
     finally:
         with suppress(OSError):

@@ -88,7 +88,7 @@ def evaluate(
     """
     options.share_cores()
     from aesop.data.layouts import named_folders
-    from aesop.errors import AesopError, RunError
+    from aesop.errors import AesopError
     from aesop.evaluation.curves import MeasuredCurve, evaluate_curves, open_curves
     from aesop.evaluation.evaluate import evaluate as run
     from aesop.evaluation.export import to_csv, to_latex, to_markdown
@@ -144,7 +144,7 @@ def evaluate(
                     try:
                         write_atomically(path, write())
                         written.append(path)
-                    except RunError as error:  # likewise
+                    except AesopError as error:  # likewise
                         failed.append(error)
     except KeyboardInterrupt:
         more = "" if no_cache else "; run the same command again to resume"
