@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -56,6 +58,30 @@ def model_of(network: nn.Module) -> LoadedGenerator:
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_rarer_suffixes_are_pictures_too(tmp_path: Path) -> None:
+    """Results keep their names; HEIC, for which the extra may not be installed, is at least named."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.jfif", "b.JPE"):
+        Image.fromarray(picture(20, 30)).save(tmp_path / "in" / name, "JPEG")
+    (tmp_path / "in/c.hif").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    report = upscale(tmp_path / "in", model(), tmp_path / "out")
+    assert [path.name for path in report.written] == ["a.jfif", "b.JPE"]
+    assert report.failed.keys() == {tmp_path / "in/c.hif"}
+    with Image.open(tmp_path / "out/a.jfif") as image:
+        assert (image.format, image.size) == ("JPEG", (60, 40))
+
+
+def test_the_suffix_names_the_results_format(tmp_path: Path) -> None:
+    """Whatever the content is."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(picture(20, 30)).save(tmp_path / "in/a.jpg", "PNG")
+    Image.fromarray(picture(20, 30)).save(tmp_path / "in/b.png", "BMP")
+    upscale(tmp_path / "in", model(), tmp_path / "out")
+    for name, kind in (("a.jpg", "JPEG"), ("b.png", "PNG")):
+        with Image.open(tmp_path / "out" / name) as image:
+            assert (image.format, image.size) == (kind, (60, 40))
 
 
 def test_the_network_runs_one_picture_at_a_time(tmp_path: Path) -> None:
@@ -128,6 +154,27 @@ def test_a_full_disk_stops_the_folder(tmp_path: Path, monkeypatch: pytest.Monkey
         upscale(tmp_path / "in", model(), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     assert threading.active_count() < 30
+
+
+@pytest.mark.parametrize("number", [errno.EFBIG, errno.EIO])
+def test_a_file_that_alone_cannot_be_written_fails_alone(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(4):
+        write_picture(tmp_path / f"in/{seed}.png", picture(20, 30, seed))
+    replace = Path.replace
+
+    def refuses(self: Path, target: Path) -> Path:
+        if target.name == "1.png":
+            raise OSError(number, os.strerror(number))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuses)
+    report = upscale(tmp_path / "in", model(), tmp_path / "out")
+    assert [path.name for path in report.written] == ["0.png", "2.png", "3.png"]
+    assert report.failed.keys() == {tmp_path / "in/1.png"}
+    assert str(tmp_path / "out/1.png") in report.failed[tmp_path / "in/1.png"]
+    assert len(list((tmp_path / "out").iterdir())) == 3
 
 
 @pytest.mark.parametrize(

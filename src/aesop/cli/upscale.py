@@ -48,7 +48,7 @@ def upscale(
     device: Device = "auto",
     format: Annotated[
         str | None,
-        Option(metavar="FORMAT", help="png, jpeg, webp, tiff, avif or bmp. Unset, each input's, or PNG."),
+        Option(metavar="FORMAT", help="png, jpeg, webp, tiff, avif or bmp. Unset, by each input's suffix, or PNG."),
     ] = None,
     quality: Annotated[int | None, Option(metavar="1..100", help="Of JPEG, WebP and AVIF. Unset, 95.")] = None,
     strip: Annotated[bool, Option("--strip", help="Leave metadata out, in sRGB.")] = False,

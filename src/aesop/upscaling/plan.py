@@ -76,8 +76,8 @@ def plan(
 ) -> dict[Path, Path]:
     """Inputs and their results; DataError where these would replace an input or one another.
 
-    Results are of format `key`, unset each input's, and called as `name` says. What could not be listed, or
-    is called otherwise, is noted in the report.
+    Results are of format `key`, unset what each input's suffix names, and called as `name` says. What could not be
+    listed, or is called otherwise, is noted in the report.
     """
     if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
         raise DataError(f"{output}: --output is the folder for the results, not a picture; name a folder.")

@@ -75,7 +75,7 @@ def upscale(
         device: `cpu`, `cuda`, `mps`, ...; `auto` is the best there is.
         engine: `auto` is the fastest at 50 dB or more from float32, `exact` at 100 dB or more; others are named in
             docs/upscaling.md. The first picture decides.
-        format: a key of FORMATS, for all results; None for each input's format (PNG for GIF, HEIC and JPEG XL).
+        format: a key of FORMATS, for all results; None for what each input's suffix names (PNG for GIF, HEIC, JPEG XL).
         quality: 1 to 100, of JPEG, WebP and AVIF.
         strip: leave metadata out; colours become sRGB.
         overwrite: replace results that exist. Without it, those that another model made are an error.

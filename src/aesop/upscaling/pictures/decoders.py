@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aesop.data.pictures import PIXEL_LIMIT, read_header
+from aesop.data.pictures import PIXEL_LIMIT
 from aesop.errors import DataError, MissingExtraError
 from aesop.upscaling.pictures.headers import is_animated, jxl_header
 
@@ -75,8 +75,10 @@ WHOLE_DECODERS: dict[str, Callable[[Path], tuple[np.ndarray, dict[str, Any]]]] =
 def whole_size(path: Path, key: str) -> tuple[int, int]:
     """Height and width by the header of such a file; of JPEG XL as it lies. Raises what decoding raises."""
     if key == "bmp":
-        header = read_header(path)
-        return header.height, header.width
+        from PIL.BmpImagePlugin import BmpImageFile
+
+        with BmpImageFile(path) as bmp:
+            return bmp.height, bmp.width
     if key == "jxl":
         return jxl_header(path)[:2]
     try:

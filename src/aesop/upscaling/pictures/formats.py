@@ -26,15 +26,14 @@ _UNLIMITED = 100_000_000  # libvips' own limit
 
 FORMATS = {
     "png": Format("PNG", (".png",), _UNLIMITED, deep=True),
-    "jpeg": Format(
-        "JPEG", (".jpg", ".jpeg"), 65_500, alpha=False, lossy=True
-    ),  # the format's is 65,535, libjpeg's 65,500
+    # The format's side is 65,535, libjpeg's 65,500.
+    "jpeg": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), 65_500, alpha=False, lossy=True),
     "webp": Format("WebP", (".webp",), 16_383, lossy=True),
     "tiff": Format("TIFF", (".tif", ".tiff"), _UNLIMITED, deep=True),
     "avif": Format("AVIF", (".avif",), 16_384, deep=True, lossy=True),
     "bmp": Format("BMP", (".bmp",), 32_767, alpha=False),
     "gif": Format("GIF", (".gif",), 65_535, written=False),
-    "heic": Format("HEIC", (".heic", ".heif"), 16_384, deep=True, lossy=True, written=False),
+    "heic": Format("HEIC", (".heic", ".heif", ".hif"), 16_384, deep=True, lossy=True, written=False),
     "jxl": Format("JPEG XL", (".jxl",), _UNLIMITED, deep=True, lossy=True, written=False),
 }
 
