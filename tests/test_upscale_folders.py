@@ -84,6 +84,19 @@ def test_the_suffix_names_the_results_format(tmp_path: Path) -> None:
             assert (image.format, image.size) == (kind, (60, 40))
 
 
+def test_another_models_result_whose_xmp_was_too_long_is_not_taken_for_done(tmp_path: Path) -> None:
+    Image.fromarray(picture(20, 30)).save(tmp_path / "a.webp", xmp=b"<rdf:RDF>" + b" " * 70_000 + b"</rdf:RDF>")
+    report = upscale(tmp_path / "a.webp", model(), tmp_path / "out", format="jpeg")
+    assert report.written == [tmp_path / "out/a.jpg"]
+    assert report.notes == [f"{tmp_path}/out/a.jpg: XMP of more than 64 kB left out, as JPEG cannot hold it; PNG can."]
+    other = dataclasses.replace(model(), path=Path("other.pth"))
+    report = upscale(tmp_path / "a.webp", other, tmp_path / "out", format="jpeg")
+    assert "is of twice, scale 2" in report.failed[tmp_path / "a.webp"]
+    how = ["upscale", str(tmp_path / "a.webp"), "--format", "jpeg", "--output", str(tmp_path / "new")]
+    told = CliRunner().invoke(app, how)
+    assert (told.exit_code, "a.jpg: XMP of more than 64 kB left out" in told.stderr) == (0, True)
+
+
 def test_the_network_runs_one_picture_at_a_time(tmp_path: Path) -> None:
     originals = {f"{seed:02}.png": picture(20 + seed, 30, seed) for seed in range(20)}
     for name, pixels in originals.items():

@@ -327,11 +327,26 @@ def test_damaged_metadata_is_left_out_and_harms_nothing(tmp_path: Path) -> None:
     for broken in (b"", b"<x", b"\xff\xfe", b"</rdf:RDF>"):
         assert tag_of(corrected_xmp(broken, 9, 9, TAG)) == TAG
         assert corrected_xmp(broken, 9, 9, None) == broken
-    info = PictureInfo("jpeg", 9, 9, 3, exif=b"II*\0" + bytes(70_000), xmp=XMP + b" " * 70_000)
-    with open_sink(tmp_path / "a.jpg", info, "jpeg", tag=TAG) as write:  # too long for a JPEG's segment
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("size", [64_000, 70_000])
+def test_what_does_not_fit_is_told_and_the_model_still_recorded(key: str, size: int, tmp_path: Path) -> None:
+    made = exif()
+    made[0x10E] = "x" * size
+    info = PictureInfo("png", 9, 9, 3, exif=made.tobytes().removeprefix(b"Exif\0\0"), xmp=XMP + b" " * size)
+    path, notes = tmp_path / "a", list[str]()
+    with open_sink(path, info, key, tag=TAG, notes=notes) as write:
         write(noise(9, 9, 3))
-    with Image.open(tmp_path / "a.jpg") as image:
+    assert tag_of(read_xmp(path)) == TAG
+    lost = {"jpeg": "EXIF and XMP", "avif": "EXIF"}.get(key) if size == 70_000 else None
+    with Image.open(path) as image:
         image.load()
+        assert (0x10E in image.getexif()) == (lost is None)
+    assert (b"Rating" in (read_xmp(path) or b"")) == (key != "jpeg" or lost is None)
+    name = "JPEG" if key == "jpeg" else "AVIF"
+    expected = [f"{path}: {lost} of more than 64 kB left out, as {name} cannot hold it; PNG can."] if lost else []
+    assert notes == expected
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

@@ -101,8 +101,8 @@ def upscale(
         keep = "1 keeps its" if len(report.renamed) == 1 else f"{len(report.renamed)} keep their"
         print(f"{keep} input's suffix, since another result has the name:", end=" ")
         print(printable(report.renamed[0].name) + (", ..." if len(report.renamed) > 1 else ""))
-    for folder in report.unreadable:
-        print(folder, file=sys.stderr)
+    for line in (*report.notes, *report.unreadable):
+        print(printable(line), file=sys.stderr)
     for source, reason in report.failed.items():
         named = printable(source)
         print(reason if named in reason else f"{named}: {reason}", file=sys.stderr)

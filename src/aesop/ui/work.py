@@ -123,6 +123,7 @@ class Work:
             failed = [f"{printable(path.name)}: {reason}" for path, reason in self.report.failed.items()]
             lines = [f"{len(self.report.written)} upscaled; {self.report.engine}"]
             lines += [line.replace(f"{self.folder}{os.sep}in{os.sep}", "") for line in failed]
+            lines += [line.replace(f"{self.folder}{os.sep}out{os.sep}", "") for line in self.report.notes]
         return "\n".join(lines)
 
 

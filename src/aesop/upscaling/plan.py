@@ -23,8 +23,8 @@ class UpscaleReport:
     """What became of every picture.
 
     `unreadable` describes folders that could not be listed; `renamed` are results that kept their input's suffix
-    (`a.bmp.png`), since another's had the name; `seams` says whether the seams of tiles may show; `engine` tells what
-    ran the model; `megapixels` were written in `seconds`.
+    (`a.bmp.png`), since another's had the name; `notes` tell what metadata results cannot hold; `seams` says whether
+    the seams of tiles may show; `engine` tells what ran the model; `megapixels` were written in `seconds`.
     """
 
     written: list[Path] = field(default_factory=list)
@@ -32,6 +32,7 @@ class UpscaleReport:
     renamed: list[Path] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seams: bool = False
     engine: str = ""
     megapixels: float = 0.0

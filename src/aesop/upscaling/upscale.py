@@ -118,7 +118,7 @@ def upscale(
         with kept_heap(), ThreadPoolExecutor(1) as network:
             for group in groups:
                 group.choose_engine(engine, hardware, network, ensemble=ensemble)
-            _run(groups, target, report, watch, {"quality": quality, "strip": strip})
+            _run(groups, target, report, watch, {"quality": quality, "strip": strip, "notes": report.notes})
         report.seconds = time.monotonic() - start
     return report
 

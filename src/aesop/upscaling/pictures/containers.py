@@ -17,6 +17,8 @@ from aesop.upscaling.pictures.strip_stream import png_chunk
 
 _SEGMENT = 65_533  # bytes that one segment of a JPEG can hold
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+#: Bytes of EXIF and XMP that a JPEG can hold.
+JPEG_EXIF, JPEG_XMP = _SEGMENT - 6, _SEGMENT - len(_XMP_NAME)
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ def jpeg_head(head: bytes, metadata: Metadata) -> bytes | None:
     whole = [min(max(round(value), 1), 65_535) for value in (across, down)]
     jfif = struct.pack(">5sHBHHBB", b"JFIF\0", 0x0101, bool(metadata.resolution), *whole, 0, 0)
     segments = [(0xE0, jfif)]
-    if metadata.exif and len(metadata.exif) + 6 <= _SEGMENT:
+    if metadata.exif:
         segments.append((0xE1, b"Exif\0\0" + metadata.exif))
-    if metadata.xmp and len(metadata.xmp) + len(_XMP_NAME) <= _SEGMENT:
+    if metadata.xmp:
         segments.append((0xE1, _XMP_NAME + metadata.xmp))
     profile, size = metadata.profile or b"", _SEGMENT - 14
     parts = [profile[start : start + size] for start in range(0, len(profile), size)]

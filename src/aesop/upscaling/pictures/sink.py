@@ -16,13 +16,14 @@ from aesop.data.pictures import libvips, reason, to_8_bit
 from aesop.errors import DataError
 from aesop.files import atomic_path
 from aesop.upscaling.pictures.colour import converted, named
-from aesop.upscaling.pictures.containers import Metadata
+from aesop.upscaling.pictures.containers import JPEG_EXIF, JPEG_XMP, Metadata
 from aesop.upscaling.pictures.encoders import ENCODERS, Encoding
 from aesop.upscaling.pictures.exif import corrected_exif
 from aesop.upscaling.pictures.formats import FORMATS
 from aesop.upscaling.pictures.source import PictureInfo
 from aesop.upscaling.pictures.strip_stream import Write, strip_stream
 from aesop.upscaling.pictures.xmp import Tag, corrected_xmp
+from aesop.words import listed
 
 #: Quality where none is asked for: no loss that anybody sees.
 _QUALITY = 95
@@ -56,20 +57,29 @@ def open_sink(
     lossless: bool | None = None,
     tag: Tag | None = None,
     strip: bool = False,
+    notes: list[str] | None = None,
 ) -> Iterator[Write]:
     """Yield a function that takes the strips of a picture as `info` says; at the end of the block, `path` is it.
 
     `info` is the input's, `resized`; strips are as `Source.strips` gives them. `key` is in FORMATS; `quality` 1 to 100
     is of JPEG, WebP and AVIF; `lossless` of WebP and AVIF, by default (and without `quality`) if the input was a WebP
-    without loss. `tag` becomes part of XMP. `strip` leaves all metadata out; the picture is sRGB then.
+    without loss. `tag` becomes part of XMP. `strip` leaves all metadata out; the picture is sRGB then. What of it does
+    not fit into the file is told in `notes`.
 
     Raises DataError as `require_holdable` does, RunError where the file cannot be written. An error in the block leaves
     `path` as it was.
     """
     require_holdable(path, info, key)
     profile = None if strip or key == "bmp" else info.profile
-    notes = info.notes if info.format == key else None  # other formats have no room for them as they are
-    metadata = Metadata() if strip else _metadata(replace(info, profile=profile, notes=notes), tag)
+    texts = info.notes if info.format == key else None  # other formats have no room for them as they are
+    metadata = Metadata() if strip else _metadata(replace(info, profile=profile, notes=texts), tag)
+    left_out = []
+    if key in ("jpeg", "avif") and len(metadata.exif or b"") > JPEG_EXIF:  # libvips takes an AVIF's from a JPEG
+        metadata = replace(metadata, exif=None)
+        left_out.append("EXIF")
+    if key == "jpeg" and len(metadata.xmp or b"") > JPEG_XMP:
+        metadata = replace(metadata, xmp=corrected_xmp(None, info.height, info.width, tag))
+        left_out.append("XMP")
     if lossless is None:
         lossless = quality is None and info.lossless and info.format == key == "webp"
 
@@ -84,6 +94,9 @@ def open_sink(
                 yield write
         except libvips().Error as error:
             raise DataError(f"{path}: cannot be written ({reason(error)}); choose another format.") from error
+    if left_out and notes is not None:
+        what = listed(left_out)
+        notes.append(f"{path}: {what} of more than 64 kB left out, as {FORMATS[key].name} cannot hold it; PNG can.")
 
 
 def _metadata(info: PictureInfo, tag: Tag | None) -> Metadata:
