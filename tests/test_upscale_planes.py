@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from aesop.upscaling.pictures.source import open_source
 from aesop.upscaling.planes import upscale_picture
 from aesop.upscaling.tiles import Upscaler
 from helpers import Repeat
-from picture_files import noise, repeated
+from picture_files import noise, profile, repeated, smooth
 
 
 class Blur(nn.Module):
@@ -55,6 +57,46 @@ def test_pil_images(mode: str) -> None:
     assert result.mode == {"1": "L", "P": "RGB"}.get(mode, mode)
     assert result.info == {"dpi": (300, 300)}
     assert np.array_equal(np.asarray(result), repeated(np.asarray(image.convert(result.mode))))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pil_images_are_turned_as_the_command_turns_them(suffix: str, orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x10F], exif[0x112] = "Maker", orientation
+    exif.get_ifd(0x8769)[0xA002] = 9
+    how: dict[str, Any] = {"exif": exif, "icc_profile": profile("p3"), "quality": 100, "lossless": True}
+    Image.fromarray(smooth(7, 9)).save(tmp_path / f"a.{suffix}", **how)
+    with Image.open(tmp_path / f"a.{suffix}") as image:
+        result = upscale_picture(image, TWICE)
+        assert suffix == "tif" or image.getexif()[0x112] == orientation  # the caller's stays as it is
+    expected = repeated(open_source(tmp_path / f"a.{suffix}").read())
+    assert np.abs(np.asarray(result).astype(int) - expected).max() <= 2  # two JPEG decoders
+    assert result.info["icc_profile"] == profile("p3")
+    if suffix != "tif":  # whose EXIF Pillow does not give as a block
+        found = result.getexif()
+        assert (found[0x10F], found.get(0x112, 1), found.get_ifd(0x8769)[0xA002]) == ("Maker", 1, result.width)
+
+
+def test_damaged_exif_of_a_pil_image_harms_nothing() -> None:
+    for damaged in (b"", b"Exif\0\0", b"no exif", b"Exif\0\0II*\0\xff\xff\xff\xff"):
+        image = Image.fromarray(noise(9, 7, 3))
+        image.info["exif"] = damaged
+        assert np.array_equal(np.asarray(upscale_picture(image, TWICE)), repeated(noise(9, 7, 3)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("alpha", [1.0, 0.5, 0.0])
+def test_half_precision_with_alpha(dtype: torch.dtype, alpha: float) -> None:
+    planes = torch.from_numpy(noise(4, 9, 7) / 255).to(dtype)
+    planes[3] = 1
+    planes[3, :3] = alpha
+    result = upscale_picture(planes, TWICE)
+    assert result.dtype == dtype
+    expected = Repeat()(planes.float()[None])[0]
+    seen = expected[3] > 0
+    torch.testing.assert_close(result[:3, seen].float(), expected[:3, seen], atol=0.01, rtol=0)
+    torch.testing.assert_close(result[3, 8:].float(), expected[3, 8:], atol=0.05, rtol=0)
 
 
 def test_16_bit_levels_are_the_networks() -> None:

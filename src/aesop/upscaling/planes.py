@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import tee
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from aesop import box
@@ -18,6 +19,7 @@ from aesop.data.pictures import libvips
 from aesop.data.strips import windows
 from aesop.networks.loading import LoadedGenerator, load_generator
 from aesop.upscaling.pictures.colour import fill_hidden
+from aesop.upscaling.pictures.exif import corrected_exif
 from aesop.upscaling.targets import Steps, Target, steps_to
 from aesop.upscaling.tiles import Upscaler
 
@@ -113,7 +115,8 @@ def upscale_picture(
     Args:
         picture: an array, H x W or H x W x C, or a tensor, C x H x W or N x C x H x W, of uint8, uint16 or floating
             point in [0, 1], C as of `upscale_planes`; or a PIL image of mode L, LA, RGB, RGBA or I;16, or one of mode
-            1 or P, which becomes one of these. Colours that alpha hides have no influence.
+            1 or P, which becomes one of these. Colours that alpha hides have no influence. An image is turned as its
+            EXIF says; `info` keeps resolution, profile and EXIF, in which orientation and sizes are corrected.
         model: a model file, a run folder, a generator that is loaded already, or an `Upscaler` of one; `auto` is
             `clean-x4` of the box.
         scale, width, height, megapixels: how large the result is to be, by one of them; unset, the model's scale.
@@ -134,12 +137,18 @@ def upscale_picture(
 
 def _upscaled(picture: Picture, upscaler: Upscaler, target: Target) -> Picture:
     if isinstance(picture, Image.Image):
+        exif = picture.info.get("exif")
+        with suppress(Exception):  # damaged EXIF turns nothing
+            picture = ImageOps.exif_transpose(picture)
         palette = "RGBA" if picture.has_transparency_data else "RGB"
         image = picture.convert({"1": "L", "P": palette}.get(picture.mode, picture.mode))
         if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
             raise ValueError(f"images of mode {image.mode} are not upscaled; convert it to RGB")
         result = Image.fromarray(_upscaled(np.asarray(image), upscaler, target))
         result.info = {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
+        if isinstance(exif, bytes):
+            exif = corrected_exif(exif.removeprefix(b"Exif\0\0"), result.height, result.width)
+            result.info |= {"exif": b"Exif\0\0" + exif} if exif else {}
         return result
     if isinstance(picture, np.ndarray):
         planes = torch.from_numpy(np.array(np.atleast_3d(picture).transpose(2, 0, 1), order="C"))
@@ -160,10 +169,11 @@ def _upscaled(picture: Picture, upscaler: Upscaler, target: Target) -> Picture:
 
 
 def _filled(planes: Tensor) -> Tensor:
-    if len(planes) in (1, 3) or planes[-1].numpy().all():
-        return planes
     dtype = planes.dtype
-    pixels = (planes if dtype in PEAKS else planes.float()).permute(1, 2, 0).contiguous().numpy()
+    values = planes if dtype in PEAKS else planes.float()  # numpy has no bfloat16
+    if len(planes) in (1, 3) or values[-1].numpy().all():
+        return planes
+    pixels = values.permute(1, 2, 0).contiguous().numpy()
     image = libvips().Image.new_from_array(pixels)
     filled = fill_hidden(image[: len(planes) - 1], image[len(planes) - 1]).numpy().reshape(*pixels.shape[:2], -1)
     return torch.cat([torch.from_numpy(filled.copy()).permute(2, 0, 1).to(dtype), planes[-1:]])
