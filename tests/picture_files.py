@@ -14,6 +14,23 @@ from aesop.upscaling.pictures.sink import open_sink
 from aesop.upscaling.pictures.source import open_source
 from helpers import synthetic_picture
 
+#: Repeated, they make XMP that careless searches take quadratic time for.
+HOSTILE_XMP = (
+    b"<xmp:Thumbnails ",
+    b"<xmp:Thumbnails></xmp:Thumbnails ",
+    b"</xmp:Thumbnails\t",
+    b"<xmp:Thumbnails></xmp:Thumbnails>",
+    b'<rdf:Description rdf:about="" xmlns:aesop="urn:aesop:upscaled" ',
+    b'<rdf:Description rdf:about="" xmlns:aesop="urn:aesop:upscaled" /',
+    b"</rdf:RDF ",
+    b"</rdf:RDF>",
+    b"tiff:Orientation> ",
+    b'exif:PixelXDimension="1',
+    b"aesop:Model=",
+    b" ",
+    b"1",
+)
+
 
 def through(path: Path, folder: Path, factor: int = 2, *, key: str | None = None, **how: Any) -> Path:
     """Read a picture in strips of 7 rows and write it with every pixel repeated `factor` x `factor` times."""
