@@ -113,8 +113,8 @@ def train_stage(
             # Amid skipped iterations the checkpoint before is the better one, as long as there is a choice.
             if (saves and not tally.streak) or iteration == iterations or stop:
                 _require_finite(stage, files, iteration)
+                save_checkpoint(stage, files, iteration, tally.state())
                 if first:
-                    save_checkpoint(stage, files, iteration, tally.state())
                     prune(files, config, iteration)
                 fabric.barrier()
             if stop and iteration < iterations:

@@ -26,6 +26,7 @@ from aesop.heap import kept_heap
 from aesop.run import STAGES, Run
 from aesop.training.autoencoder import verdict
 from aesop.training.build import build_stage, check_weights
+from aesop.training.checkpoint import OfEachProcess
 from aesop.training.fabric import (
     Fabric,
     fabric_of,
@@ -210,7 +211,9 @@ def _train_stages(
                 say(f"{name}: taken from {printable(weights)}")
             elif name not in recipe.trained_stages():
                 say(f"{name}: a bicubic downscaler and the fidelity network, nothing to train")
-            elif finished_iterations(run, name) >= recipe.iterations(name):
+            elif fabric.broadcast(finished_iterations(run, name)) >= recipe.iterations(
+                name
+            ):  # as the first one sees it
                 say(f"{name}: done before")
             else:
                 _train_one(fabric, run, recipe, name, pictures, caught, say)
@@ -232,7 +235,7 @@ def _train_one(
         held_out = [(degradation.degrade_whole(hr, seed=index), hr) for index, (_, hr) in enumerate(held_out)]
     stage = build_stage(fabric, run, recipe, name, degradation.sharpen if degradation else None)
     if degradation is not None:
-        stage.parts["degradation"] = degradation
+        stage.parts["degradation"] = OfEachProcess(degradation, fabric)
     seed = recipe.seed * len(STAGES) + number
     batch = config.batch_of(fabric.world_size)
     crops = Crops(pictures.training, recipe.source_crop(name), seed)
