@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from aesop.errors import RunError
 from aesop.networks.state_dicts import read_metadata
 from aesop.run import Run
 from aesop.training.fabric import Fabric, ddp, lost_processes_explained, rank_zero_only, shape_of
+from aesop.training.interruption import Agreement
 from tiny_training import TINY, run_tiny
 
 SLURM = {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4",
@@ -61,6 +63,29 @@ def test_what_torch_says_of_a_lost_process_becomes_a_sentence(monkeypatch: pytes
             raise RuntimeError(said)
     with pytest.raises(RuntimeError, match="shapes"), lost_processes_explained(many):
         raise RuntimeError("shapes do not fit")
+
+
+@pytest.mark.parametrize(("pace", "asked"), [(0.01, [1, 11, 21]), (2.0, [1, 3, 5, 7]), (60.0, [1, 2, 3, 4])])
+def test_processes_hear_of_a_signal_within_seconds(monkeypatch: pytest.MonkeyPatch, pace: float, asked: list[int]):
+    clock, told, caught, now = 0.0, [], [], 0
+
+    class Two:
+        """This process takes no time; the other one `pace` seconds an iteration, since the two last met."""
+
+        world_size, device = 2, torch.device("cpu")
+
+        def all_reduce(self, mine: torch.Tensor, reduce_op: str) -> torch.Tensor:
+            assert reduce_op == "max"
+            told.append(now)
+            return torch.maximum(mine, torch.tensor([0.0, pace]))
+
+    monkeypatch.setattr("time.monotonic", lambda: clock)
+    agreement = Agreement(cast(Any, Two()), caught, 0)
+    for now in range(1, asked[-1] + 1):
+        if now == asked[-2] + 1:
+            caught.append(signal.SIGTERM)
+        assert agreement.stop(now) == (signal.SIGTERM if now == asked[-1] else 0)
+    assert told == asked
 
 
 @pytest.mark.parametrize("given", ["soon", "inf", "-5", "0"])

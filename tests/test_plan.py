@@ -20,6 +20,7 @@ from aesop.training.plan import _cost, plan_of, summary_of
 from aesop.training.recipe_files import load_recipe
 from aesop.training.recipe_names import recipe_names
 from aesop.training.train import train
+from stopping import SECTION, stop_at
 from tiny_training import OUTPUTS, TINY, run_tiny, same_files
 
 RECIPES = Path(__file__).parents[1] / "src" / "aesop" / "recipes"
@@ -120,6 +121,21 @@ def test_a_long_training_says_how_long(photos: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
     said = run_tiny(photos, tmp_path / "run", "perceptual=null", "autoencoder=null")
     assert any(line.endswith("to go, by the first 2 iterations") for line in said)
+
+
+def test_a_first_iteration_that_compiles_does_not_count(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clock = 0.0
+
+    def compiles() -> None:
+        nonlocal clock
+        clock = 5000.0
+
+    monkeypatch.setattr(loop, "RATED", 2)
+    monkeypatch.setattr("time.monotonic", lambda: clock)
+    with stop_at("fidelity", 1, compiles):
+        said = run_tiny(photos, tmp_path / "run", SECTION, "perceptual=null", "autoencoder=null")
+    assert clock
+    assert not any("to go" in line for line in said)
 
 
 def test_time_adds_up_over_interruptions():

@@ -20,6 +20,7 @@ from aesop.training.fidelity import FidelityStage
 from aesop.training.loop import train_stage
 from aesop.training.recipe import FidelityConfig
 from aesop.training.stage import Stage
+from aesop.training.tally import Tally
 from stage_cases import SCALE, batches, config_of, networks_of, stage_of
 from tiny_training import same_logs
 
@@ -121,7 +122,10 @@ def test_ten_in_a_row_end_the_training_and_keep_the_checkpoint_before(tmp_path: 
     said, _ = trained(tmp_path / "nine", nine)
     assert len(said) == 9
     checkpoint = Run(tmp_path / "ten").stage("fidelity").checkpoint
-    told = r"fidelity: pixel was nan in iteration 14, as in the 9 before it; .* lower fidelity\.learning_rate"
+    told = (
+        r"fidelity: pixel was nan in iteration 14, as in the 9 before it; .* lower fidelity\.learning_rate.*"
+        r"\(earlier networks: .*snapshots\)\.$"
+    )
     with pytest.raises(RunError, match=told):
         trained(tmp_path / "ten", {*nine, 14})
     assert torch.load(checkpoint, weights_only=True)["iteration"] == 3
@@ -129,3 +133,16 @@ def test_ten_in_a_row_end_the_training_and_keep_the_checkpoint_before(tmp_path: 
         trained(tmp_path / "stopped", {*nine, 14}, stop=10)
     with pytest.raises(RunError, match=told):  # those before the stop count
         trained(tmp_path / "stopped", {*nine, 14})
+
+
+def test_what_was_wrong_is_told_of_memory_that_is_used_again():
+    """As CUDA graphs use theirs."""
+    tally, loss = Tally(), torch.tensor(torch.nan)
+    tally.add(1, {"pixel": loss}, torch.tensor(True))
+    loss.fill_(0.5)
+    tally.add(2, {"pixel": loss}, torch.tensor(True))
+    assert list(tally.skipped(alone=False)) == [
+        (1, "pixel was nan"), (2, "a gradient, or a loss of another process, was nan")
+    ]  # fmt: skip
+    tally.add(3, {"pixel": loss}, torch.tensor(True))
+    assert list(tally.skipped()) == [(3, "a gradient was nan")]

@@ -77,7 +77,7 @@ def test_a_training_that_diverges_stops_and_tells_how_to_keep_the_rest(photos: P
     kept = [f"fidelity.weights={folder / OUTPUTS[0]}", f"autoencoder.weights={folder / OUTPUTS[1]}"]
     told = (
         r"perceptual: (\w+ was (nan|inf), )*\w+ was (nan|inf) in iteration 1\d, as in the 9 before it; .* lower "
-        rf"perceptual\.learning_rate .* {' '.join(kept)} "
+        rf"perceptual\.learning_rate .* {' '.join(kept)}\.$"
     )
     with pytest.raises(RunError, match=told):
         run_tiny(photos, folder, "perceptual.validate_every=100", *diverging)

@@ -15,7 +15,7 @@ from aesop.networks.state_dicts import write_state
 from aesop.progress import duration, progress
 from aesop.run import STAGES, Run, StageFolder
 from aesop.training.checkpoint import resume, save_checkpoint
-from aesop.training.fabric import Fabric
+from aesop.training.interruption import Agreement
 from aesop.training.log import Log, logging
 from aesop.training.recipe import StageConfig
 from aesop.training.snapshots import prune
@@ -60,7 +60,7 @@ def train_stage(
     """
     fabric, config = stage.fabric, stage.config
     done, kept = resume(stage, files, say)
-    tally = Tally(**kept)
+    tally, agreement = Tally(**kept), Agreement(fabric, caught, done)
 
     def export(path: Path, iteration: int, measured: dict[str, float]) -> None:
         write_state(path, stage.result.state_dict(), {**metadata, "iteration": iteration, "measured": measured})
@@ -74,15 +74,13 @@ def train_stage(
         for iteration, (lr, hr) in enumerate(batches(done, iterations), start=done + 1):
             _set_learning_rates(stage, iteration, iterations)
             tally.add(iteration, stage.step(lr, hr), stage.skipped)
-            # Many processes agree to stop only now and then: asking each other means waiting for the device.
-            asked = fabric.world_size == 1 or iteration % 10 == 0
-            stop = _anyone(fabric, max(caught, default=0)) if asked else 0
+            stop = agreement.stop(iteration)
             logs, validates, saves = (
                 iteration % every == 0 or iteration == iterations
                 for every in (config.log_every, config.validate_every, config.checkpoint_every)
             )
             if logs or saves or stop or fabric.device.type == "cpu":  # where looking costs nothing
-                _report_skipped(files, tally, pictures, log, say)
+                _report_skipped(stage, files, tally, pictures, log, say)
             note = ""
             if logs:
                 if means := tally.means():
@@ -93,14 +91,16 @@ def train_stage(
                     say(f"{stage.name}: iteration {iteration}: {warning}")
                     log(iteration, "warning", {"why": warning})
             advance(note=note)
+            if iteration == done + 1:  # which may compile
+                began = time.monotonic()
             if iteration == done + RATED:
-                left = (iterations - iteration) * (time.monotonic() - began) / RATED
+                left = (iterations - iteration) * (time.monotonic() - began) / (RATED - 1)
                 if left > LONG:
                     say(f"{stage.name}: about {duration(left)} to go, by the first {RATED} iterations")
             if validates:
                 if first:
                     measured = stage.validate(pairs)
-                if _anyone(fabric, any(map(math.isnan, measured.values()))):
+                if fabric.broadcast(any(map(math.isnan, measured.values()))):
                     raise _diverged(files, f"the network's output is nan after iteration {iteration}")
                 if first:
                     log(iteration, "validation", measured)
@@ -135,10 +135,10 @@ def _set_learning_rates(stage: Stage, iteration: int, iterations: int) -> None:
 
 
 def _report_skipped(
-    files: StageFolder, tally: Tally, pictures: Callable[[int], Sequence[str]], log: Log, say: Say
+    stage: Stage, files: StageFolder, tally: Tally, pictures: Callable[[int], Sequence[str]], log: Log, say: Say
 ) -> None:
     """Report the iterations skipped since the last call, with their pictures; RunError after too many in a row."""
-    for number, why in tally.skipped():
+    for number, why in tally.skipped(alone=stage.fabric.world_size == 1):
         batch = ", ".join(dict.fromkeys(pictures(number)))
         say(f"{files.folder.name}: iteration {number} was skipped: {why}{f' ({batch})' if batch else ''}")
         log(number, "skipped", {"why": why})
@@ -153,20 +153,14 @@ def _require_finite(stage: Stage, files: StageFolder, iteration: int) -> None:
         raise _diverged(files, f"the network became {float(total)} before iteration {iteration}")
 
 
-def _anyone(fabric: Fabric, signum: int) -> int:
-    """Return the signal that any process was sent, 0 if none."""
-    if fabric.world_size == 1:
-        return signum
-    heard = torch.tensor(signum, device=fabric.device)
-    return int(fabric.all_reduce(heard, reduce_op="max").item())  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def _diverged(files: StageFolder, what: str) -> RunError:
     """Say how to go on after `what`, and how to keep the stages that are finished."""
     name, run = files.folder.name, Run(files.folder.parent)
     networks = {other: run.stage(other).network for other in STAGES if other != name}
+    snapshots = files.snapshot(0).parent
+    earlier = f" (earlier networks: {snapshots})" if snapshots.is_dir() and any(snapshots.iterdir()) else ""
     kept = " ".join(f"{other}.weights={network}" for other, network in networks.items() if network.is_file())
     return RunError(
         f"{name}: {what}; train into a new run folder with a lower {name}.learning_rate or other loss weights"
-        f"{f', keeping what is finished by {kept}' if kept else ''} (earlier networks: {files.snapshot(0).parent})."
+        f"{f', keeping what is finished by {kept}' if kept else ''}{earlier}."
     )

@@ -25,20 +25,22 @@ class Tally:
         counted = {name: value.masked_fill(skipped, 0) for name, value in losses.items()}
         self._sums = {name: self._sums[name] + value for name, value in counted.items()} if self._sums else counted
         self._count = self._count + ~skipped
-        self._unseen.append((iteration, losses, skipped))
+        # Copies: CUDA graphs reuse the memory of what they return.
+        self._unseen.append((iteration, {name: value.clone() for name, value in losses.items()}, skipped))
 
-    def skipped(self) -> Iterator[tuple[int, str]]:
-        """Read which iterations were skipped since the last call, and why; update `streak`."""
+    def skipped(self, *, alone: bool = True) -> Iterator[tuple[int, str]]:
+        """Read which iterations were skipped since the last call, and why; update `streak`.
+
+        Processes that are not `alone` share gradients, so that another one's loss may be the cause.
+        """
+        cause = "a gradient was nan" if alone else "a gradient, or a loss of another process, was nan"
         unseen, self._unseen = self._unseen, []
         flags = torch.stack([skipped for *_, skipped in unseen]).tolist() if unseen else []
         for (iteration, losses, _), skipped in zip(unseen, flags, strict=True):
             self.streak = self.streak + 1 if skipped else 0
             if skipped:
                 wild = {name: float(value) for name, value in losses.items() if not math.isfinite(value)}
-                yield (
-                    iteration,
-                    ", ".join(f"{name} was {value}" for name, value in wild.items()) or "a gradient was nan",
-                )
+                yield iteration, ", ".join(f"{name} was {value}" for name, value in wild.items()) or cause
 
     def means(self) -> dict[str, float]:
         """Return the means over the iterations that count, nothing where none does."""
