@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -200,6 +201,11 @@ def test_damage_is_noticed(pictures: Path, address: str, tmp_path: Path):
     with pytest.raises(DataError, match=rf"^{address}/tiles/{kept.name}: is damaged; delete it"):
         opened(address, tmp_path).read(0)
     assert not kept.exists()
+    tiles, answers = opened(address, tmp_path), [whole[:-9] + bytes(9), whole]
+    with pytest.MonkeyPatch.context() as once:  # damaged on its way, and sound in its place
+        once.setattr(Objects, "read", lambda *_: answers.pop(0))
+        assert all(map(np.array_equal, tiles.read(0), expected))
+    kept.unlink()
     stream = batches(Crops(opened(address, tmp_path), 24, seed=0), 9, 0, 3, workers=1)
     with pytest.raises(DataError, match=rf"^{address}/tiles/{kept.name}: is damaged; delete it"):
         list(stream)
@@ -305,6 +311,21 @@ def test_an_unreachable_server_a_missing_bucket_and_no_credentials_are_sentences
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     assert f"s3://{bucket}/tiles.json: Unable to locate credentials; set them" in said(*training, f"s3://{bucket}")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_long_wait_is_told_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    class Down:
+        def cat_file(self, path: str) -> bytes:
+            raise OSError(f"{path}: the server is busy")
+
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(aesop.data.objects, "_system", lambda address: (Down(), address))
+    for name in ("one", "two"):
+        with pytest.raises(DataError, match=rf"^s3://down/{name}: could not be reached in 7 tries \(.*is busy\)"):
+            Objects("s3://down").read(name)
+    assert sum(slept) / 2 == pytest.approx(120, abs=1)
+    assert capsys.readouterr().err == "s3://down: cannot be reached; trying again for up to two minutes\n"
 
 
 def test_addresses():

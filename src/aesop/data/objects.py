@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +17,13 @@ from aesop.words import one_line
 
 T = TypeVar("T")
 
-#: Seconds to wait before an object that could not be reached is asked for again.
-WAITS = (0.5, 2.0, 8.0)
+#: Seconds to wait before an object that could not be reached is asked for again; two minutes in all.
+WAITS = (0.5, 2.0, 8.0, 20.0, 40.0, 50.0)
+#: Longer waits than this are told.
+QUIET = 10.0
+#: When each address was last said to be out of reach; threads take turns to say it.
+_told: dict[str, float] = {}
+_turn = threading.Lock()
 
 
 def address_of(path: Path | str) -> str | None:
@@ -83,8 +91,18 @@ class Objects:
                         f"{address}: could not be reached in {len(WAITS) + 1} tries ({reason}); check the network, "
                         "then run the same command again."
                     ) from error
+                if wait > QUIET:
+                    _tell(self.address)
                 time.sleep(wait)
         raise AssertionError("the last try returns or raises")
+
+
+def _tell(address: str) -> None:
+    """Say that an address cannot be reached: many threads wait for it, and one line in two minutes is enough."""
+    with _turn:
+        if time.monotonic() - _told.get(address, -math.inf) > sum(WAITS):
+            _told[address] = time.monotonic()
+            print(f"{address}: cannot be reached; trying again for up to two minutes", file=sys.stderr, flush=True)
 
 
 def _system(address: str) -> tuple[Any, str]:
