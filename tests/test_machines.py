@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,9 +17,9 @@ import torch
 from aesop.errors import RunError
 from aesop.networks.state_dicts import read_metadata
 from aesop.run import Run
-from aesop.training.fabric import Fabric, ddp, lost_processes_explained, rank_zero_only, shape_of
+from aesop.training.fabric import Fabric, ddp, rank_zero_only, runtime_errors_explained, shape_of
 from aesop.training.interruption import Agreement
-from tiny_training import TINY, run_tiny
+from tiny_training import TINY, run_tiny, start_endless
 
 SLURM = {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4",
          "SLURM_NNODES": "2", "SLURM_PROCID": "6", "SLURM_LOCALID": "2", "SLURM_NODEID": "1",
@@ -57,12 +58,34 @@ def test_what_torch_says_of_a_lost_process_becomes_a_sentence(monkeypatch: pytes
         ("NCCL communicator was aborted on rank 1", "nccl"),
     ):
         expected = rf"^process 4 of 6: another process is lost \({why}\); .* the same command again to resume"
-        with pytest.raises(RunError, match=expected), lost_processes_explained(many):
+        with pytest.raises(RunError, match=expected), runtime_errors_explained(many):
             raise RuntimeError(said)
-        with pytest.raises(RuntimeError), lost_processes_explained(one):
+        with pytest.raises(RuntimeError), runtime_errors_explained(one):
             raise RuntimeError(said)
-    with pytest.raises(RuntimeError, match="shapes"), lost_processes_explained(many):
+    with pytest.raises(RuntimeError, match="shapes"), runtime_errors_explained(many):
         raise RuntimeError("shapes do not fit")
+    full = "CUDA out of memory. Tried to allocate 2.00 GiB."
+    for error in (torch.OutOfMemoryError(full), RuntimeError("[enforce fail] can't allocate memory"), MemoryError()):
+        expected = r"^cpu: out of memory; .* checkpointing=true, or .*smaller batch or crop\.$"
+        with pytest.raises(RunError, match=expected), runtime_errors_explained(one):
+            raise error
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")
+def test_a_killed_data_worker_ends_the_training_with_a_sentence(photos: Path, tmp_path: Path):
+    process = start_endless(photos, tmp_path, "data.workers=1")
+    try:
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 2, errors
+    assert re.search(
+        r"a data worker was lost \(killed by signal: Killed\), .* \(data\.workers\)", errors.splitlines()[-1]
+    )
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize(("pace", "asked"), [(0.01, [1, 11, 21]), (2.0, [1, 3, 5, 7]), (60.0, [1, 2, 3, 4])])

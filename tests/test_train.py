@@ -77,6 +77,29 @@ def test_a_fidelity_network_worse_than_bicubic_is_told_when_its_stage_ends(photo
     assert f"({expected:.1f}" in str(shortfall(expected - 0.1, [pair]))
 
 
+def test_nothing_builds_on_a_fidelity_network_that_has_diverged(photos: Path, tmp_path: Path):
+    folder, wild = (
+        tmp_path / "run",
+        ["fidelity.learning_rate=1", "fidelity.ema=0", "fidelity.warmup=20", "fidelity.cosine=false"],
+    )
+    settings = [*wild, "fidelity.validate_every=1", "fidelity.iterations=12"]
+    stage = Run(folder).stage("fidelity")
+    for again in (False, True):
+        with pytest.raises(
+            RunError, match=r"fidelity: has diverged, from .* and autoencoder would build on it"
+        ) as told:
+            run_tiny(photos, folder, *settings)
+        assert not (folder / "autoencoder").exists(), again
+    values = {line["iteration"]: line["psnr"] for line in stage.read_log() if line["kind"] == "validation"}
+    best = max(values, key=lambda iteration: values[iteration])
+    assert values[best] - values[12] > 3
+    assert f"fidelity.weights={stage.snapshot(best)} (the best)" in str(told.value)
+    accepted = f"fidelity.weights={stage.network}"
+    assert f"{accepted} (this one)" in str(told.value)
+    run_tiny(photos, tmp_path / "accepted", accepted, "autoencoder.iterations=1", "perceptual.iterations=1")
+    assert run_tiny(photos, tmp_path / "alone", *settings, "perceptual=null", "autoencoder=null")
+
+
 def test_the_best_snapshot_is_told_where_it_is_not_the_last(photos: Path, tmp_path: Path):
     rates = ["fidelity.learning_rate=0.01", "fidelity.validate_every=1", "fidelity.iterations=12"]
     (line,) = (

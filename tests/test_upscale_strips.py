@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from aesop.data.bicubic import resize, resize_strips
 from aesop.data.strips import ahead, windows
+from aesop.device import is_out_of_memory
 from aesop.upscaling.planes import upscale_planes
-from aesop.upscaling.room import free_bytes, is_out_of_memory, needed_bytes
+from aesop.upscaling.room import free_bytes, needed_bytes
 from aesop.upscaling.tiles import STEP, Upscaler, upscale_strips, upscale_tiled
 from helpers import BENCHMARKS, Repeat, memory_is_told, write_model
 

@@ -6,6 +6,9 @@ import torch
 
 from aesop.errors import AesopError
 
+#: What torch says on the CPU, where it raises a plain RuntimeError.
+_FULL = ("can't allocate memory", "not enough memory", "out of memory")
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device `name` (`cpu`, `cuda`, `cuda:1`, `mps`, ...); `auto` is CUDA, else MPS, else the CPU.
@@ -30,3 +33,10 @@ def computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or Python says that memory does not suffice."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return any(words in str(error).lower() for words in _FULL)

@@ -12,7 +12,7 @@ from datetime import timedelta
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from aesop.device import choose_device
+from aesop.device import choose_device, is_out_of_memory
 from aesop.errors import MissingExtraError, RunError
 from aesop.training.recipe import Recipe
 from aesop.words import first_line
@@ -29,8 +29,8 @@ except ImportError as error:
     raise MissingExtraError("Training", "train") from error
 
 __all__ = [
-    "CSVLogger", "Fabric", "TensorBoardLogger", "ddp", "fabric_of", "lost_processes_explained", "rank_zero_only",
-    "seed_everything", "shape_of",
+    "CSVLogger", "Fabric", "TensorBoardLogger", "ddp", "fabric_of", "rank_zero_only",
+    "runtime_errors_explained", "seed_everything", "shape_of",
 ]  # fmt: skip
 
 
@@ -89,12 +89,22 @@ def ddp() -> DDPStrategy:
 
 
 @contextmanager
-def lost_processes_explained(fabric: Fabric) -> Iterator[None]:
-    """Turn what torch.distributed raises where another process is gone, or silent for too long, into a RunError."""
+def runtime_errors_explained(fabric: Fabric) -> Iterator[None]:
+    """Turn what torch raises where a process or data worker is lost, or memory does not suffice, into a RunError."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         told = first_line(error)
+        if worker := re.search(r"DataLoader worker .*(killed by signal: [\w ]+|exited unexpectedly)", told):
+            raise RunError(
+                f"a data worker was lost ({worker[1]}), most often for lack of memory; run the same command again, "
+                "with fewer of them (data.workers), to resume from the last checkpoint."
+            ) from error
+        if is_out_of_memory(error):
+            raise RunError(
+                f"{fabric.device}: out of memory; run the same command again with checkpointing=true, or train into a "
+                "new run folder with a smaller batch or crop."
+            ) from error
         signs = (r"timed out|timeout", r"connection \w+", "broken pipe", "network is unreachable", "gloo|nccl")
         found = next((match for sign in signs if (match := re.search(sign, told, re.IGNORECASE))), None)
         if fabric.world_size == 1 or found is None:

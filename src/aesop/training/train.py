@@ -30,12 +30,12 @@ from aesop.training.checkpoint import OfEachProcess
 from aesop.training.fabric import (
     Fabric,
     fabric_of,
-    lost_processes_explained,
     rank_zero_only,
+    runtime_errors_explained,
     seed_everything,
     shape_of,
 )
-from aesop.training.fidelity import shortfall
+from aesop.training.fidelity import require_sound, shortfall
 from aesop.training.interruption import caught_signals
 from aesop.training.loop import train_stage
 from aesop.training.plan import plan_of, summary_of
@@ -128,7 +128,7 @@ def train(
                 say(line)
         if dry_run:
             return folder
-        with lost_processes_explained(fabric):
+        with runtime_errors_explained(fabric):
             fabric.launch()
             if fabric.is_global_zero:
                 open_run(folder, recipe, pictures.fingerprint, fabric.world_size)
@@ -216,6 +216,8 @@ def _train_stages(
             ):  # as the first one sees it
                 say(f"{name}: done before")
             else:
+                if name != "fidelity" and "fidelity" in recipe.trained_stages():
+                    require_sound(run.stage("fidelity"), name)
                 _train_one(fabric, run, recipe, name, pictures, caught, say)
             if name == until:
                 return

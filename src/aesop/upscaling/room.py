@@ -14,9 +14,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-#: What torch says on the CPU, where it raises a plain RuntimeError.
-_FULL = ("can't allocate memory", "not enough memory", "out of memory")
-
 
 def free_bytes(device: torch.device) -> int | None:
     """Return how much memory may be taken on `device` right now; None where the system does not tell."""
@@ -39,11 +36,6 @@ def free_bytes(device: torch.device) -> int | None:
         with suppress(AttributeError, OSError, ValueError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     return max(min(found), 0) if found else None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch says that memory does not suffice."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in _FULL)
 
 
 @torch.inference_mode()

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from aesop.data.bicubic import PEAKS, resize
 from aesop.data.strips import windows
+from aesop.device import is_out_of_memory
 from aesop.errors import AesopError, ModelError
 from aesop.heap import give_back
-from aesop.upscaling.room import free_bytes, is_out_of_memory, needed_bytes
+from aesop.upscaling.room import free_bytes, needed_bytes
 
 #: Tiles begin and end at multiples of this many pixels (or at the picture's border), so that networks with windows of
 #: 8 or 16 pixels, or that unshuffle by 2 or 4, cut a tile up just as they cut up the whole picture.
