@@ -10,27 +10,36 @@ import numpy as np
 
 from aesop.files import atomic_path
 from aesop.metrics import METRICS
+from aesop.training.recipe_files import load_recipe
 from evidence_claims import claims
-from evidence_tables import ALPHAS, SCORES, Study, at_equal_score, differences, means
+from evidence_tables import ALPHAS, SCORES, Study, at_equal_psnr, at_equal_score, differences, means
 from markdown_tables import fill, table
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, FIGURES = DOCS / "evidence.md", DOCS / "images"
-LOGS = Path(__file__).parent / "evidence" / "logs"
+PROTOCOL = Path(__file__).parent / "evidence"
+LOGS = PROTOCOL / "logs"
+#: What a preset's recipe leaves to the study: a start, and a fidelity term.
+WITHOUT = ("fidelity.weights=clean-x4", "perceptual.fidelity_loss={type: pixel, weight: 0.01}")
 CONTROLS = ("ldl", "lr-consistency")
 
 
 def autoencoders(logs: Path) -> str:
-    """A table of what each auto-encoder keeps at some iterations, from the validations in its log."""
-    heads = ["auto-encoder", "iterations", "AE(HR), dB", "minus G(LR)", "E(HR) from LR, dB"]
-    rows = []
+    """A table of what each auto-encoder keeps at some iterations, from the validations in its log.
+
+    At its end, also the share of HR's high frequencies, next to that of the fidelity network.
+    """
+    heads = ["auto-encoder", "iterations", "AE(HR), dB", "minus G(LR)", "E(HR) from LR, dB", "high frequencies, %"]
+    kept = json.loads((logs / "high-frequencies.json").read_text(encoding="utf-8"))
+    rows = [["G(LR)", "", "", "", "", f"{kept['start']:.0f}"]]
     for file in sorted(logs.glob("ae-*.jsonl")):
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         for line in lines:
             if line is lines[-1] or line["iteration"] in (500, 1000, 2000):
                 gain = f"{line['ae_psnr'] - line['fidelity_psnr']:+.2f}"
                 values = (f"{line['ae_psnr']:.2f}", gain, f"{line['bottleneck_psnr']:.1f}")
-                rows.append([file.stem.removeprefix("ae-"), str(line["iteration"]), *values])
+                share = f"{kept[file.stem]:.0f}" if line is lines[-1] and file.stem in kept else ""
+                rows.append([file.stem.removeprefix("ae-"), str(line["iteration"]), *values, share])
     return table(heads, rows)
 
 
@@ -56,13 +65,15 @@ def write_page(folders: Mapping[str, Path], titles: Mapping[str, str]) -> None:
     """Fill the tables of docs/evidence.md and draw its figures, from each preset's folder of results."""
     tables = {}
     for preset, folder in folders.items():
-        study = Study(folder, titles)
+        recipe = load_recipe(str(PROTOCOL / f"study-{preset}.yaml"), WITHOUT)
+        study = Study(folder, titles, recipe.model_dump(mode="json")["perceptual"])
         tables[f"{preset}: means"] = means(study)
         tables[f"{preset}: claims"] = claims(study)
         for control in CONTROLS:
             if control in study.seeds:
                 tables[f"{preset}: against {control}"] = differences(study, control)
                 tables[f"{preset}: equal {control}"] = at_equal_score(study, control)
+                tables[f"{preset}: equal psnr {control}"] = at_equal_psnr(study, control)
         if any((LOGS / preset).glob("ae-*.jsonl")):
             tables[f"{preset}: auto-encoders"] = autoencoders(LOGS / preset)
         draw(study, FIGURES / f"evidence-{preset}.png")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+import evidence
 import evidence_page
 import evidence_tables as tables
 from aesop.errors import AesopError
+from aesop.run import Run
 from evidence_claims import agreed, claims, verdict
 from real_or_fake import accuracies
 
@@ -37,7 +41,9 @@ def folder(tmp_path: Path) -> Path:
     for seed in (0, 1):
         write(tmp_path, f"ldl-{seed}", result(1.0, 2.0, alphas=inner))
         write(tmp_path, f"aesop-{seed}", result(1.2, 4.0, alphas=inner))
-    write(tmp_path, "start", result(0, 0, alphas=(0.0,)))
+    start = result(0, 0, alphas=(0.0,))
+    start["values"]["Set ve-hr 1"] = dict.fromkeys(PICTURES, 7.0)
+    write(tmp_path, "start", start)
     return tmp_path
 
 
@@ -55,16 +61,67 @@ def test_differences_and_psnr_at_an_equal_score(folder: Path) -> None:
     # LDL never has AESOP's score, so both are compared at LDL's again.
     assert "| PSNR **-0.400** (-0.400 to -0.400)<br>SSIM" in tables.at_equal_score(study, "aesop").splitlines()[-1]
     means = tables.means(study).splitlines()
-    assert means[2].startswith("| fidelity network | 32.500 |")
-    assert means[-1].startswith("| AESOP | 31.300 |")
+    assert means[2].startswith("| HR |  |  |  |  |  | 7.000 |")
+    assert means[3].startswith("| fidelity network | 32.500 |")
+    assert means[3].endswith("| 0.800 (0.70 to 0.90) |")
+    assert means[-1].startswith("| AESOP, 2 seeds | 31.300 |")
     assert means[-1].endswith("| 0.800 (0.70 to 0.90) |")
+
+
+def test_scores_at_an_equal_psnr(folder: Path) -> None:
+    # LDL ends at 31.5 dB, where AESOP has gone five sixths of its way: 5 - 4 * 5 / 6 = 1.67 against 3.
+    row = tables.at_equal_psnr(tables.Study(folder, TITLES), "ldl").splitlines()[-1]
+    assert row.startswith("| AESOP, 2 seeds | **-1.3333** (-1.3333 to -1.3333) |")
+
+
+def test_an_equal_score_is_the_best_that_both_reach_on_their_lines(folder: Path) -> None:
+    """NIQE may be best half way: AESOP's is 2 there and 4 at the end, LDL's falls to 3."""
+    for seed in (0, 1):
+        document = result(1.2, 4.0, alphas=tables.ALPHAS[1:])
+        niqe = {0.25: 3.5, 0.5: 2.0, 0.75: 3.0, 1.0: 4.0}
+        document["values"] |= {f"Set niqe {alpha:g}": dict.fromkeys(PICTURES, value) for alpha, value in niqe.items()}
+        write(folder, f"aesop-{seed}", document)
+    study = tables.Study(folder, TITLES)
+    # Both reach 3: AESOP first at alpha 1/3, having lost 0.4 dB; LDL at 1, having lost 1 dB.
+    gaps = tables.gaps_at_equal("niqe", study, "aesop", "ldl", "psnr")
+    assert np.allclose(gaps, 0.6)
+
+
+def test_energy_beyond_the_band_of_lr() -> None:
+    columns = torch.arange(256) / 256
+    waves = {
+        cycles: 0.5 + 0.4 * torch.cos(2 * torch.pi * cycles * columns).expand(1, 3, 256, 256) for cycles in (16, 80)
+    }
+    half = 0.5 + 0.2 * torch.cos(2 * torch.pi * 80 * columns).expand(1, 3, 256, 256)
+    low, high = (evidence.energy_beyond(wave, 4) for wave in waves.values())
+    assert low < 0.01 * high
+    assert evidence.energy_beyond(half, 4) == pytest.approx(high / 4, rel=0.01)
+
+
+def test_a_diverged_training_is_named_instead_of_missing(tmp_path: Path) -> None:
+    run = Run(tmp_path / "aesop-1")
+    run.stage("perceptual").log.parent.mkdir(parents=True)
+    lines = [{"iteration": k, "kind": "skipped", "why": "perceptual is nan"} for k in range(1, 11)]
+    run.stage("perceptual").log.write_text("\n".join(map(json.dumps, lines)))
+    assert evidence.diverged(run) == "training diverged (perceptual is nan in iteration 10)"
+    lines.append({"iteration": 11, "kind": "loss"})
+    run.stage("perceptual").log.write_text("\n".join(map(json.dumps, lines)))
+    assert not evidence.diverged(run)
+
+
+def test_an_unknown_run_folder_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["evidence.py", "measure", "--preset", "box", "--work", "w", "--benchmark", "b", "--only", "aesop-2"]
+    monkeypatch.setattr(sys, "argv", asked)
+    with pytest.raises(SystemExit, match="2"):
+        evidence.main()
+    assert "--only aesop-2: no run folder of the study" in capsys.readouterr().err
 
 
 def test_a_seed_that_went_wrong_is_left_out_and_named(folder: Path) -> None:
     bad = result(9.0, 2.0, alphas=tables.ALPHAS[1:], wrong=["the discriminator won"])
     write(folder, "aesop-1", bad)
     rows = tables.means(tables.Study(folder, TITLES)).splitlines()
-    assert rows[-1].startswith("| AESOP; seed 1 left out: the discriminator won | 31.300 |")
+    assert rows[-1].startswith("| AESOP, 1 seed; seed 1 left out: the discriminator won | 31.300 |")
     write(folder, "aesop-0", bad)
     rows = tables.means(tables.Study(folder, TITLES)).splitlines()
     assert rows[-1].startswith("| AESOP: the discriminator won; the discriminator won |")
@@ -86,6 +143,7 @@ def test_results_of_another_study_are_named(folder: Path, name: str, change: dic
     write(folder, name, result(1.0, 1.0, alphas=tables.ALPHAS[1:]) | change)
     with pytest.raises(AesopError, match=rf"{name}\.json: .*{message}"):
         tables.Study(folder, TITLES)
+    write(folder, name, result(1.0, 1.0, alphas=tables.ALPHAS[1:]))
     (folder / "start.json").unlink()
     with pytest.raises(AesopError, match=r"holds no start\.json"):
         tables.Study(folder, TITLES)
@@ -111,13 +169,18 @@ def test_the_page_is_filled_and_a_second_call_changes_nothing(
     kept = {"fidelity_psnr": 28.0, "bottleneck_psnr": 44.0}
     lines = [{"iteration": 250 * k, "ae_psnr": 28.0 + k, **kept} for k in range(1, 4)]
     (logs / "ae-c.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    names = ("means", "claims", "against ldl", "equal ldl", "auto-encoders")
+    (logs / "high-frequencies.json").write_text('{"start": 21.4, "ae-c": 40.0}')
+    names = ("means", "claims", "against ldl", "equal ldl", "equal psnr ldl", "auto-encoders")
     path.write_text("text\n" + "\n".join(f"<!-- box: {name} -->\n<!-- end -->" for name in names) + "\nmore\n")
     for name, value in (("PAGE", path), ("FIGURES", images), ("LOGS", tmp_path / "logs")):
         monkeypatch.setattr(evidence_page, name, value)
+    with pytest.raises(AesopError, match="trained with another iterations than the preset's"):
+        evidence_page.write_page({"box": folder}, TITLES)
+    monkeypatch.setattr(evidence_page, "PROTOCOL", tmp_path)
+    (tmp_path / "study-box.yaml").write_text("{inherits: laptop, perceptual: {iterations: 5}}")
     evidence_page.write_page({"box": folder}, TITLES)
     first = path.read_text(), (images / "evidence-box.png").read_bytes()
-    assert "| c | 500 | 30.00 | +2.00 | 44.0 |\n| c | 750 | 31.00 | +3.00 | 44.0 |" in first[0]
+    assert "| c | 500 | 30.00 | +2.00 | 44.0 |  |\n| c | 750 | 31.00 | +3.00 | 44.0 | 40 |" in first[0]
     assert first[0].startswith("text\n")
     assert first[0].endswith("\nmore\n")
     evidence_page.write_page({"box": folder}, TITLES)
@@ -157,7 +220,7 @@ def test_seeds_that_disagree_tell_nothing_and_are_told(folder: Path) -> None:
 
 def test_claims_are_judged_from_the_results(folder: Path) -> None:
     rows = claims(tables.Study(folder, TITLES | {"low-pass": "low-pass", "pixel-1": "pixel 1"})).splitlines()
-    assert rows[2].startswith("| More fidelity than 0.01 pixel")
+    assert rows[2].startswith("| AESOP (c) has more fidelity than 0.01 pixel")
     assert "PSNR **+0.400** (+0.400 to +0.400)" in rows[2]
     assert rows[2].endswith("| holds |")
     assert rows[3].endswith("| low-pass: not trained yet | not measured |")
