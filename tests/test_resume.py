@@ -127,12 +127,14 @@ def test_the_second_signal_kills_as_usual():
 
 @pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups on this system")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status", "devices"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1), (signal.SIGTERM, 143, 2)]
+)
 def test_a_signal_to_the_whole_group_stops_with_a_checkpoint_and_says_how_to_resume(
-    photos: Path, tmp_path: Path, number: signal.Signals, status: int
+    photos: Path, tmp_path: Path, number: signal.Signals, status: int, devices: int
 ):
     """Terminals, SLURM and systemd signal every process of a job; if a worker died, the checkpoint would be lost."""
-    process = start_endless(photos, tmp_path, "data.workers=2")
+    process = start_endless(photos, tmp_path, "data.workers=2", "--device", "cpu", "--devices", str(devices))
     os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status, errors
