@@ -49,7 +49,8 @@ from real_or_fake import accuracies, pictures_of
 
 HERE = Path(__file__).parent / "evidence"
 RESULTS = HERE / "results"
-PRESETS = ("box", "dat", "gpu")
+#: Where each preset computes: the CPU gives the same values again.
+DEVICES = {"box": "cpu", "dat": "cpu", "gpu": "auto"}
 SEEDS = (0, 1)
 METRICS = (
     "psnr", "ssim", "lr-psnr", "ae-psnr", "se", "ve", "ve-hr", "niqe", "lpips-proxy", "spectrum", "grid", "grid-hr",
@@ -114,7 +115,7 @@ def main() -> None:
     training.add_argument("--data", type=Path, required=True, help="pictures to train on")
     training.add_argument("--steps", type=int, help="iterations of every stage, to try the script")
     for command in (training, measuring, looking, drawing):
-        command.add_argument("--preset", choices=PRESETS, required=True)
+        command.add_argument("--preset", choices=DEVICES, required=True)
         command.add_argument("--work", type=Path, required=True, help="folder for all runs of the preset")
     for command in (training, measuring):
         command.add_argument("--only", action="append", help="a run folder's name, repeatable (default: all)")
@@ -128,7 +129,7 @@ def main() -> None:
         if asked.command == "train":
             train_all(asked)
         elif asked.command == "measure":
-            measure_all(asked.work, asked.benchmark, RESULTS / asked.preset, asked.only)
+            measure_all(asked.work, asked.benchmark, RESULTS / asked.preset, DEVICES[asked.preset], asked.only)
         elif asked.command == "autoencoders":
             write(LOGS / asked.preset / "high-frequencies.json", high_frequencies(asked.work, asked.benchmark))
         elif asked.command == "crops":
@@ -137,7 +138,7 @@ def main() -> None:
             measured = {titles[name]: folder for name, folder in folders.items() if folder.is_dir()}
             draw_crops(asked.benchmark, measured, FIGURES / f"evidence-{asked.preset}-crops.jpg")
         else:
-            measured = {preset: RESULTS / preset for preset in PRESETS if (RESULTS / preset).is_dir()}
+            measured = {preset: RESULTS / preset for preset in DEVICES if (RESULTS / preset).is_dir()}
             write_page(measured, {name: method.title for name, method in METHODS.items()})
     except AesopError as error:
         parser.exit(2, f"evidence.py: {error}\n")
@@ -146,7 +147,7 @@ def main() -> None:
 def train_all(asked: argparse.Namespace) -> None:
     """Train the start, the auto-encoders and all methods, seed by seed."""
     work: Path = asked.work
-    device = "auto" if asked.preset == "gpu" else "cpu"
+    device = DEVICES[asked.preset]
     steps = [f"steps={asked.steps}"] if asked.steps else []
     if asked.preset != "box" and asked.weights is None:
         raise AesopError(f"--preset {asked.preset} needs --weights, the file of DAT-light.")
@@ -191,7 +192,9 @@ def train_all(asked: argparse.Namespace) -> None:
         raise AesopError("\n".join(failed))
 
 
-def measure_all(work: Path, benchmarks: list[Path], results_folder: Path, only: list[str] | None = None) -> None:
+def measure_all(
+    work: Path, benchmarks: list[Path], results_folder: Path, device: str, only: list[str] | None = None
+) -> None:
     """Measure the start, every finished network and the networks between the two; note trainings that went wrong."""
     results_folder.mkdir(parents=True, exist_ok=True)
     start, judge = Run(work / "start").stage("fidelity").network, Run(work / "ae-judge").stage("autoencoder").network
@@ -217,7 +220,7 @@ def measure_all(work: Path, benchmarks: list[Path], results_folder: Path, only: 
         network = start if name == "start" else run.stage("perceptual").network
         pictures = work / "sr" / name
         found = evaluate(
-            {"1": network}, benchmarks, metrics=METRICS, autoencoder=judge, sr_folder=pictures, device="cpu"
+            {"1": network}, benchmarks, metrics=METRICS, autoencoder=judge, sr_folder=pictures, device=device
         )
         results = list(found.results)
         if name != "start":
@@ -226,7 +229,7 @@ def measure_all(work: Path, benchmarks: list[Path], results_folder: Path, only: 
                 path.parent.mkdir(parents=True, exist_ok=True)
             interpolate_to_files(start, network, between)
             models = {f"{alpha:g}": path for path, alpha in between.items()}
-            results += evaluate(models, benchmarks, metrics=(*FIDELITY, *SCORES), device="cpu").results
+            results += evaluate(models, benchmarks, metrics=(*FIDELITY, *SCORES), device=device).results
         document = {
             "recipe": "" if name == "start" else recipe_of(run, work),
             "versions": found.versions,
