@@ -211,9 +211,7 @@ def _train_stages(
                 say(f"{name}: taken from {printable(weights)}")
             elif name not in recipe.trained_stages():
                 say(f"{name}: a bicubic downscaler and the fidelity network, nothing to train")
-            elif fabric.broadcast(finished_iterations(run, name)) >= recipe.iterations(
-                name
-            ):  # as the first one sees it
+            elif fabric.broadcast(finished_iterations(run, name)) >= recipe.iterations(name):  # as process 0 sees it
                 say(f"{name}: done before")
             else:
                 if name != "fidelity" and "fidelity" in recipe.trained_stages():
