@@ -83,7 +83,8 @@ def test_a_killed_data_worker_ends_the_training_with_a_sentence(photos: Path, tm
         process.kill()
     assert process.returncode == 2, errors
     assert re.search(
-        r"a data worker was lost \(killed by signal: Killed\), .* \(data\.workers\)", errors.splitlines()[-1]
+        r"a data worker was lost \(.+\), .* \(data\.workers\)",
+        errors.splitlines()[-1],
     )
     assert "Traceback" not in errors
 

@@ -36,8 +36,8 @@ _MENDS = {
 }
 
 
-#: What keeps all other files from being written too, and ends the work.
-_FOR_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+#: What one file meets while others can still be written.
+_FOR_ONE = (errno.ENAMETOOLONG, errno.EFBIG, errno.EIO)
 
 
 def explained(error: OSError, path: Path | str | None = None) -> str:
@@ -77,7 +77,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno is None:  # not the system's, but the writer's
             raise
-        kind = RunError if error.errno in _FOR_ALL else AesopError
+        kind = AesopError if error.errno in _FOR_ONE else RunError
         raise kind(explained(error, path)) from error
     finally:
         with suppress(OSError):

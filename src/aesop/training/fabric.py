@@ -93,12 +93,14 @@ def runtime_errors_explained(fabric: Fabric) -> Iterator[None]:
     """Turn what torch raises where a process or data worker is lost, or memory does not suffice, into a RunError."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ConnectionError, EOFError) as error:
         told = first_line(error)
-        if worker := re.search(r"DataLoader worker .*(killed by signal: [\w ]+|exited unexpectedly)", told):
+        worker = re.search(r"DataLoader worker .*(killed by signal: [\w ]+|exited unexpectedly)", told)
+        # A worker that is killed while it hands over a batch leaves a broken connection.
+        if worker or (fabric.world_size == 1 and isinstance(error, ConnectionError | EOFError)):
             raise RunError(
-                f"a data worker was lost ({worker[1]}), most often for lack of memory; run the same command again, "
-                "with fewer of them (data.workers), to resume from the last checkpoint."
+                f"a data worker was lost ({worker[1] if worker else told}), most often for lack of memory; run the "
+                "same command again, with fewer of them (data.workers), to resume from the last checkpoint."
             ) from error
         if is_out_of_memory(error):
             raise RunError(
