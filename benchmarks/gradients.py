@@ -32,9 +32,11 @@ from aesop.data.benchmarks import open_benchmark
 from aesop.data.pictures import to_float
 from aesop.losses.adversarial import RelativisticGANConfig
 from aesop.losses.artifact import artifact_loss
-from aesop.losses.lr_consistency import LRConsistencyLossConfig
+from aesop.losses.gradient import gradient_loss
+from aesop.losses.grid import grid_loss
+from aesop.losses.low_pass import LowPassLoss
+from aesop.losses.lr_consistency import LRConsistencyLoss
 from aesop.losses.perceptual import PerceptualLoss
-from aesop.losses.term import LossContext
 from aesop.networks.discriminators.vgg import VGGDiscriminator
 from aesop.networks.features import EfficientNetFeatures
 from train_step import RandomVGG19
@@ -70,6 +72,11 @@ def main() -> None:
         "adversarial": adversarial,
         "adversarial, D in float32": torch.autocast("cpu", enabled=False)(adversarial),
         "artifact": artifact_loss,
+        "low-pass": _without_average(LowPassLoss(sigma=1.5)),
+        "LR consistency": _without_average(LRConsistencyLoss(4)),
+        "gradient (SPSR)": _without_average(gradient_loss),
+        "grid": _without_average(partial(grid_loss, scale=4)),
+        "pixel": _without_average(F.l1_loss),
     }
     exact = [images(generator, average, lr, mixed=False) for lr, _ in batches]
     rounded = [images(generator, average, lr, mixed=True) for lr, _ in batches]
@@ -88,7 +95,7 @@ def main() -> None:
         "float16": partial(_rounding, lambda value: value.half().float(), own),
         "bfloat16": AESOPLoss.pretrained("x4").bfloat16(),
         **{file.name: AESOPLoss(AutoEncoder.load(file)) for file in asked.autoencoder},
-        "for comparison: LR consistency": LRConsistencyLossConfig(type="lr-consistency").build(LossContext(4)),
+        "for comparison: LR consistency": LRConsistencyLoss(4),
         "for comparison: pixel loss": F.l1_loss,
     }
     for name, other in others.items():
