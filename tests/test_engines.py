@@ -19,6 +19,7 @@ from aesop.upscaling.engines.choose import EQUAL, LIMITS, Chosen, agreement, cho
 from aesop.upscaling.engines.guard import Guarded
 from aesop.upscaling.engines.kinds import KINDS, EngineKind, find_kind
 from aesop.upscaling.engines.memory import Measured, Record, memory_key, recall, remember
+from aesop.upscaling.plan import sentence
 from helpers import Repeat
 
 CPU = torch.device("cpu")
@@ -271,11 +272,24 @@ def test_images_that_overflow_come_out_black_or_fail_are_redone():
 
     assert (failing(dim[..., :5]).min(), failing.redone) == (1.5, 1)  # tiny images are for float32 anyway
 
-    def exhaust(images: Tensor) -> Tensor:
-        raise torch.OutOfMemoryError
+    for full in (torch.OutOfMemoryError(), RuntimeError("[enforce fail] can't allocate memory"), MemoryError()):
 
-    with pytest.raises(torch.OutOfMemoryError):
-        Guarded(exhaust, eager(Loud(), CPU))(dim)
+        def exhaust(images: Tensor, full: Exception = full) -> Tensor:
+            raise full
+
+        with pytest.raises(type(full)):  # in float32 there would be no more room
+            Guarded(exhaust, eager(Loud(), CPU))(dim)
+        assert sentence(full, Path("a.png")).startswith("not enough memory; ")
+
+
+def test_an_engine_that_memory_did_not_suffice_for_is_tried_another_time(fake: FakeTime, tmp_path: Path) -> None:
+    def build(model: nn.Module, _: torch.device) -> Callable[[Tensor], Tensor]:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] can't allocate memory")
+
+    memory = tmp_path / "engines.json"
+    full = EngineKind("large", build, lambda _: True)
+    assert choose(fake, [full, fake.kind("fails", 1e-4, fails=True)], memory=memory).name == "torch"
+    assert set(recall(memory, memory_key("sha", CPU)).engines) == {"fails"}
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])

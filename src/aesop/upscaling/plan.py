@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
 
-import torch
-
 from aesop.data.pictures import PictureAccessError, find_pictures
+from aesop.device import is_out_of_memory
 from aesop.errors import AesopError, DataError
 from aesop.files import explained
 from aesop.upscaling.pictures.formats import FORMATS, SUFFIXES, default_format
@@ -131,8 +130,10 @@ def sentence(error: Exception, path: Path) -> str:
     """One sentence on what became of `path`."""
     if isinstance(error, OSError):
         return explained(error, path)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, AesopError):
+        return first_line(error)
+    if is_out_of_memory(error):
         return "not enough memory; close other programs, or take another --device."
-    if isinstance(error, AesopError | RuntimeError):
+    if isinstance(error, RuntimeError):
         return first_line(error)
     return f"cannot be upscaled ({one_line(repr(error))})."

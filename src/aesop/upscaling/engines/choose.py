@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from aesop.data.bicubic import PEAKS
+from aesop.device import is_out_of_memory
 from aesop.errors import ModelError
 from aesop.upscaling.engines.guard import Guarded
 from aesop.upscaling.engines.kinds import KINDS, Engine, EngineKind, find_kind
@@ -225,7 +226,7 @@ class _Trials:
                 setup = max(setup - min(times), 0.0)
         except Exception as error:  # runtimes raise their own
             self.built.pop(kind.name, None)
-            if isinstance(error, torch.OutOfMemoryError | MemoryError):  # says nothing of another day
+            if is_out_of_memory(error):  # says nothing of another day
                 return Measured(0.0, 0.0, 0.0)
             agreed, setup = 0.0, 0.0
         self.record.engines[kind.name] = Measured(0.0, agreed, setup)

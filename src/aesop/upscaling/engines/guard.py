@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from aesop.device import is_out_of_memory
 from aesop.upscaling.tiles import STEP
 
 #: Output darker than half an 8-bit level, of input that is brighter than BRIGHT on average, is black.
@@ -25,14 +26,14 @@ class Guarded:
         self.redone = 0
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Upscale `images`; raises what `eager` raises, and torch.OutOfMemoryError."""
+        """Upscale `images`; raises what `eager` raises, and what says that memory does not suffice."""
         if min(images.shape[-2:]) < STEP:  # networks pad such images in ways that conversions miss
             return self.eager(images)
         try:
             output = self.engine(images)
-        except (torch.OutOfMemoryError, MemoryError):
-            raise
-        except Exception:  # runtimes raise their own
+        except Exception as error:  # runtimes raise their own
+            if is_out_of_memory(error):
+                raise
             self.redone += len(images)
             return self.eager(images)
         redone = {}
