@@ -22,10 +22,10 @@ import torch
 
 from aesop.data.pictures import to_picture, write_picture
 from aesop.networks.loading import load_generator
+from aesop.upscaling.in_memory import upscale_picture
 from aesop.upscaling.pictures.sink import open_sink
 from aesop.upscaling.pictures.source import open_source
-from aesop.upscaling.planes import upscale_picture
-from aesop.upscaling.tiles import Upscaler, made_up_picture
+from aesop.upscaling.tiles import made_up_picture
 from aesop.upscaling.upscale import upscale
 from large import written_model
 
@@ -46,11 +46,10 @@ def main() -> None:
         paths = [folder / "in" / f"{number:06}.{asked.format}" for number in range(asked.pictures)]
         for number, path in enumerate(paths):
             write_picture(path, pixels[: asked.side, number % 16 : number % 16 + asked.side])
-        upscaler = Upscaler(generator.model, generator.scale)
 
         def bare(path: Path) -> None:
             source = open_source(path)
-            result = upscale_picture(source.read(), upscaler)
+            result = upscale_picture(source.read(), generator)
             target = folder / "bare" / path.name
             with open_sink(target, source.info.resized(*result.shape[:2]), source.info.format) as write:
                 write(result)

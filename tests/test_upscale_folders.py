@@ -263,10 +263,11 @@ def test_the_time_of_long_work_is_told_before(
         assert ("; about 2h00m" in capsys.readouterr().err) == told
 
 
-def test_pictures_in_memory_and_what_is_no_file_are_refused(tmp_path: Path) -> None:
-    wrong: Any = picture(20, 30)
-    with pytest.raises(AesopError, match=r"in memory call aesop\.upscale_picture"):
-        upscale(wrong, model(), tmp_path / "out")
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    wrong: Any
+    for wrong in ([picture(20, 30)], 3, None):
+        with pytest.raises(AesopError, match="takes paths, or one picture: a PIL image, an array or a tensor"):
+            upscale(wrong, model(), tmp_path / "out")
     write_picture(tmp_path / "a.png", picture(20, 30))
     with pytest.raises(AesopError, match=r"a\.png/out: "):
         upscale(tmp_path / "a.png", model(), tmp_path / "a.png/out")

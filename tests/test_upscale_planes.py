@@ -12,9 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+import aesop
+from aesop.errors import AesopError
+from aesop.networks.loading import LoadedGenerator
+from aesop.upscaling.engines.choose import Chosen
+from aesop.upscaling.in_memory import upscale_picture
 from aesop.upscaling.pictures.source import open_source
-from aesop.upscaling.planes import upscale_picture
-from aesop.upscaling.tiles import Upscaler
 from helpers import Repeat
 from picture_files import noise, profile, repeated, smooth
 
@@ -26,7 +29,7 @@ class Blur(nn.Module):
         return nn.functional.avg_pool2d(images, 9, 1, 4, count_include_pad=False)
 
 
-TWICE = Upscaler(Repeat(), 2)
+TWICE = LoadedGenerator(Repeat(), 2, "repeat", Path("twice.pth"), "")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
@@ -111,13 +114,96 @@ def test_hidden_colours_do_not_bleed(dtype: type[np.generic]) -> None:
     pixels[..., 0] = peak  # hidden red, seen green
     cv2.circle(mask := np.zeros((60, 60), np.uint8), (30, 30), 18, 1, -1)
     pixels[mask == 1] = (0, peak // 2 if peak > 1 else 0.5, 0, peak)
-    result = upscale_picture(pixels, Upscaler(Blur(), 1))
+    result = upscale_picture(pixels, LoadedGenerator(Blur(), 1, "blur", Path("blur.pth"), ""))
     assert np.abs(result[mask == 1] - pixels[mask == 1].astype(float)).max() <= max(peak / 255, 1 / 255)
 
 
 def test_without_a_model_it_is_that_of_the_box_for_clean_pictures() -> None:
     pixels = noise(9, 7, 3)
     assert np.array_equal(upscale_picture(pixels), upscale_picture(pixels, "clean-x4"))
+
+
+def test_one_function_takes_pictures_of_every_kind_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = noise(9, 7, 3)
+    array: np.ndarray = aesop.upscale(pixels, TWICE)
+    assert np.array_equal(array, repeated(pixels))
+    image: Image.Image = aesop.upscale(Image.fromarray(pixels), TWICE, scale=2)
+    assert np.array_equal(np.asarray(image), repeated(pixels))
+    tensor: Tensor = aesop.upscale(torch.from_numpy(pixels).permute(2, 0, 1), TWICE, device="cpu")
+    assert np.array_equal(tensor.permute(1, 2, 0).numpy(), repeated(pixels))
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    report = aesop.upscale("a.png")  # as the command: the model that fits, into the folder `upscaled`
+    assert report.written == [Path("upscaled/a.png")]
+    assert np.array_equal(open_source(tmp_path / "upscaled/a.png").read(), aesop.upscale(pixels))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("output", "out"),
+        ("name", "{stem}_x2"),
+        ("format", "png"),
+        ("quality", 90),
+        ("strip", True),
+        ("overwrite", True),
+        ("watch", print),
+    ],
+)
+def test_options_of_files_are_refused_for_pictures_in_memory(option: str, value: Any) -> None:
+    how: dict[str, Any] = {option: value}
+    with pytest.raises(AesopError, match=f"^{option}: for files only; "):
+        aesop.upscale(noise(9, 7, 3), TWICE, **how)
+
+
+def test_an_image_of_a_lossy_file_gets_the_model_that_the_file_gets(tmp_path: Path) -> None:
+    Image.fromarray(smooth(12, 16)).save(tmp_path / "a.jpg")
+    for how, name in (({"scale": 2.0}, "photo-x2"), ({"width": 40}, "photo-x4"), ({"fidelity": 1.0}, "clean-x4")):
+        with Image.open(tmp_path / "a.jpg") as image:
+            found = upscale_picture(image, **how)
+            size = {} if "fidelity" in how else how
+            assert np.array_equal(np.asarray(found), np.asarray(upscale_picture(image, name, **size)))
+            assert not np.array_equal(np.asarray(found), upscale_picture(np.asarray(image), "photo-x4"))
+
+
+class Engine:
+    """An engine that remembers what it ran, for a network that is not the same after a turn."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, ...]] = []
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self.sizes.append(tuple(images.shape))
+        return Repeat()(images) * torch.linspace(0, 1, images.shape[-1] * 2)
+
+
+def test_engine_ensemble_tile_and_fidelity_reach_a_picture_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, asked = Engine(), []
+
+    def choose(*given: Any, **how: Any) -> Chosen:
+        asked.append(how)
+        return Chosen("fast", engine)
+
+    monkeypatch.setattr("aesop.upscaling.in_memory.choose_engine", choose)
+    pixels = torch.full((2, 3, 16, 16), 0.5)
+    result = upscale_picture(pixels, TWICE, engine="auto", ensemble=True, device="cpu")
+    assert asked == [{"wanted": "auto", "pixels": 2 * 8 * 16 * 16, "device": torch.device("cpu")}]
+    assert engine.sizes == [(1, 3, 16, 16)] * 16
+    torch.testing.assert_close(result, torch.full((2, 3, 32, 32), 0.25))  # the mean over eight ramps
+    upscale_picture(pixels, TWICE, engine="auto", tile=16, width=64)
+    assert {size[-1] for size in engine.sizes[16:]} == {16}  # in both passes
+    upscale_picture(pixels, TWICE)
+    assert len(asked) == 2  # nothing is measured unless asked for
+    torch.testing.assert_close(upscale_picture(pixels, TWICE, ensemble=True), torch.full((2, 3, 32, 32), 0.5))
+    for how, message in (
+        ({"engine": "fastest"}, "--engine fastest: no such engine"),
+        ({"device": "tpu"}, "--device tpu: not available"),
+        ({"fidelity": 2.0}, "--fidelity must be from 0 to 1"),
+        ({"tile": 3}, "--tile 3 is too small"),
+    ):
+        with pytest.raises(AesopError, match=message):
+            upscale_picture(pixels, TWICE, **how)
+    assert not torch.equal(upscale_picture(pixels[0], fidelity=0.5), upscale_picture(pixels[0], "clean-x4"))
 
 
 def test_what_is_no_picture_is_refused() -> None:

@@ -38,7 +38,7 @@ if _typing.TYPE_CHECKING:
     from aesop.training.recipe_names import recipe_names as recipe_names
     from aesop.training.train import train as train
     from aesop.upscaling.export import export as export
-    from aesop.upscaling.planes import upscale_picture as upscale_picture
+    from aesop.upscaling.in_memory import upscale_picture as upscale_picture
     from aesop.upscaling.upscale import upscale as upscale
 else:
     # The same names once more: each is imported on first use, so that `import aesop` and help need no torch.
@@ -62,7 +62,7 @@ else:
         "aesop.training.recipe_names": ("recipe_names",),
         "aesop.training.train": ("train",),
         "aesop.upscaling.export": ("export",),
-        "aesop.upscaling.planes": ("upscale_picture",),
+        "aesop.upscaling.in_memory": ("upscale_picture",),
         "aesop.upscaling.upscale": ("upscale",),
     }  # fmt: skip
     __all__ = sorted(["__version__", *(name for names in _HOMES.values() for name in names)])

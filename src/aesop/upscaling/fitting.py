@@ -24,7 +24,7 @@ def generators_for(
     """
     auto = box.is_auto(model)
     if not auto or fidelity is not None:
-        generator = _loaded(box.chosen() if auto else model, fidelity)
+        generator = generator_for(model, fidelity)
         return lambda _: generator
     load = functools.cache(load_generator)
 
@@ -39,7 +39,16 @@ def generators_for(
     return lambda picture: load(name_of(picture))
 
 
-def _loaded(model: Path | str | LoadedGenerator, fidelity: float | None) -> LoadedGenerator:
+def generator_for(
+    model: Path | str | LoadedGenerator, fidelity: float | None, *, compressed: bool = False, factor: float = 4
+) -> LoadedGenerator:
+    """Load `model`, or of `auto` the one in the box for pictures of lossy formats, or of others, to be so many times as
+    large; with a `fidelity`, that of the one that it interpolates.
+
+    Raises AesopError as `generators_for` does.
+    """
+    if box.is_auto(model):
+        model = box.chosen() if fidelity is not None else box.chosen(compressed=compressed, factor=factor)
     if fidelity is None:
         return model if isinstance(model, LoadedGenerator) else load_generator(model)
     if not 0 <= fidelity <= 1:

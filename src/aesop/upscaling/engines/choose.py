@@ -111,6 +111,12 @@ def choose_engine(
     return chosen
 
 
+def require_engine(wanted: str, device: torch.device) -> None:
+    """Raise AesopError for an engine that there is not, MissingExtraError for one that is not installed."""
+    if wanted not in LIMITS:
+        find_kind(wanted, device)
+
+
 def fastest(record: Record, names: Sequence[str] | dict[str, EngineKind], limit: float, pixels: int) -> str | None:
     """Name the engine that is done first, its set-up included; None where that is eager float32 itself."""
     work = record.seconds * pixels
