@@ -6,6 +6,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyvips
 import tifffile
 from PIL import Image
 
-from aesop.data.pictures import PictureAccessError, read_picture
+from aesop.data.pictures import PictureAccessError, libvips, read_picture
 from aesop.errors import AesopError, DataError, MissingExtraError, RunError
 from aesop.upscaling.pictures.sink import open_sink, require_holdable
 from aesop.upscaling.pictures.source import PictureInfo, open_source
@@ -178,6 +179,33 @@ def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     assert open_source(tmp_path / "a.jpg").info.format == "png"
     with pytest.raises(PictureAccessError):
         open_source(Path("/proc/self/mem"))
+
+
+@pytest.mark.parametrize("turn", [2, 6])
+def test_a_picture_that_is_decoded_to_be_turned_is_held_to_the_lower_limit(
+    turn: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x112] = turn
+    Image.fromarray(noise(30, 40, 3)).save(tmp_path / "a.jpg", exif=exif)
+    monkeypatch.setattr("aesop.upscaling.pictures.source.PIXEL_LIMIT", 1000)
+    with pytest.raises(DataError, match=r"40 x 30 pixels are more than") if turn == 6 else nullcontext():
+        open_source(tmp_path / "a.jpg")
+
+
+def test_a_full_disk_while_a_picture_is_turned_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.fromarray(noise(30, 40, 3)).save(tmp_path / "a.jpg", exif=exif)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "small"))
+
+    def fetch(*_: object) -> bytes:  # what libvips says
+        detail = "wbuffer_write: write failed\nsystem error: No space left on device\n"
+        raise libvips().Error("unable to fetch from region", detail)
+
+    monkeypatch.setattr(libvips().Region, "fetch", fetch)
+    with pytest.raises(RunError, match=r"^\S*/small: the disk is full; free some space and try again\.$"):
+        open_source(tmp_path / "a.jpg").read()
 
 
 def test_limits_of_formats_are_known_before_the_work() -> None:

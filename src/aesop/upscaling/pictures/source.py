@@ -1,12 +1,13 @@
 """Pictures in: everything that a file holds, its pixels in strips of rows from top to bottom.
 
-Only formats that must be decoded whole (or be turned) ever are: WebP, AVIF, GIF, HEIC, JPEG XL, BMP, progressive JPEG
+Only pictures that must be decoded whole (or be turned) ever are: WebP, AVIF, GIF, HEIC, JPEG XL, BMP, progressive JPEG
 and interlaced PNG, up to `PIXEL_LIMIT`. A picture that EXIF turns is decoded by libvips into memory, or,
 from 100 MB on, into a file in TMPDIR.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -14,12 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
 
 from aesop.data.pictures import PIXEL_LIMIT, libvips, refusals
-from aesop.errors import DataError
+from aesop.errors import DataError, RunError
+from aesop.files import explained
 from aesop.upscaling.pictures.colour import converted, fill_hidden, shows_greys_as_srgb
 from aesop.upscaling.pictures.decoders import WHOLE_DECODERS, check_size, whole_size
 from aesop.upscaling.pictures.formats import FORMATS, sniff
@@ -109,10 +112,11 @@ def open_source(path: Path) -> Source:
     """Open a picture of any of FORMATS, by its content.
 
     Raises DataError for what cannot be kept whole (several pages or frames, floating point, unusual channels), what is
-    damaged or claims too many pixels; PictureAccessError where the system does not give it; MissingExtraError.
+    damaged or claims too many pixels; PictureAccessError where the system does not give it; MissingExtraError. Reading
+    the pixels raises RunError where the disk is full.
     """
     with _refusals(path):
-        key = _key_of(path)
+        key = format_of(path)
         if key is None:
             raise ValueError("of no known format")
         image, info = _load(path, key)
@@ -122,14 +126,14 @@ def open_source(path: Path) -> Source:
 def is_compressed(path: Path) -> bool:
     """Whether a picture's format, by its content, is a lossy one. Raises as `open_source` does."""
     with refusals(path):
-        key = _key_of(path)
+        key = format_of(path)
     return key is not None and FORMATS[key].lossy
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Height and width, upright (of JPEG XL as it lies), by the header alone. Raises as `open_source` does."""
     with _refusals(path):
-        key = _key_of(path)
+        key = format_of(path)
         if key is None:
             raise ValueError("of no known format")
         if key in WHOLE_DECODERS:
@@ -141,12 +145,12 @@ def picture_size(path: Path) -> tuple[int, int]:
 def read_xmp(path: Path) -> bytes | None:
     """XMP as stored, without looking at the pixels. Raises as `open_source` does."""
     with _refusals(path):
-        key = _key_of(path)
+        key = format_of(path)
         return _blob(_vips_image(path, key), "xmp-data") if key in _LOADERS else None
 
 
-def _key_of(path: Path) -> str | None:
-    """The key in FORMATS of a file, by its content."""
+def format_of(path: Path) -> str | None:
+    """The key in FORMATS of a file, by its content; None where it is of no known format."""
     with path.open("rb") as file:
         return sniff(file.read(64))
 
@@ -156,6 +160,11 @@ def _refusals(path: Path) -> Iterator[None]:
     with refusals(path):
         try:
             yield
+        except libvips().Error as error:
+            if os.strerror(errno.ENOSPC) in str(error):  # while a picture is turned in a file
+                folder = os.environ.get("TMPDIR") or gettempdir()
+                raise RunError(explained(OSError(errno.ENOSPC, ""), folder)) from error
+            raise
         except _DAMAGE as error:
             raise ValueError(str(error) or type(error).__name__) from error
 
@@ -189,9 +198,10 @@ def _load_by_vips(path: Path, key: str) -> tuple[Any, PictureInfo]:
     if pages > 1 or is_animated(path, key):
         what = "pages" if key == "tiff" else "frames"
         raise DataError(f"{path}: this {name} file has several {what}; split it into pictures of one each.")
-    whole = key in ("webp", "avif", "gif") or bool(image.get_typeof("interlaced"))
+    turned = _turned(image, key) > 2
+    whole = turned or key in ("webp", "avif", "gif") or bool(image.get_typeof("interlaced"))
     check_size(path, image.height, image.width, PIXEL_LIMIT if whole else STREAM_LIMIT)
-    if _turned(image, key) > 2:
+    if turned:
         image = _vips_image(path, key, access="random")
     exif = tiff_exif(path) if key == "tiff" else _blob(image, "exif-data")
     with path.open("rb") as file:
