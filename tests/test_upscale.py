@@ -23,6 +23,8 @@ from aesop.data.pictures import read_picture, write_picture
 from aesop.errors import AesopError, DataError, ModelError
 from aesop.networks.loading import LoadedGenerator
 from aesop.networks.rrdb import RRDBNet
+from aesop.upscaling.pictures.formats import sniff
+from aesop.upscaling.pictures.source import open_source
 from aesop.upscaling.tiles import STEP, Upscaler, measure_overlap, spans, upscale_tiled
 from aesop.upscaling.upscale import upscale
 from helpers import Repeat, without_access, write_model
@@ -247,6 +249,27 @@ def test_what_a_format_cannot_hold_is_known_before_the_network_runs(tmp_path: Pa
     write_picture(tmp_path / "a.png", picture(8, 8, 4))
     report = upscale(tmp_path / "a.png", dataclasses.replace(MODEL, model=model), tmp_path / "out", format="jpeg")
     assert "JPEG files hold no transparency; choose PNG" in report.failed[tmp_path / "a.png"]
+
+
+def test_a_mislabelled_picture_is_written_whole(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    deep = picture(8, 8)[..., 0].astype(np.uint16) * 257
+    for name, pixels in {"clear": picture(8, 8, 4), "deep": deep, "plain": picture(8, 8)}.items():
+        Image.fromarray(pixels).save(tmp_path / f"in/{name}.jpg", "PNG")
+    report = upscale(tmp_path / "in", MODEL, tmp_path / "out")
+    assert not report.failed
+    assert sorted(path.name for path in report.written) == ["clear.png", "deep.png", "plain.jpg"]
+    assert sniff((tmp_path / "out/plain.jpg").read_bytes()[:64]) == "jpeg"
+    assert read_picture(tmp_path / "out/clear.png", alpha=True).shape == (16, 16, 4)
+    assert open_source(tmp_path / "out/deep.png").info.depth == 16
+    told = "the result is of format PNG, and called so."
+    assert [line.split(": ", 1) for line in report.notes] == [
+        [str(tmp_path / f"in/{name}.jpg"), f"JPEG cannot hold its transparency or 16 bits; {told}"]
+        for name in ("clear", "deep")
+    ]
+    assert len(upscale(tmp_path / "in", MODEL, tmp_path / "out").skipped) == 3
+    asked = upscale(tmp_path / "in/clear.jpg", MODEL, tmp_path / "asked", format="jpeg")
+    assert "JPEG files hold no transparency" in asked.failed[tmp_path / "in/clear.jpg"]
 
 
 def test_folders_are_searched_for_all_formats(tmp_path: Path) -> None:

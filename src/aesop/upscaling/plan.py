@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
@@ -14,6 +15,7 @@ from aesop.device import is_out_of_memory
 from aesop.errors import AesopError, DataError
 from aesop.files import explained
 from aesop.upscaling.pictures.formats import FORMATS, SUFFIXES, default_format
+from aesop.upscaling.pictures.source import format_of, open_source
 from aesop.words import first_line, one_line
 
 
@@ -107,12 +109,15 @@ def plan(
     targets, kept = {}, set()
     for source, path in names.items():
         promised = SUFFIXES.get(path.suffix.lower(), "png")
-        wanted = key or default_format(promised)
+        wanted = key or default_format(_holding(source, promised))
         suffix = FORMATS[wanted].suffixes[0]
         if wanted == promised and path.suffix.lower() in SUFFIXES:
             suffix = path.suffix
             kept.add(source)
         targets[source] = output / path.with_name(stem_of(source, path.stem) + suffix)
+        if not key and wanted != default_format(promised):
+            held = f"{FORMATS[promised].name} cannot hold its transparency or 16 bits"
+            report.notes.append(f"{source}: {held}; the result is of format {FORMATS[wanted].name}, and called so.")
     taken, originals = Counter(targets.values()), {source.resolve() for source in targets}
     makers: dict[Path, Path] = {}
     for source, target in targets.items():
@@ -124,6 +129,17 @@ def plan(
         if (other := makers.setdefault(target, source)) != source:
             raise DataError(f"{other} and {source} would both become {target}; give their folders one by one.")
     return {source: target for target, source in makers.items()}
+
+
+def _holding(source: Path, promised: str) -> str:
+    """The format that a picture's suffix promises, or that of its content where only this can hold it."""
+    if not (FORMATS[promised].alpha and FORMATS[promised].deep):
+        with suppress(Exception):  # told when its turn comes
+            if (found := format_of(source)) not in (None, promised):
+                info = open_source(source).info
+                if info.alpha > FORMATS[promised].alpha or (info.depth > 8 and not FORMATS[promised].deep):
+                    return found or promised
+    return promised
 
 
 def sentence(error: Exception, path: Path) -> str:
