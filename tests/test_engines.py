@@ -282,6 +282,27 @@ def test_images_that_overflow_come_out_black_or_fail_are_redone():
         assert sentence(full, Path("a.png")).startswith("not enough memory; ")
 
 
+def test_eager_float32_by_name_tells_its_time_where_there_is_much_to_do(fake: FakeTime, tmp_path: Path) -> None:
+    memory = tmp_path / "engines.json"
+    assert choose(fake, [], wanted="torch", memory=memory).seconds == pytest.approx(1e-3)
+    assert len(fake.runs) <= 4
+    before = list(fake.runs)
+    assert choose(fake, [], wanted="torch", pixels=20_000, memory=memory).seconds == 0
+    assert fake.runs == before
+
+    def build(model: nn.Module, _: torch.device) -> Callable[[Tensor], Tensor]:
+        def run(images: Tensor) -> Tensor:
+            raise MemoryError
+
+        return run
+
+    failing = EngineKind("torch", build, lambda _: True)  # each picture tells it
+    found = choose_engine(
+        Repeat(), "sha", torch.rand(3, 64, 64), wanted="torch", pixels=10**6, kinds=[failing], memory=memory
+    )
+    assert (found.name, found.seconds) == ("torch", 0)
+
+
 def test_an_engine_that_memory_did_not_suffice_for_is_tried_another_time(fake: FakeTime, tmp_path: Path) -> None:
     def build(model: nn.Module, _: torch.device) -> Callable[[Tensor], Tensor]:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] can't allocate memory")
