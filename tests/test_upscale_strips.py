@@ -136,6 +136,26 @@ def test_tiles_are_halved_where_memory_is_short(message: str) -> None:
         upscale_tiled(Small(), noise(3, 90, 90), 2, tile=64, overlap=48)
 
 
+def test_a_picture_that_stays_whole_has_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where its rows would be many bytes, and not where memory then does not suffice."""
+    wide = noise(3, 200, 8000)
+    asked = Upscaler(Blur(), 2, tile=8000)
+    assert asked.tiling(200, 8000) == (8000, 0)
+    monkeypatch.setattr("aesop.upscaling.tiles.ROW_BYTES", 1 << 20)
+    assert torch.equal(asked(wide), upscale_tiled(Blur(), wide, 2, tile=64, overlap=16, dtype=torch.uint8))
+
+    class Small(Blur):
+        def forward(self, images: Tensor) -> Tensor:
+            if images.shape[-1] * images.shape[-2] > 80 * 80:
+                raise MemoryError
+            return super().forward(images)
+
+    upscaler, small = Upscaler(Blur(), 2), noise(3, 100, 90)
+    whole, upscaler.engine = upscaler(small), Small()
+    assert upscaler.tiling(100, 90) == (100, 0)
+    assert torch.equal(upscaler(small), whole)
+
+
 def test_other_errors_of_the_model_are_not_hidden() -> None:
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))
 

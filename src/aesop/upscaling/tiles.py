@@ -7,6 +7,7 @@ of rows, of which no more is held than one row of tiles needs.
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -122,7 +123,7 @@ class Upscaler:
             return self._overlap
 
     def tiling(self, height: int, width: int) -> tuple[int, int]:
-        """Return the side of the tiles, and their overlap, for an LR picture of that size."""
+        """Return the side of the tiles, and their overlap, for an LR picture of that size; 0 if it stays whole."""
         side = max(height, width)
         if self.tile is not None:
             return (side, 0) if side <= _round_up(self.tile) else (self.tile, self.overlap.pixels)
@@ -157,14 +158,16 @@ class Upscaler:
     ) -> Iterator[Tensor]:
         """Upscale a picture in strips; types and errors are those of `upscale_strips`."""
         tile, overlap = self.tiling(height, width)
+        needed = overlap or (lambda: self.overlap.pixels)
         return upscale_strips(
-            self.engine, strips, height, width, self.scale, tile=tile, overlap=overlap, dtype=dtype, advance=advance
+            self.engine, strips, height, width, self.scale, tile=tile, overlap=needed, dtype=dtype, advance=advance
         )
 
     def __call__(self, picture: Tensor, *, dtype: torch.dtype = torch.uint8) -> Tensor:
         """Upscale a picture, (3, h, w), to (3, scale*h, scale*w); types and errors are those of `upscale_tiled`."""
         tile, overlap = self.tiling(*picture.shape[-2:])
-        return upscale_tiled(self.engine, picture, self.scale, tile=tile, overlap=overlap, dtype=dtype)
+        needed = overlap or (lambda: self.overlap.pixels)
+        return upscale_tiled(self.engine, picture, self.scale, tile=tile, overlap=needed, dtype=dtype)
 
 
 def upscale_tiled(
@@ -173,7 +176,7 @@ def upscale_tiled(
     scale: int,
     *,
     tile: int,
-    overlap: int,
+    overlap: int | Callable[[], int],
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Run `model`, or an engine of one, on `image`, (3, h, w) on the CPU, tile by tile; returns (3, scale*h, scale*w).
@@ -198,7 +201,7 @@ def upscale_strips(
     scale: int,
     *,
     tile: int,
-    overlap: int,
+    overlap: int | Callable[[], int],
     dtype: torch.dtype = torch.float32,
     advance: Callable[[int], None] | None = None,
 ) -> Iterator[Tensor]:
@@ -207,7 +210,8 @@ def upscale_strips(
     Strips are (3, rows, width) on the CPU, floating point in [0, 1], or uint8 or uint16, which become floating point
     one tile at a time. Only a tile is ever on the model's device: `tile` pixels a side (where rows are lower, as many
     in all) and `overlap` more all around, both rounded up to multiples of STEP; where memory does not suffice, tiles
-    are halved. The result, (3, rows, scale*width), is float32, not clamped; with `dtype` uint8 or uint16 it is clamped
+    are halved. A picture of at most `tile` a side stays whole; a function `overlap` is called only for one that is cut
+    up. The result, (3, rows, scale*width), is float32, not clamped; with `dtype` uint8 or uint16 it is clamped
     and rounded to levels, which takes less memory. Where `overlap` reaches as far as the model sees, it is the whole
     picture's result, since tiles end where the picture does. `advance(pixels)` is called after every tile with its LR
     pixels.
@@ -216,10 +220,11 @@ def upscale_strips(
     torch.OutOfMemoryError where the smallest tile is too large.
     """
     weight = _weight(model)
-    few = max(ROW_BYTES // (3 * width * scale * scale * dtype.itemsize), WORTHWHILE * overlap, STEP)
-    low = min(tile, few)
-    side = (tile + 2 * overlap) ** 2 // (low + 2 * overlap) - 2 * overlap  # of low tiles, the width
-    rows, columns = spans(height, low, overlap), spans(width, side, overlap)
+    pixels = functools.cache(overlap if callable(overlap) else lambda: overlap)
+    if max(height, width) <= _round_up(tile):
+        rows, columns, side = [Span(0, height, 0, height)], [Span(0, width, 0, width)], tile
+    else:
+        rows, columns, side = _grid(height, width, tile, pixels(), width * scale * scale * 3 * dtype.itemsize)
     for row, window in zip(rows, windows(strips, ((row.left, row.right) for row in rows)), strict=True):
         if row.start:
             give_back()  # blocks of many sizes and threads leave gaps, more with every row
@@ -229,12 +234,12 @@ def upscale_strips(
             down, across = tiles.pop()
             longest = max(len(down), len(across))
             if longest > _round_up(side):
-                tiles += [(a, b) for a in down.cut(side, overlap)[::-1] for b in across.cut(side, overlap)[::-1]]
+                tiles += [(a, b) for a in down.cut(side, pixels())[::-1] for b in across.cut(side, pixels())[::-1]]
                 continue
             part = window[:, down.left - row.left : down.right - row.left, across.left : across.right]
             try:
                 core = _core(model, part.unsqueeze(0).to(weight) / PEAKS.get(part.dtype, 1), down, across, scale)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 if longest <= STEP:
@@ -247,6 +252,14 @@ def upscale_strips(
             if advance is not None:
                 advance(len(down) * len(across))
         yield result
+
+
+def _grid(height: int, width: int, tile: int, overlap: int, row_bytes: int) -> tuple[list[Span], list[Span], int]:
+    """Cut both axes; return the longest side of a tile as well. A row of LR pixels takes `row_bytes` as SR."""
+    few = max(ROW_BYTES // row_bytes, WORTHWHILE * overlap, STEP)
+    low = min(tile, few)
+    side = (tile + 2 * overlap) ** 2 // (low + 2 * overlap) - 2 * overlap  # of low tiles, the width
+    return spans(height, low, overlap), spans(width, side, overlap), side
 
 
 def _core(model: Callable[[Tensor], Tensor], part: Tensor, down: Span, across: Span, scale: int) -> Tensor:
