@@ -158,6 +158,7 @@ def test_options_of_files_are_refused_for_pictures_in_memory(option: str, value:
 
 def test_an_image_of_a_lossy_file_gets_the_model_that_the_file_gets(tmp_path: Path) -> None:
     Image.fromarray(smooth(12, 16)).save(tmp_path / "a.jpg")
+    how: Any
     for how, name in (({"scale": 2.0}, "photo-x2"), ({"width": 40}, "photo-x4"), ({"fidelity": 1.0}, "clean-x4")):
         with Image.open(tmp_path / "a.jpg") as image:
             found = upscale_picture(image, **how)
@@ -195,6 +196,7 @@ def test_engine_ensemble_tile_and_fidelity_reach_a_picture_in_memory(monkeypatch
     upscale_picture(pixels, TWICE)
     assert len(asked) == 2  # nothing is measured unless asked for
     torch.testing.assert_close(upscale_picture(pixels, TWICE, ensemble=True), torch.full((2, 3, 32, 32), 0.5))
+    how: Any
     for how, message in (
         ({"engine": "fastest"}, "--engine fastest: no such engine"),
         ({"device": "tpu"}, "--device tpu: not available"),

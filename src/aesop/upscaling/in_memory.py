@@ -74,19 +74,21 @@ def upscale_picture(
 
     def run(pictures: Tensor) -> Tensor:
         """Upscale (N, C, h, w) on the CPU."""
-        bands, *size = pictures.shape[1:]
-        generator = generator_for(model, fidelity, compressed=compressed, factor=target.factor(*size, 4))
+        _, bands, rows, columns = pictures.shape
+        generator = generator_for(model, fidelity, compressed=compressed, factor=target.factor(rows, columns, 4))
         upscaler = Upscaler(generator.model.to(hardware), generator.scale, tile)
-        steps = steps_to(target, *size, generator.scale)
+        steps = steps_to(target, rows, columns, generator.scale)
         if engine != "torch":
             first = pictures[0, :3] if bands > 2 else pictures[0, :1].expand(3, -1, -1)
             pixels = len(pictures) * steps.pixels * (8 if ensemble else 1)
-            how = {"wanted": engine, "pixels": pixels, "device": hardware}
-            upscaler.engine = choose_engine(generator.model, generator.sha256, first, **how).engine
+            found = choose_engine(
+                generator.model, generator.sha256, first, wanted=engine, pixels=pixels, device=hardware
+            )
+            upscaler.engine = found.engine
         if ensemble:
             upscaler.engine = Ensemble(eager(generator.model, hardware) if engine == "torch" else upscaler.engine)
         dtype = pictures.dtype if pictures.dtype in PEAKS else torch.float32
-        results = (upscale_to(steps, [planes], bands, *size, upscaler, dtype=dtype) for planes in pictures)
+        results = (upscale_to(steps, [planes], bands, rows, columns, upscaler, dtype=dtype) for planes in pictures)
         return torch.stack([torch.cat(list(strips), dim=1) for strips in results])
 
     return _of_its_kind(picture, run)
