@@ -25,6 +25,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(VENV)/bin/python benchmarks/train_step.py
+	@$(VENV)/bin/python benchmarks/layout.py
 	@$(VENV)/bin/python benchmarks/loader.py
 
 # Without --quiet, which would keep warnings from --strict too.

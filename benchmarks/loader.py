@@ -3,7 +3,7 @@
     python benchmarks/loader.py [FOLDER]
 
 Both cut crops of the same size from the same pictures (by default twelve generated ones of 1000 x 700 pixels) in one
-process. Prints the median of several rounds. If s3fs and moto are installed
+process, in turns. Prints medians, minima and maxima. If s3fs and moto are installed
 (`pip install s3fs 'moto[s3]' flask flask-cors`), the pictures are also read as tiles from a local S3 server: bytes,
 requests and crops per second with none, all or half of the tiles on disk.
 """
@@ -33,6 +33,7 @@ from aesop.data.pictures import write_picture
 from aesop.data.prepare import prepare
 from aesop.data.prepared import PreparedData
 from aesop.data.tiles import open_tiles, prepare_tiles
+from measuring import spread
 
 SCALE, CROP, BATCH = 4, 128, 16
 ROUNDS, SECONDS = 7, 1.0
@@ -62,10 +63,10 @@ def main() -> None:
             for images in zip(*pairs, strict=True):
                 torch.from_numpy(np.stack(images))
 
-        fast, slow = rate(ours, 50 * BATCH), rate(decoding, BATCH)
-        print(f"prepared arrays:   {fast:9.0f} crops/s")
-        print(f"PNG per crop:      {slow:9.0f} crops/s")
-        print(f"ratio:             {fast / slow:9.1f}")
+        fast, slow = rates((ours, 50 * BATCH), (decoding, BATCH))
+        print(f"prepared arrays:   {spread(fast, 0)} crops/s")
+        print(f"PNG per crop:      {spread(slow, 0)} crops/s")
+        print(f"ratio:             {spread([a / b for a, b in zip(fast, slow, strict=True)], 1)}")
         if find_spec("moto") and find_spec("s3fs"):
             from_s3(source, work)
         else:
@@ -157,17 +158,19 @@ def decode_and_crop(files: list[tuple[Path, Path]], rng: np.random.Generator) ->
     )
 
 
-def rate(work: Callable[[int], None], crops: int) -> float:
-    """Crops per second: the median over rounds of `SECONDS`, after one warm-up call."""
-    work(0)
-    rates = []
+def rates(*works: tuple[Callable[[int], None], int]) -> list[list[float]]:
+    """Crops per second of works, each with its crops a call: they take turns of `SECONDS`, after one call each."""
+    for work, _ in works:
+        work(0)
+    found: list[list[float]] = [[] for _ in works]
     for _ in range(ROUNDS):
-        started, calls = time.perf_counter(), 0
-        while time.perf_counter() - started < SECONDS:
-            calls += 1
-            work(calls)
-        rates.append(calls * crops / (time.perf_counter() - started))
-    return statistics.median(rates)
+        for (work, crops), reached in zip(works, found, strict=True):
+            started, calls = time.perf_counter(), 0
+            while time.perf_counter() - started < SECONDS:
+                calls += 1
+                work(calls)
+            reached.append(calls * crops / (time.perf_counter() - started))
+    return found
 
 
 if __name__ == "__main__":
