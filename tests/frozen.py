@@ -3,8 +3,8 @@
     python tests/frozen.py values.json                      # write them
     python tests/frozen.py new.json --against values.json   # compare them; exit status 1 if any differs
 
-It trains one recipe of each family for 20 iterations (losses, parameter sums), evaluates two of the networks and an
-auto-encoder on Set5 and Set14 through the command line, and measures FID and NIQE.
+It trains one recipe of each family for 20 iterations (losses, parameter sums, gradients), evaluates two of the networks
+and an auto-encoder on Set5 and Set14 through the command line, and measures FID and NIQE.
 """
 
 from __future__ import annotations
@@ -60,6 +60,15 @@ def trained(name: str, folder: Path) -> dict[str, Any]:
             for _, value in sorted(state.items()):
                 digest.update(value.numpy().tobytes())
             found[f"{stage} bytes"] = digest.hexdigest()
+        if (run / stage / "checkpoint.pt").is_file():
+            state = torch.load(run / stage / "checkpoint.pt", weights_only=True)["state"]
+            # Adam's own averages of squares: how large each tensor's gradients were.
+            found[f"{stage} gradients"] = {
+                f"{part} {key}": kept["exp_avg_sq"].double().sum().sqrt().item()
+                for part in sorted(state)
+                if part.startswith("optimizer")
+                for key, kept in state[part]["state"].items()
+            }
     return found
 
 
