@@ -39,7 +39,7 @@ from aesop.losses.lr_consistency import LRConsistencyLoss
 from aesop.losses.perceptual import PerceptualLoss
 from aesop.networks.discriminators.vgg import VGGDiscriminator
 from aesop.networks.features import EfficientNetFeatures
-from train_step import RandomVGG19
+from iterations import RandomVGG19
 
 CROP, BATCH = 128, 4
 Loss = Callable[[Tensor, Tensor], Tensor]

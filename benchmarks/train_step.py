@@ -4,8 +4,10 @@
 
 The default is `aesop-rrdb-128` with batches of 2, and of 1 for the auto-encoder. Weights and crops are random. The
 cases take turns, so that a busy machine slows all of them alike, and ratios are computed within a turn. Prints the
-median, minimum and maximum of seconds and ratios. With OMP_NUM_THREADS=1, seconds are CPU time, which other programs
-hardly affect.
+median, minimum and maximum of seconds and ratios, crops per second, and the operations per second as a share of what
+one large convolution reaches here. With OMP_NUM_THREADS=1, seconds are CPU time, which other programs hardly affect.
+On CUDA there are cases in tf32 and with CUDA graphs as well; `aesop-swinir-256` and `aesop-real-x4` are worth a run
+there, too.
 
 `naive` is the alternative described in docs/method.md: the reference code's five passes of the discriminator and one
 graph for all losses, contiguous memory format, optimizers and moving average updated parameter by parameter, and the C
@@ -19,35 +21,48 @@ import copy
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from statistics import median
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from aesop.autoencoder import AutoEncoder
 from aesop.device import computes_bfloat16
 from aesop.heap import kept_heap
 from aesop.losses.adversarial import RelativisticGANConfig
 from aesop.losses.artifact import artifact_loss
-from aesop.losses.perceptual import PerceptualLoss
-from aesop.losses.term import LossContext
-from aesop.networks.features import VGG19_LAYERS, TappedFeatures
 from aesop.training.autoencoder import AutoEncoderStage
 from aesop.training.fidelity import FidelityStage
 from aesop.training.perceptual import PerceptualStage
 from aesop.training.recipe import Recipe
 from aesop.training.recipe_files import load_recipe
 from aesop.training.speed import checkpoint_stage, compile_networks
+from aesop.training.stage import Stage
+from iterations import Step, crops, naive_iteration, network_of, networks, perceptual_stage, with_batch
+from peak import convolution_peak
 
 REPETITIONS = 3
 DEFAULT = "aesop-rrdb-128", ["fidelity.batch=2", "autoencoder.batch=1", "perceptual.batch=2"]
 
-Step = Callable[[], object]
+#: What the names of cases end with.
+TF32, BF16 = ", tf32", ", bf16-mixed"
+
+
+@dataclass
+class Case:
+    """An iteration, its crops, and whether it is compiled; measured are its seconds and its operations."""
+
+    step: Step
+    crops: int
+    compiled: bool = False
+    seconds: list[float] = field(default_factory=list)
+    operations: int = 0
 
 
 def main() -> None:
@@ -61,56 +76,102 @@ def main() -> None:
     fabrics = {"": fabric_of("32-true")}
     device = fabrics[""].device
     print(f"{recipe.name}: {torch.get_num_threads()} threads, {device}, {torch.backends.cpu.get_cpu_capability()}")
+    if device.type == "cuda":
+        fabrics[TF32] = fabrics[""]
     if computes_bfloat16(device):
-        fabrics[", bf16-mixed"] = fabric_of("bf16-mixed")
+        fabrics[BF16] = fabric_of("bf16-mixed")
     else:
         print("bf16-mixed: skipped, this device only emulates bf16, many times slower (no AVX-512 BF16, no AMX)")
     # Memory comes first: a child process inherits its parent's peak.
     for title, checkpointing in (("", False), (", checkpointing", True)):
         print(f"memory of a perceptual iteration{title}: {memory(recipe, checkpointing):.2f} GiB")
-    measured = timings(cases(recipe, fabrics))
-    for name, seconds in measured.items():
-        rival = rival_of(name)
-        ratios = [a / b for a, b in zip(measured[rival], seconds, strict=True)] if rival in measured else []
-        told = f"{spread(ratios)} x as fast as {rival}" if ratios and rival != name else ""
-        print(f"{name:42} {spread(seconds)} s/it  {told}".rstrip())
+    peaks = {suffix: peak_of(suffix, device) for suffix in fabrics}
+    for suffix, peak in peaks.items():
+        print(f"peak, a 3x3 convolution of 256 features{suffix}: {peak / 1e9:,.0f} x 10^9 operations per second")
+    measured = cases(recipe, fabrics)
+    time_in_turns(measured)
+    for name, case in measured.items():
+        rival = measured.get(rival_of(name))
+        speed = f"{case.crops / median(case.seconds):8.2f} crops/s"
+        if case.operations:
+            peak = peaks.get(next((suffix for suffix in (TF32, BF16) if name.endswith(suffix)), ""), peaks[""])
+            speed += f", {case.operations / median(case.seconds) / peak:5.1%} of peak"
+        if rival is not None and rival is not case:
+            ratios = [a / b for a, b in zip(rival.seconds, case.seconds, strict=True)]
+            speed += f", {spread(ratios)} x as fast as {rival_of(name)}"
+        print(f"{name:42} {spread(case.seconds)} s/it {speed}")
     generator, autoencoder = networks(recipe)
-    if autoencoder is not None:
-        print_parts("autoencoder", timings(autoencoder_components(fabrics[""], recipe, autoencoder), 2))
-    stage = perceptual_stage(fabrics[""], recipe, generator, autoencoder)
-    print_parts("perceptual", timings(components(fabrics[""], recipe, stage), 2))
+    with rounding(False):
+        if autoencoder is not None:
+            print_parts("autoencoder", autoencoder_components(fabrics[""], recipe, autoencoder))
+        stage = perceptual_stage(fabrics[""], recipe, generator, autoencoder)
+        print_parts("perceptual", components(fabrics[""], recipe, stage))
 
 
-def cases(recipe: Recipe, fabrics: dict[str, Fabric]) -> dict[str, Step]:
+def cases(recipe: Recipe, fabrics: dict[str, Fabric]) -> dict[str, Case]:
     """Return what is measured: an iteration of each case, by its name."""
     generator, autoencoder = networks(recipe)
-    exact, steps = fabrics[""], {}
+    exact, found = fabrics[""], {}
     if (naive := naive_iteration(exact, recipe, generator, autoencoder)) is not None:
-        steps["perceptual, naive"] = naive
+        found["perceptual, naive"] = Case(naive, recipe.stage("perceptual").batch)
+    light = load_recipe("aesop-dat-light-x4", ["fidelity.batch=2"])  # what bf16 gains for an attention network
     for suffix, fabric in fabrics.items():
+        rounds = suffix in (TF32, BF16)
         stage = perceptual_stage(fabric, recipe, generator, autoencoder)
-        steps[f"perceptual{suffix}"] = with_batch(fabric, recipe, "perceptual", stage.step)
+        found[f"perceptual{suffix}"] = case(recipe, "perceptual", stage, rounds)
         if autoencoder is not None:
             decoder = network_of(load_recipe("aesop-compact-ae"), "autoencoder")
             stage = perceptual_stage(fabric, recipe, generator, AutoEncoder(decoder, recipe.scale))
-            steps[f"perceptual, compact auto-encoder{suffix}"] = with_batch(fabric, recipe, "perceptual", stage.step)
+            found[f"perceptual, compact auto-encoder{suffix}"] = case(recipe, "perceptual", stage, rounds)
             stage = AutoEncoderStage(copy.deepcopy(autoencoder), recipe.autoencoder, fabric=fabric)
-            steps[f"autoencoder{suffix}"] = with_batch(fabric, recipe, "autoencoder", stage.step)
+            found[f"autoencoder{suffix}"] = case(recipe, "autoencoder", stage, rounds)
         stage = FidelityStage(copy.deepcopy(generator), recipe.fidelity, fabric=fabric)
-        steps[f"fidelity{suffix}"] = with_batch(fabric, recipe, "fidelity", stage.step)
-        light = load_recipe("aesop-dat-light-x4", ["fidelity.batch=2"])  # what bf16 gains for an attention network
+        found[f"fidelity{suffix}"] = case(recipe, "fidelity", stage, rounds)
         stage = FidelityStage(network_of(light, "fidelity"), light.fidelity, fabric=fabric)
-        steps[f"fidelity of DAT-light{suffix}"] = with_batch(fabric, light, "fidelity", stage.step)
+        found[f"fidelity of DAT-light{suffix}"] = case(light, "fidelity", stage, rounds)
+        if fabric.device.type == "cuda":
+            stage = perceptual_stage(fabric, recipe, generator, autoencoder)
+            compile_networks(stage, "reduce-overhead")
+            found[f"perceptual, CUDA graphs{suffix}"] = case(recipe, "perceptual", stage, rounds, compiled=True)
     checkpointed = perceptual_stage(exact, recipe, generator, autoencoder)
     checkpoint_stage(checkpointed)
-    steps["perceptual, checkpointing"] = with_batch(exact, recipe, "perceptual", checkpointed.step)
+    found["perceptual, checkpointing"] = case(recipe, "perceptual", checkpointed)
     small = load_recipe(recipe.name, ["fidelity.batch=2", "generator={type: rrdb, blocks: 2}"])
     for suffix in ("", ", compiled"):  # compiling the whole network would take most of the time
         stage = FidelityStage(network_of(small, "fidelity"), small.fidelity, fabric=exact)
         if suffix:
             compile_networks(stage, "default")
-        steps[f"fidelity of 2 RRDBs{suffix}"] = with_batch(exact, small, "fidelity", stage.step)
-    return steps
+        found[f"fidelity of 2 RRDBs{suffix}"] = case(small, "fidelity", stage, compiled=bool(suffix))
+    return found
+
+
+def case(recipe: Recipe, name: str, stage: Stage, rounds: bool = False, *, compiled: bool = False) -> Case:
+    """Return an iteration of a stage on random crops; `rounds` lets NVIDIA's tensor cores round, as recipes do."""
+    step = with_batch(stage.fabric, recipe, name, stage.step)
+
+    def rounded() -> None:
+        with rounding(rounds):
+            step()
+
+    return Case(rounded, recipe.stage(name).batch, compiled)
+
+
+@contextmanager
+def rounding(allowed: bool) -> Iterator[None]:
+    """Let NVIDIA's tensor cores round what they multiply, or not."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def peak_of(suffix: str, device: torch.device) -> float:
+    """Operations per second of a large convolution, on all threads, in a precision."""
+    with rounding(bool(suffix)):
+        peak = convolution_peak(torch.bfloat16 if suffix == BF16 else torch.float32, device=device)
+    return peak * (torch.get_num_threads() if device.type == "cpu" else 1)
 
 
 def rival_of(name: str) -> str:
@@ -126,19 +187,6 @@ def spread(values: list[float]) -> str:
 
 def fabric_of(precision: str) -> Fabric:
     return Fabric(accelerator="auto", devices=1, precision=precision)  # pyright: ignore[reportArgumentType]
-
-
-def network_of(recipe: Recipe, stage: str) -> nn.Module:
-    return recipe.network(stage).build(recipe.scale)
-
-
-def networks(recipe: Recipe) -> tuple[nn.Module, AutoEncoder | None]:
-    """Build the generator and the auto-encoder."""
-    section, generator = recipe.autoencoder, network_of(recipe, "fidelity")
-    if section is None:
-        return generator, None
-    decoder = network_of(recipe, "autoencoder")
-    return generator, AutoEncoder(decoder, recipe.scale, growth=section.growth, blocks=section.blocks)
 
 
 def memory(recipe: Recipe, checkpointing: bool) -> float:
@@ -163,9 +211,11 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**3 if sys.platform == "darwin" else 1024**2)
 
 
-def print_parts(stage: str, parts: dict[str, list[float]]) -> None:
+def print_parts(stage: str, parts: dict[str, Step]) -> None:
     print(f"of the {stage} iteration, each part measured alone:")
-    taken = {part: median(seconds) for part, seconds in parts.items()}
+    measured = {part: Case(step, 1) for part, step in parts.items()}
+    time_in_turns(measured, 2)
+    taken = {part: median(case.seconds) for part, case in measured.items()}
     for part, seconds in taken.items():
         print(f"  {part:40} {seconds:8.3f} s  {100 * seconds / sum(taken.values()):5.1f} %")
 
@@ -175,109 +225,25 @@ def clock() -> float:
     return time.process_time() if alone else time.perf_counter()
 
 
-def timings(steps: dict[str, Step], repetitions: int = REPETITIONS) -> dict[str, list[float]]:
-    """Return the seconds of each repetition."""
-    taken: dict[str, list[float]] = {name: [] for name in steps}
+def time_in_turns(measured: dict[str, Case], repetitions: int = REPETITIONS) -> None:
+    """Measure the seconds of each case, `repetitions` times, and count its operations."""
     for repetition in range(repetitions + 1):
-        for name, step in steps.items():
+        for name, case in measured.items():
             with nullcontext() if name.endswith("naive") else kept_heap():
                 if not name.endswith("naive"):
-                    step()  # grows the heap, as earlier iterations of a training do
+                    case.step()  # grows the heap, as earlier iterations of a training do
+                counter = FlopCounterMode(display=False) if not repetition and not case.compiled else nullcontext()
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
                 start = clock()
-                step()
+                with counter:
+                    case.step()
                 if torch.cuda.is_available():
                     torch.cuda.synchronize()
                 if repetition:  # the first one allocates memory, chooses kernels and compiles
-                    taken[name].append(clock() - start)
-    return taken
-
-
-def crops(fabric: Fabric, recipe: Recipe, name: str) -> tuple[Tensor, Tensor]:
-    config = recipe.stage(name)
-    small = config.crop // recipe.scale
-    lr, hr = torch.rand(config.batch, 3, small, small), torch.rand(config.batch, 3, config.crop, config.crop)
-    return fabric.to_device(lr), fabric.to_device(hr)
-
-
-def with_batch(fabric: Fabric, recipe: Recipe, name: str, step: Callable[[Tensor, Tensor], object]) -> Step:
-    lr, hr = crops(fabric, recipe, name)
-    return lambda: step(lr, hr)
-
-
-class RandomVGG19(TappedFeatures):
-    """VGG19's layers with random weights: the same cost as the real ones, and nothing to download."""
-
-    def __init__(self, layers: list[str]) -> None:
-        from torchvision.models.vgg import cfgs, make_layers
-
-        super().__init__(make_layers(cfgs["E"]), [VGG19_LAYERS[layer] for layer in layers])
-
-
-def perceptual_stage(
-    fabric: Fabric, recipe: Recipe, generator: nn.Module, autoencoder: AutoEncoder | None
-) -> PerceptualStage:
-    config = recipe.perceptual
-    if config is None:
-        raise SystemExit(f"{recipe.name} has no perceptual stage")
-    context, features = LossContext(recipe.scale, copy.deepcopy(autoencoder)), config.perceptual_loss.features
-    if features.type == "vgg19":
-        loss = PerceptualLoss(RandomVGG19(list(features.layers)), list(features.layers.values()))
-    else:
-        loss = PerceptualLoss(*features.build())
-    others = {name: section.build(context) for name, section in config.losses().items() if name != "perceptual"}
-    discriminator = config.discriminator.build(config.crop)
-    return PerceptualStage(
-        copy.deepcopy(generator), discriminator, {**others, "perceptual": loss}, config, fabric=fabric
-    )
-
-
-def naive_iteration(
-    fabric: Fabric, recipe: Recipe, generator: nn.Module, autoencoder: AutoEncoder | None
-) -> Step | None:
-    """Return the iteration as the reference code computes it; None if the adversarial loss is not relativistic."""
-    config = recipe.perceptual
-    if config is None or not isinstance(config.adversarial_loss, RelativisticGANConfig):
-        return None
-    stage = perceptual_stage(fabric, recipe, generator, autoencoder)
-    discriminator = stage.adversaries[""].network
-    for part in (stage.network, stage.result, discriminator, *stage.losses.values()):
-        if isinstance(part, nn.Module):
-            part.to(memory_format=torch.contiguous_format)
-    optimizers = [
-        torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=config.betas)
-        for network in (stage.network, discriminator)
-    ]
-    return with_batch(fabric, recipe, "perceptual", lambda lr, hr: naive_step(stage, optimizers, lr, hr))
-
-
-def naive_step(stage: PerceptualStage, optimizers: list[torch.optim.Adam], lr: Tensor, hr: Tensor) -> None:
-    discriminator, weights = stage.adversaries[""].network, {term.name: term.weight for term in stage.terms}
-    fidelity, gan = stage.terms[0], RelativisticGANConfig()
-    discriminator.requires_grad_(False)
-    sr = stage.network(lr)
-    with torch.no_grad():
-        ema_sr = stage.result(lr)
-    real = discriminator(hr).detach()
-    total = (
-        fidelity.weight * stage.losses[fidelity.name](sr, hr)
-        + weights["perceptual"] * stage.losses["perceptual"](sr, hr)
-        + weights.get("artifact", 0) * artifact_loss(sr, hr, ema_sr)
-        + weights["adversarial"] * gan.generator(real, discriminator(sr))
-    )
-    total.backward()
-    optimizers[0].step()
-    optimizers[0].zero_grad()
-    discriminator.requires_grad_(True)
-    fake = discriminator(sr.detach()).detach()
-    real = discriminator(hr)
-    nn.functional.softplus(fake.mean() - real).mean().mul(0.5).backward()
-    fake = discriminator(sr.detach())
-    nn.functional.softplus(fake - real.mean().detach()).mean().mul(0.5).backward()
-    optimizers[1].step()
-    optimizers[1].zero_grad()
-    with torch.no_grad():
-        for own, new in zip(stage.result.parameters(), stage.network.parameters(), strict=True):
-            own.mul_(stage.config.ema).add_(new, alpha=1 - stage.config.ema)
+                    case.seconds.append(clock() - start)
+                elif isinstance(counter, FlopCounterMode):
+                    case.operations = counter.get_total_flops()
 
 
 def autoencoder_components(fabric: Fabric, recipe: Recipe, autoencoder: AutoEncoder) -> dict[str, Step]:

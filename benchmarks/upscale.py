@@ -33,6 +33,7 @@ from aesop.networks.upconv import UpConvNet
 from aesop.upscaling.engines.choose import agreement, choose_engine
 from aesop.upscaling.engines.kinds import KINDS
 from aesop.upscaling.tiles import made_up_picture, upscale_tiled
+from peak import convolution_peak
 
 SCALE, OVERLAP = 4, 16
 #: Height and width of the picture, and side of a tile.
@@ -146,20 +147,6 @@ def timings(
             seconds[label].append(time.process_time() - cpu)
             walls[label].append(time.perf_counter() - wall)
     return seconds, walls
-
-
-@torch.inference_mode()
-def convolution_peak(dtype: torch.dtype, repetitions: int) -> float:
-    """Best operations per CPU second of a channels-last 3x3 convolution of 256 features on 64 x 64 pixels."""
-    conv = nn.Conv2d(256, 256, 3, padding=1).to(dtype).to(memory_format=torch.channels_last)
-    images = torch.rand(1, 256, 64, 64, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    conv(images)
-    seconds = []
-    for _ in range(max(repetitions, 5)):
-        start = time.process_time()
-        conv(images)
-        seconds.append(time.process_time() - start)
-    return 2 * 256 * 256 * 9 * 64 * 64 / min(seconds)
 
 
 if __name__ == "__main__":
