@@ -1,13 +1,13 @@
 """Seconds of one iteration of each stage, the ratios of docs/training.md, and where an iteration's time goes.
 
-    python benchmarks/train_step.py [RECIPE] [key=value ...]
+    python benchmarks/train_step.py [RECIPE ...] [key=value ...]
 
 The default is `aesop-rrdb-128` with batches of 2, and of 1 for the auto-encoder. Weights and crops are random. The
 cases take turns, so that a busy machine slows all of them alike, and ratios are computed within a turn. Prints the
 median, minimum and maximum of seconds and ratios, crops per second, and the operations per second as a share of what
 one large convolution reaches here. With OMP_NUM_THREADS=1, seconds are CPU time, which other programs hardly affect.
-On CUDA there are cases in tf32 and with CUDA graphs as well; `aesop-swinir-256` and `aesop-real-x4` are worth a run
-there, too.
+On CUDA there are cases in tf32 and with CUDA graphs as well. Of several recipes, only the stages' iterations are
+measured, in each precision: `aesop-rrdb-128 aesop-swinir-256 aesop-real-x4` are worth a run there.
 
 `naive` is the alternative described in docs/method.md: the reference code's five passes of the discriminator and one
 graph for all losses, contiguous memory format, optimizers and moving average updated parameter by parameter, and the C
@@ -20,7 +20,6 @@ import argparse
 import copy
 import resource
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -45,6 +44,7 @@ from aesop.training.recipe_files import load_recipe
 from aesop.training.speed import checkpoint_stage, compile_networks
 from aesop.training.stage import Stage
 from iterations import Step, crops, naive_iteration, network_of, networks, perceptual_stage, with_batch
+from measuring import clock, spread
 from peak import convolution_peak
 
 REPETITIONS = 3
@@ -52,6 +52,7 @@ DEFAULT = "aesop-rrdb-128", ["fidelity.batch=2", "autoencoder.batch=1", "percept
 
 #: What the names of cases end with.
 TF32, BF16 = ", tf32", ", bf16-mixed"
+GIVEN_BACK = ", freed memory given back"
 
 
 @dataclass
@@ -68,14 +69,15 @@ class Case:
 def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", metavar="RECIPE", nargs="?")
-    parser.add_argument("overrides", metavar="key=value", nargs="*")
-    asked = parser.parse_args()
-    recipe = load_recipe(asked.recipe, asked.overrides) if asked.recipe else load_recipe(*DEFAULT)
+    parser.add_argument("words", metavar="RECIPE|key=value", nargs="*")
+    words = parser.parse_args().words
+    names, overrides = ([word for word in words if ("=" in word) == setting] for setting in (False, True))
+    recipes = [load_recipe(name, overrides) for name in names]
+    recipes = recipes or [load_recipe(DEFAULT[0], [*DEFAULT[1], *overrides])]
     torch.manual_seed(0)
     fabrics = {"": fabric_of("32-true")}
     device = fabrics[""].device
-    print(f"{recipe.name}: {torch.get_num_threads()} threads, {device}, {torch.backends.cpu.get_cpu_capability()}")
+    print(f"{torch.get_num_threads()} threads, {device}, {torch.backends.cpu.get_cpu_capability()}")
     if device.type == "cuda":
         fabrics[TF32] = fabrics[""]
     if computes_bfloat16(device):
@@ -83,12 +85,21 @@ def main() -> None:
     else:
         print("bf16-mixed: skipped, this device only emulates bf16, many times slower (no AVX-512 BF16, no AMX)")
     # Memory comes first: a child process inherits its parent's peak.
-    for title, checkpointing in (("", False), (", checkpointing", True)):
-        print(f"memory of a perceptual iteration{title}: {memory(recipe, checkpointing):.2f} GiB")
+    for recipe in recipes:
+        for title, checkpointing in (("", False), (", checkpointing", True)):
+            took = f"{memory(recipe, checkpointing):.2f} GiB"
+            print(f"{recipe.name}: memory of a perceptual iteration{title}: {took}")
     peaks = {suffix: peak_of(suffix, device) for suffix in fabrics}
     for suffix, peak in peaks.items():
         print(f"peak, a 3x3 convolution of 256 features{suffix}: {peak / 1e9:,.0f} x 10^9 operations per second")
-    measured = cases(recipe, fabrics)
+    for recipe in recipes:
+        measure(recipe, fabrics, peaks, whole=len(recipes) == 1)
+
+
+def measure(recipe: Recipe, fabrics: dict[str, Fabric], peaks: dict[str, float], whole: bool) -> None:
+    """Print how long a recipe's iterations take; `whole`: also what they are compared with, and their parts."""
+    print(f"\n{recipe.name}")
+    measured = cases(recipe, fabrics, whole)
     time_in_turns(measured)
     for name, case in measured.items():
         rival = measured.get(rival_of(name))
@@ -99,7 +110,9 @@ def main() -> None:
         if rival is not None and rival is not case:
             ratios = [a / b for a, b in zip(rival.seconds, case.seconds, strict=True)]
             speed += f", {spread(ratios)} x as fast as {rival_of(name)}"
-        print(f"{name:42} {spread(case.seconds)} s/it {speed}")
+        print(f"{name:42} {spread(case.seconds, 3):>25} s/it {speed}")
+    if not whole:
+        return
     generator, autoencoder = networks(recipe)
     with rounding(False):
         if autoencoder is not None:
@@ -108,31 +121,38 @@ def main() -> None:
         print_parts("perceptual", components(fabrics[""], recipe, stage))
 
 
-def cases(recipe: Recipe, fabrics: dict[str, Fabric]) -> dict[str, Case]:
-    """Return what is measured: an iteration of each case, by its name."""
+def cases(recipe: Recipe, fabrics: dict[str, Fabric], whole: bool = True) -> dict[str, Case]:
+    """Return what is measured: an iteration of each case, by its name; the stages' own alone unless `whole`."""
     generator, autoencoder = networks(recipe)
     exact, found = fabrics[""], {}
     if (naive := naive_iteration(exact, recipe, generator, autoencoder)) is not None:
-        found["perceptual, naive"] = Case(naive, recipe.stage("perceptual").batch)
+        found["perceptual, naive"] = Case(rounded(naive, False), recipe.stage("perceptual").batch)
     light = load_recipe("aesop-dat-light-x4", ["fidelity.batch=2"])  # what bf16 gains for an attention network
     for suffix, fabric in fabrics.items():
         rounds = suffix in (TF32, BF16)
         stage = perceptual_stage(fabric, recipe, generator, autoencoder)
         found[f"perceptual{suffix}"] = case(recipe, "perceptual", stage, rounds)
         if autoencoder is not None:
-            decoder = network_of(load_recipe("aesop-compact-ae"), "autoencoder")
-            stage = perceptual_stage(fabric, recipe, generator, AutoEncoder(decoder, recipe.scale))
-            found[f"perceptual, compact auto-encoder{suffix}"] = case(recipe, "perceptual", stage, rounds)
             stage = AutoEncoderStage(copy.deepcopy(autoencoder), recipe.autoencoder, fabric=fabric)
             found[f"autoencoder{suffix}"] = case(recipe, "autoencoder", stage, rounds)
         stage = FidelityStage(copy.deepcopy(generator), recipe.fidelity, fabric=fabric)
         found[f"fidelity{suffix}"] = case(recipe, "fidelity", stage, rounds)
+        if not whole:
+            continue
+        if autoencoder is not None:
+            decoder = network_of(load_recipe("aesop-compact-ae"), "autoencoder")
+            stage = perceptual_stage(fabric, recipe, generator, AutoEncoder(decoder, recipe.scale))
+            found[f"perceptual, compact auto-encoder{suffix}"] = case(recipe, "perceptual", stage, rounds)
         stage = FidelityStage(network_of(light, "fidelity"), light.fidelity, fabric=fabric)
         found[f"fidelity of DAT-light{suffix}"] = case(light, "fidelity", stage, rounds)
         if fabric.device.type == "cuda":
             stage = perceptual_stage(fabric, recipe, generator, autoencoder)
             compile_networks(stage, "reduce-overhead")
             found[f"perceptual, CUDA graphs{suffix}"] = case(recipe, "perceptual", stage, rounds, compiled=True)
+    if not whole:
+        return found
+    stage = perceptual_stage(exact, recipe, generator, autoencoder)
+    found[f"perceptual{GIVEN_BACK}"] = case(recipe, "perceptual", stage)
     checkpointed = perceptual_stage(exact, recipe, generator, autoencoder)
     checkpoint_stage(checkpointed)
     found["perceptual, checkpointing"] = case(recipe, "perceptual", checkpointed)
@@ -149,11 +169,19 @@ def case(recipe: Recipe, name: str, stage: Stage, rounds: bool = False, *, compi
     """Return an iteration of a stage on random crops; `rounds` lets NVIDIA's tensor cores round, as recipes do."""
     step = with_batch(stage.fabric, recipe, name, stage.step)
 
-    def rounded() -> None:
-        with rounding(rounds):
+    def graphed() -> None:
+        torch.compiler.cudagraph_mark_step_begin()  # as in a training: graphs run several times an iteration
+        step()
+
+    return Case(rounded(graphed if compiled else step, rounds), recipe.stage(name).batch, compiled)
+
+
+def rounded(step: Step, allowed: bool) -> Step:
+    def run() -> None:
+        with rounding(allowed):
             step()
 
-    return Case(rounded, recipe.stage(name).batch, compiled)
+    return run
 
 
 @contextmanager
@@ -181,10 +209,6 @@ def rival_of(name: str) -> str:
     return name.partition(",")[0]
 
 
-def spread(values: list[float]) -> str:
-    return f"{median(values):6.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
 def fabric_of(precision: str) -> Fabric:
     return Fabric(accelerator="auto", devices=1, precision=precision)  # pyright: ignore[reportArgumentType]
 
@@ -201,7 +225,7 @@ def _memory(recipe: Recipe, checkpointing: bool) -> float:
     if checkpointing:
         checkpoint_stage(stage)
     step, before = with_batch(fabric, recipe, "perceptual", stage.step), peak_memory(fabric.device)
-    step()
+    rounded(step, False)()
     return peak_memory(fabric.device) - before
 
 
@@ -214,23 +238,20 @@ def peak_memory(device: torch.device) -> float:
 def print_parts(stage: str, parts: dict[str, Step]) -> None:
     print(f"of the {stage} iteration, each part measured alone:")
     measured = {part: Case(step, 1) for part, step in parts.items()}
-    time_in_turns(measured, 2)
-    taken = {part: median(case.seconds) for part, case in measured.items()}
-    for part, seconds in taken.items():
-        print(f"  {part:40} {seconds:8.3f} s  {100 * seconds / sum(taken.values()):5.1f} %")
-
-
-def clock() -> float:
-    alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
-    return time.process_time() if alone else time.perf_counter()
+    time_in_turns(measured)
+    wholes = [sum(turn) for turn in zip(*(case.seconds for case in measured.values()), strict=True)]
+    for part, case in measured.items():
+        shares = [100 * own / whole for own, whole in zip(case.seconds, wholes, strict=True)]
+        print(f"  {part:40} {spread(case.seconds, 3):>25} s  {spread(shares, 1)} %")
 
 
 def time_in_turns(measured: dict[str, Case], repetitions: int = REPETITIONS) -> None:
     """Measure the seconds of each case, `repetitions` times, and count its operations."""
     for repetition in range(repetitions + 1):
         for name, case in measured.items():
-            with nullcontext() if name.endswith("naive") else kept_heap():
-                if not name.endswith("naive"):
+            kept = not name.endswith(("naive", GIVEN_BACK))
+            with kept_heap() if kept else nullcontext():
+                if kept:
                     case.step()  # grows the heap, as earlier iterations of a training do
                 counter = FlopCounterMode(display=False) if not repetition and not case.compiled else nullcontext()
                 if torch.cuda.is_available():
