@@ -25,7 +25,7 @@ import torch
 from frozen import trained
 
 CURVES = Path(__file__).with_name("curves.json")
-FAMILIES = ("laptop", "aesop-rrdb-128", "calgan-rrdb-128", "realesrgan-x4")
+FAMILIES = ("laptop", "aesop-rrdb-128", "calgan-rrdb-128", "spsr-128", "aesop-real-x4")
 #: Largest differences: of losses, relative, and of an adversary's, absolute; of the sum of each tensor of weights; of
 #: each network's gradients, relative.
 LOSSES, ADVERSARY, SUMS, GRADIENTS = 2e-4, 5e-3, 1e-4, 1e-3
@@ -65,7 +65,8 @@ def bound(what: str, expected: np.ndarray) -> np.ndarray:
     if kind == "gradients":
         return GRADIENTS * expected
     # The artifact loss, a product of small differences, comes near 0.
-    return np.full_like(expected, ADVERSARY) if kind in ADVERSARIAL else LOSSES * np.abs(expected) + 1e-6
+    adversarial = kind.removeprefix("gradient_") in ADVERSARIAL
+    return np.full_like(expected, ADVERSARY) if adversarial else LOSSES * np.abs(expected) + 1e-6
 
 
 @pytest.mark.parametrize(
