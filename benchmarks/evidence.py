@@ -7,13 +7,13 @@
     python benchmarks/evidence.py crops --preset NAME --benchmark DIR [--benchmark DIR] --work DIR
     python benchmarks/evidence.py tables
 
-Presets: `box` starts from the small network in the box, `dat` from DAT-light with another head, both on a CPU; `gpu` is
-`dat` with the paper's crops on an accelerator. `train` makes the start, the auto-encoders and each method's perceptual
-network, one run folder each; it skips finished runs and resumes interrupted ones. `measure` writes the values of each
-finished network to a JSON file in benchmarks/evidence/results and keeps its SR pictures, from which `crops` draws a
-figure. `autoencoders` measures which share of HR's high frequencies the start and each auto-encoder keep. `tables`
-writes the tables of docs/evidence.md and draws its curves from these files alone; it can be repeated. `--only` limits
-`train` and `measure` to some run folders, to share the work among processes.
+Presets: `box` starts from a small network of this repository, `dat` from DAT-light with another head, both on a CPU;
+`gpu` is `dat` with the paper's crops on an accelerator. `train` makes the start, the auto-encoders and each method's
+perceptual network, one run folder each; it skips finished runs and resumes interrupted ones. `measure` writes the
+values of each finished network to a JSON file in benchmarks/evidence/results and keeps its SR pictures, from which
+`crops` draws a figure. `autoencoders` measures which share of HR's high frequencies the start and each auto-encoder
+keep. `tables` writes the tables of docs/evidence.md and draws its curves from these files alone; it can be repeated.
+`--only` limits `train` and `measure` to some run folders, to share the work among processes.
 """
 
 from __future__ import annotations
@@ -69,12 +69,14 @@ AUTOENCODERS = {
     "ae-judge": ("autoencoder.lr_weight=0.1", "seed=1"),
 }  # fmt: skip
 
+#: The start of `box`: the network in the box after its first training, by models/clean-x4.yaml.
+START = HERE / "start-box.safetensors"
 #: Finished networks that a preset copies instead of training them: stage and file.
 JUDGE = {"ae-judge": ("autoencoder", HERE / "judge-box.safetensors")}
 GIVEN = {
     "box": JUDGE
     | {
-        "start": ("fidelity", box.models()["clean-x4"]),
+        "start": ("fidelity", START),
         "ae-lr0.1": ("autoencoder", box.models()["auto-encoder-x4"]),
     },
     "dat": JUDGE,
@@ -151,7 +153,7 @@ def train_all(asked: argparse.Namespace) -> None:
     steps = [f"steps={asked.steps}"] if asked.steps else []
     if asked.preset != "box" and asked.weights is None:
         raise AesopError(f"--preset {asked.preset} needs --weights, the file of DAT-light.")
-    released = "clean-x4" if asked.preset == "box" else str(asked.weights.resolve())
+    released = str(START if asked.preset == "box" else asked.weights.resolve())
 
     failed: list[str] = []
 

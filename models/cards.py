@@ -58,7 +58,7 @@ def entry(name: str) -> dict[str, Any]:
             }
         ],
         "trainingIterations": file.metadata["iteration"],
-        "trainingBatchSize": stage["batch"],
+        "trainingBatchSize": stage.get("total_batch") or stage["batch"],
         "trainingHRSize": stage["crop"],
         "trainingOTF": recipe["degradation"] is not None,
         **DATASET,

@@ -18,22 +18,27 @@ from aesop.data.pictures import to_picture, write_picture
 from aesop.files import atomic_path
 
 
+def write_compressed(benchmark: Path, output: Path, scale: int, quality: int) -> None:
+    """Write HR and compressed LR of a benchmark."""
+    hr_folder, lr_folder = (output / f"{kind}x{scale}" for kind in ("HR", "LR"))
+    for folder in (hr_folder, lr_folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for pair in open_benchmark(benchmark, scale).pairs:
+        hr, lr = pair.read(scale)
+        write_picture(hr_folder / f"{pair.name}.png", to_picture(hr))
+        with atomic_path(lr_folder / f"{pair.name}.jpg") as path:
+            Image.fromarray(to_picture(lr)).save(path, "JPEG", quality=quality)
+
+
 def main() -> None:
-    """Write both folders."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benchmark", type=Path, metavar="BENCHMARK")
     parser.add_argument("output", type=Path, metavar="DIR")
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--quality", type=int, default=80)
     asked = parser.parse_args()
-    hr_folder, lr_folder = (asked.output / f"{kind}x{asked.scale}" for kind in ("HR", "LR"))
-    for folder in (hr_folder, lr_folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    for pair in open_benchmark(asked.benchmark, asked.scale).pairs:
-        hr, lr = pair.read(asked.scale)
-        write_picture(hr_folder / f"{pair.name}.png", to_picture(hr))
-        with atomic_path(lr_folder / f"{pair.name}.jpg") as path:
-            Image.fromarray(to_picture(lr)).save(path, "JPEG", quality=asked.quality)
+    write_compressed(asked.benchmark, asked.output, asked.scale, asked.quality)
 
 
 if __name__ == "__main__":

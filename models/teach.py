@@ -2,7 +2,7 @@
 
     python models/teach.py DIR/train TEACHER DIR/taught
 
-Writes DIR/taught/lr (each picture shrunk by 4, photographs by 3 and 2 as well, MATLAB's bicubic) and DIR/taught/hr
+Writes DIR/taught/lr (pictures shrunk by 4, photographs by 3 and 2 as well, MATLAB's bicubic) and DIR/taught/hr
 (TEACHER's x4 of those), for `aesop train RECIPE --hr DIR/taught/hr --lr DIR/taught/lr`. What no network can know is
 missing in the teacher's pictures, so the small network's gradient has less noise than with HR. Pictures that are
 already there are skipped.
@@ -21,8 +21,10 @@ from aesop.data.pictures import find_pictures, read_picture, to_float, to_levels
 from aesop.progress import progress
 
 #: Names of pictures of textures begin like this. There are four times as many of them as of photographs, and crops are
-#: drawn from all pictures alike: photographs come in three sizes, so that crops of both are as frequent.
+#: drawn from all pictures alike. With photographs in three sizes and every third texture, two crops of three are of
+#: photographs.
 TEXTURES = ("supertuxkart-data", "ufoai-textures")
+EVERY = 3
 
 
 def main() -> None:
@@ -34,8 +36,10 @@ def main() -> None:
     asked = parser.parse_args()
     teacher = load_generator(asked.teacher).model
     pictures = find_pictures(asked.pictures)
+    textures = [path for path in pictures if path.name.startswith(TEXTURES)]
     photographs = [path for path in pictures if not path.name.startswith(TEXTURES)]
-    wanted = [(path, 4) for path in pictures] + [(path, shrink) for shrink in (3, 2) for path in photographs]
+    wanted = [(path, 4) for path in textures[::EVERY]]
+    wanted += [(path, shrink) for shrink in (4, 3, 2) for path in photographs]
     for folder in ("hr", "lr"):
         (asked.output / folder).mkdir(parents=True, exist_ok=True)
     with torch.inference_mode(), progress("teach", len(wanted), unit="pictures") as advance:
