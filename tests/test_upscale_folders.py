@@ -251,7 +251,7 @@ def test_who_watches_ends_the_work_by_whatever_it_raises(tmp_path: Path) -> None
         assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_the_time_of_long_work_is_told_before(
+def test_time_and_memory_of_long_work_are_told_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_picture(tmp_path / "in/a.png", picture(20, 30))
@@ -260,7 +260,7 @@ def test_the_time_of_long_work_is_told_before(
         chosen = Chosen("torch", generator.model, seconds=seconds)
         monkeypatch.setattr("aesop.upscaling.groups.choose_engine", lambda *_, found=chosen, **__: found)
         upscale(tmp_path / "in", generator, tmp_path / "out", overwrite=True)
-        assert ("; about 2h00m" in capsys.readouterr().err) == told
+        assert bool(re.search(r"; about 2h00m and \d+\.\d GB of memory\n", capsys.readouterr().err)) == told
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

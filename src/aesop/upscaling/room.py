@@ -38,6 +38,13 @@ def free_bytes(device: torch.device) -> int | None:
     return max(min(found), 0) if found else None
 
 
+def held_bytes() -> int | None:
+    """Return how much memory this process holds; None where the system does not tell."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
 @torch.inference_mode()
 def needed_bytes(model: Callable[[Tensor], Tensor], images: Tensor) -> int:
     """Return the most that `model`, a network in eager torch, holds at one time while it runs, its output included."""

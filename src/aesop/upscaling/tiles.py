@@ -139,6 +139,14 @@ class Upscaler:
         tile = max(min(DEFAULT_TILE, good, fitting) // STEP * STEP, STEP)
         return (tile, overlap) if side > tile else (side, 0)
 
+    def memory(self, height: int, width: int) -> float:
+        """Estimate the bytes of main memory for an LR picture of that size: the network's tile, and some rows of SR."""
+        rows = min(3 * ROW_BYTES, 3 * height * width * self.scale**2)
+        if _weight(self.model).device.type != "cpu":
+            return rows
+        tile, overlap = self.tiling(height, width)
+        return rows + self._needed_bytes() * min((tile + 2 * overlap) ** 2, height * width)
+
     def _needed_bytes(self) -> float:
         """How many bytes the model takes for an LR pixel."""
         with self._measuring:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,7 @@ from aesop.upscaling.groups import Group, left_to_do
 from aesop.upscaling.in_memory import Picture, upscale_picture
 from aesop.upscaling.pictures.formats import FORMATS
 from aesop.upscaling.plan import Name, UpscaleReport, plan
+from aesop.upscaling.room import held_bytes
 from aesop.upscaling.targets import Target
 from aesop.upscaling.tiles import Upscaler
 from aesop.words import listed
@@ -199,8 +201,8 @@ def _run(
     count = "1 picture" if len(to_do) == 1 else f"{len(to_do)} pictures"
     size = f"{max(result_pixels / 1e6, 0.1):,.1f} megapixels"
     seconds = sum(group.seconds for group in groups)
-    time_needed = f"; about {duration(seconds)}" if seconds >= LONG else ""
-    print(f"upscale: {count} to {size} by {', '.join(names)}; {report.engine}{time_needed}", file=sys.stderr)
+    needed = f"; about {duration(seconds)}{_memory(groups)}" if seconds >= LONG else ""
+    print(f"upscale: {count} to {size} by {', '.join(names)}; {report.engine}{needed}", file=sys.stderr)
     work = max(sum(group.pixels for group in groups), 1)
     with progress("upscale", work, unit="MP", per=1_000_000) as bar:
         advance = bar if watch is None else _watched(bar, watch, work)
@@ -217,6 +219,20 @@ def _run(
             done = f"{len(report.written)} of {len(to_do)} pictures are written; the same command does the others."
             raise RunError(f"{error} {done}") from error
     report.seams = any(group.upscaler.seams for group in groups)
+
+
+def _memory(groups: list[Group]) -> str:
+    """Estimate this process's memory with the largest picture at work; empty where it cannot be told."""
+    if (held := held_bytes()) is None:
+        return ""
+    most = 0.0
+    for group in groups:
+        steps = max((job.steps for job in group.jobs if job.steps), key=lambda steps: steps.pixels, default=None)
+        if steps is not None:  # of several passes, the last is the largest
+            first = group.upscaler.scale**steps.passes // group.upscaler.scale
+            sides = (math.ceil(side / steps.factor) * first for side in (steps.height, steps.width))
+            most = max(most, group.upscaler.memory(*sides))
+    return f" and {(held + most) / 1e9:.1f} GB of memory"
 
 
 def _watched(bar: Advance, watch: Watch, work: int) -> Advance:
