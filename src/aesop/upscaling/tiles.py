@@ -141,7 +141,7 @@ class Upscaler:
 
     def memory(self, height: int, width: int) -> float:
         """Estimate the bytes of main memory for an LR picture of that size: the network's tile, and some rows of SR."""
-        rows = min(3 * ROW_BYTES, 3 * height * width * self.scale**2)
+        rows = min(6 * ROW_BYTES, 3 * height * width * self.scale**2)
         if _weight(self.model).device.type != "cpu":
             return rows
         tile, overlap = self.tiling(height, width)

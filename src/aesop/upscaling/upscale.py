@@ -37,6 +37,8 @@ from aesop.words import listed
 NAME = "{stem}"
 #: Seconds from which on the time that work will take is told before it.
 LONG = 60
+#: Bytes a pixel that an encoder takes which needs the whole picture, as measured with WebP.
+ENCODED_WHOLE = 23
 #: Takes pixels done, pixels in all, and the name of the picture at work.
 Watch = Callable[[int, int, str], None]
 
@@ -227,11 +229,13 @@ def _memory(groups: list[Group]) -> str:
         return ""
     most = 0.0
     for group in groups:
-        steps = max((job.steps for job in group.jobs if job.steps), key=lambda steps: steps.pixels, default=None)
-        if steps is not None:  # of several passes, the last is the largest
-            first = group.upscaler.scale**steps.passes // group.upscaler.scale
+        for job in sorted(group.jobs, key=lambda job: job.pixels)[-1:]:
+            if (steps := job.steps) is None:
+                continue
+            first = group.upscaler.scale**steps.passes // group.upscaler.scale  # of several passes, the last
             sides = (math.ceil(side / steps.factor) * first for side in (steps.height, steps.width))
-            most = max(most, group.upscaler.memory(*sides))
+            whole = ENCODED_WHOLE * steps.height * steps.width if job.result.suffix in (".webp", ".avif") else 0
+            most = max(most, group.upscaler.memory(*sides) + whole)
     return f" and {(held + most) / 1e9:.1f} GB of memory"
 
 
