@@ -22,6 +22,7 @@ from aesop.upscaling.flight import IN_BATCHES, IN_FLIGHT, PictureJob
 from aesop.upscaling.pictures.source import open_source, picture_size, read_xmp
 from aesop.upscaling.pictures.xmp import Tag, tag_of
 from aesop.upscaling.plan import UpscaleReport, sentence
+from aesop.upscaling.planes import colours_of
 from aesop.upscaling.targets import Target, steps_to
 from aesop.upscaling.tiles import Upscaler
 
@@ -78,8 +79,7 @@ class Group:
         tile = torch.zeros(3, 32, 32, dtype=torch.uint8)
         for job in self.jobs:
             with suppress(Exception):  # told when its turn comes
-                planes = to_planes(next(open_source(job.source).strips()))
-                tile = planes[:3] if len(planes) > 2 else planes[:1].expand(3, -1, -1)
+                tile = colours_of(to_planes(next(open_source(job.source).strips())))
                 break
         given = self.generator.model, self.generator.sha256, tile
         pixels = self.pixels * (8 if ensemble else 1)

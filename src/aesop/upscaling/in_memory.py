@@ -23,7 +23,7 @@ from aesop.upscaling.ensemble import Ensemble
 from aesop.upscaling.fitting import generator_for
 from aesop.upscaling.pictures.colour import fill_hidden
 from aesop.upscaling.pictures.exif import corrected_exif
-from aesop.upscaling.planes import upscale_to
+from aesop.upscaling.planes import colours_of, upscale_to
 from aesop.upscaling.targets import Target, steps_to
 from aesop.upscaling.tiles import Upscaler
 
@@ -79,11 +79,9 @@ def upscale_picture(
         upscaler = Upscaler(generator.model.to(hardware), generator.scale, tile)
         steps = steps_to(target, rows, columns, generator.scale)
         if engine != "torch":
-            first = pictures[0, :3] if bands > 2 else pictures[0, :1].expand(3, -1, -1)
             pixels = len(pictures) * steps.pixels * (8 if ensemble else 1)
-            found = choose_engine(
-                generator.model, generator.sha256, first, wanted=engine, pixels=pixels, device=hardware
-            )
+            given = generator.model, generator.sha256, colours_of(pictures[0])
+            found = choose_engine(*given, wanted=engine, pixels=pixels, device=hardware)
             upscaler.engine = found.engine
         if ensemble:
             upscaler.engine = Ensemble(eager(generator.model, hardware) if engine == "torch" else upscaler.engine)

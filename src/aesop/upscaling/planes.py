@@ -14,6 +14,11 @@ from aesop.upscaling.targets import Steps
 from aesop.upscaling.tiles import Upscaler
 
 
+def colours_of(planes: Tensor) -> Tensor:
+    """Return what a network takes of planes (bands, h, w) as of `upscale_planes`: (3, h, w), grey three times."""
+    return planes[: 3 if len(planes) > 2 else 1].expand(3, -1, -1)
+
+
 def upscale_planes(
     strips: Iterable[Tensor],
     bands: int,
@@ -31,7 +36,7 @@ def upscale_planes(
     """
     channels = bands - 1 if bands in (2, 4) else bands
     strips, copies = tee(strips)
-    colours = (strip[:channels].expand(3, -1, -1) for strip in strips)
+    colours = map(colours_of, strips)
     results = upscaler.strips(colours, height, width, dtype=dtype, advance=advance)
     if channels == 1:
         results = map(_grey, results)

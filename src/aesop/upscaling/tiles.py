@@ -7,7 +7,6 @@ of rows, of which no more is held than one row of tiles needs.
 
 from __future__ import annotations
 
-import functools
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -165,17 +164,19 @@ class Upscaler:
         advance: Callable[[int], None] | None = None,
     ) -> Iterator[Tensor]:
         """Upscale a picture in strips; types and errors are those of `upscale_strips`."""
-        tile, overlap = self.tiling(height, width)
-        needed = overlap or (lambda: self.overlap.pixels)
+        tile, _ = self.tiling(height, width)
+        overlap = self._overlap_pixels
         return upscale_strips(
-            self.engine, strips, height, width, self.scale, tile=tile, overlap=needed, dtype=dtype, advance=advance
+            self.engine, strips, height, width, self.scale, tile=tile, overlap=overlap, dtype=dtype, advance=advance
         )
 
     def __call__(self, picture: Tensor, *, dtype: torch.dtype = torch.uint8) -> Tensor:
         """Upscale a picture, (3, h, w), to (3, scale*h, scale*w); types and errors are those of `upscale_tiled`."""
-        tile, overlap = self.tiling(*picture.shape[-2:])
-        needed = overlap or (lambda: self.overlap.pixels)
-        return upscale_tiled(self.engine, picture, self.scale, tile=tile, overlap=needed, dtype=dtype)
+        tile, _ = self.tiling(*picture.shape[-2:])
+        return upscale_tiled(self.engine, picture, self.scale, tile=tile, overlap=self._overlap_pixels, dtype=dtype)
+
+    def _overlap_pixels(self) -> int:
+        return self.overlap.pixels
 
 
 def upscale_tiled(
@@ -228,7 +229,7 @@ def upscale_strips(
     torch.OutOfMemoryError where the smallest tile is too large.
     """
     weight = _weight(model)
-    pixels = functools.cache(overlap if callable(overlap) else lambda: overlap)
+    pixels = overlap if callable(overlap) else lambda: overlap
     if max(height, width) <= _round_up(tile):
         rows, columns, side = [Span(0, height, 0, height)], [Span(0, width, 0, width)], tile
     else:

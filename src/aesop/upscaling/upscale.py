@@ -229,12 +229,11 @@ def _memory(groups: list[Group]) -> str:
         return ""
     most = 0.0
     for group in groups:
-        for job in sorted(group.jobs, key=lambda job: job.pixels)[-1:]:
-            if (steps := job.steps) is None:
-                continue
-            first = group.upscaler.scale**steps.passes // group.upscaler.scale  # of several passes, the last
-            sides = (math.ceil(side / steps.factor) * first for side in (steps.height, steps.width))
-            whole = ENCODED_WHOLE * steps.height * steps.width if job.result.suffix in (".webp", ".avif") else 0
+        largest = max(group.jobs, key=lambda job: job.pixels)
+        if (steps := largest.steps) is not None:
+            before = group.upscaler.scale ** (steps.passes - 1)  # the last pass has the largest picture
+            sides = (math.ceil(side / steps.factor) * before for side in (steps.height, steps.width))
+            whole = ENCODED_WHOLE * steps.height * steps.width if largest.result.suffix in (".webp", ".avif") else 0
             most = max(most, group.upscaler.memory(*sides) + whole)
     return f" and {(held + most) / 1e9:.1f} GB of memory"
 
