@@ -35,8 +35,11 @@ def main() -> None:
         if name.endswith("contiguous"):
             print(f"{name:42} {spread(times, 1):>24} ms")
             continue
-        ratios = (f"{spread([a / b for a, b in zip(taken[rival], times, strict=True)])} {rival}" for rival in rivals)
-        print(f"{name:42} {spread(times, 1):>24} ms  x as fast as {'; '.join(ratios)}")
+        ratios = (
+            f"{spread([a / b for a, b in zip(taken[rival], times, strict=True)])} x as fast as {rival}"
+            for rival in rivals
+        )
+        print(f"{name:42} {spread(times, 1):>24} ms  {'; '.join(ratios)}")
 
 
 def works_in(form: torch.memory_format) -> dict[str, Callable[[], object]]:

@@ -15,6 +15,12 @@ def convolution_peak(dtype: torch.dtype, repetitions: int = 5, device: torch.dev
     CPU seconds count both cores of a convolution on two.
     """
     device = torch.device(device)
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.process_time() if device.type == "cpu" else time.perf_counter()
+
     batch, side = (1, 64) if device.type == "cpu" else (16, 128)
     conv = nn.Conv2d(256, 256, 3, padding=1, device=device, dtype=dtype).to(memory_format=torch.channels_last)
     images = torch.rand(batch, 256, side, side, device=device, dtype=dtype)
@@ -22,12 +28,7 @@ def convolution_peak(dtype: torch.dtype, repetitions: int = 5, device: torch.dev
     conv(images)
     seconds = []
     for _ in range(max(repetitions, 5)):
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        clock = time.process_time if device.type == "cpu" else time.perf_counter
-        start = clock()
+        start = now()
         conv(images)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds.append(clock() - start)
+        seconds.append(now() - start)
     return 2 * 256 * 256 * 9 * batch * side * side / min(seconds)
